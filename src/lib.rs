@@ -1,0 +1,1 @@
+//! nginx dynamic module: a WebSocket front for applications behind an AWS load balancer.
