@@ -1,1 +1,3 @@
 //! nginx dynamic module: a WebSocket front for applications behind an AWS load balancer.
+
+pub mod frame;
