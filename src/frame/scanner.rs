@@ -149,6 +149,7 @@ impl Scanner {
                         }
                         Err(fault) => {
                             self.state = State::Lost;
+                            self.have = 0;
                             return Step::Fault(fault);
                         }
                     }
