@@ -18,7 +18,8 @@ our $Module = "$Path/modules/ngx_http_elb_websocket_module.so";
 -x $Nginx && -e $Module or die "no nginx and module in $Path: run \"make build\"\n";
 
 $ENV{TEST_NGINX_BINARY} = $Nginx;
-$ENV{TEST_NGINX_LOAD_MODULES} = $Module;
+# an nginx that was not built with all of its own modules has them beside ours
+$ENV{TEST_NGINX_LOAD_MODULES} = join ' ', $Module, grep { $_ ne $Module } glob "$Path/modules/*.so";
 # a port and a folder of its own for each file: other tests may run at the same time
 $ENV{TEST_NGINX_RANDOMIZE} //= 1;
 
