@@ -1,1 +1,10 @@
 //! nginx dynamic module: a WebSocket front for applications behind an AWS load balancer.
+//!
+//! Data walks one way: environment to [`settings`] to directives. The pure layers know nothing of
+//! nginx; `glue` (feature `export-modules`) is the only one that does, and the only one with
+//! `unsafe` code.
+
+#[cfg(feature = "export-modules")]
+#[allow(unsafe_code)]
+mod glue;
+pub mod settings;

@@ -1,0 +1,42 @@
+# The official nginx image with the module, a configuration that reads the environment, and a
+# health check. docs/image.md tells how to run it.
+
+FROM rust:1-bookworm AS build
+
+# libclang reads nginx's headers for the bindings; the other three are what nginx links with.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends \
+        clang libclang-dev libpcre2-dev libssl-dev zlib1g-dev \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /src
+
+# The dependencies have a layer of their own, which a change in src/ leaves alone. The largest is
+# nginx itself. It is built twice because its build script watches a file that its first run
+# writes: the second run, which compiles nothing, settles that here and not in the layer below.
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY .cargo .cargo
+RUN mkdir src \
+    && echo '//! Stands in for the crate while its dependencies are built.' >src/lib.rs \
+    && cargo rustc --release --locked --lib --crate-type cdylib \
+    && cargo rustc --release --locked --lib --crate-type cdylib
+
+# `cargo rustc` with one crate type, because a plain release build makes an rlib too and then
+# drops link-time optimization without a word.
+COPY src src
+RUN touch src/lib.rs \
+    && cargo rustc --release --locked --lib --crate-type cdylib
+
+# The version whose source the nginx-src crate in Cargo.lock carries; nginx loads no module that
+# was built for another.
+FROM nginx:1.28.3
+
+COPY --from=build /src/target/release/libngx_http_elb_websocket_module.so \
+    /usr/lib/nginx/modules/ngx_http_elb_websocket_module.so
+COPY nginx/nginx.conf /etc/nginx/nginx.conf
+COPY nginx/healthcheck /usr/local/bin/elb-healthcheck
+
+# Workers finish what they are doing, as nginx's own image has it; here whatever the base says.
+STOPSIGNAL SIGQUIT
+
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["elb-healthcheck"]
