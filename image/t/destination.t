@@ -23,9 +23,19 @@ like(get($tls, '/teapot', $header), qr{^HTTP/1\.1 418 }, 'a location of an overr
 my $first = start_app('late');
 ok(wait_for(20, sub { get($tls, '/', $header) =~ /^HTTP\S+ 200/ }), 'the destination starts');
 
+# As `docker run --link` has it: a line in /etc/hosts.
+my $linked = start(
+    '-p' => '127.0.0.1::444', '--add-host' => 'linked:' . address($first),
+    '-e' => 'LISTEN_ON=81', '-e' => 'LISTEN_ON_TLS=444',
+    '-e' => 'DESTINATION_HOSTNAME=linked', '-e' => 'DESTINATION_PORT=45490',
+);
+my $port = port($linked, 444);
+ok(wait_for(15, sub { get($port, '/', $header) =~ /^HTTP\S+ 200/ }), 'a destination in /etc/hosts');
+clean_logs($linked);
+
 # The second one is up before the first goes, so it has another address.
 start_app('late');
-engine('rm', '-f', '-t', '0', $first);
+remove($first);
 ok(
     wait_for(20, sub {
         my @answers = map { get($tls, '/', $header) } 1 .. 5;

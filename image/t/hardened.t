@@ -30,13 +30,12 @@ like(get($plain, '/', $header), qr{^Location: https://example\.com/\r$}m, 'it re
 like(get($tls, '/', $header), qr{"x-forwarded-for": "203\.0\.113\.7"}, 'it proxies');
 like(talk($tls, $header), qr/^megabyte same\n.*^closed 1000$/ms, 'it carries WebSockets');
 
-# A body too large for memory goes through the folder for temporary files.
+# A body too large for memory goes through the folder for temporary files. What the application
+# makes of it does not matter here.
 my $body = 'x' x 200_000;
-like(
-    request($tls, $header . "POST /upload HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n"
-            . 'Content-Length: ' . length($body) . "\r\n\r\n$body"),
-    qr{^HTTP/1\.1 [24]}, 'it buffers a body',
-);
+request($tls, $header . "POST / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n"
+        . 'Content-Length: ' . length($body) . "\r\n\r\n$body");
+like(logs($proxy), qr{request body is buffered to a temporary file /tmp/}, 'it buffers a body');
 unlike(logs($proxy), qr/Read-only file system|Permission denied/, 'it misses no file');
 is((engine('exec', $proxy, 'elb-healthcheck'))[0], 0, 'it is healthy');
 clean_logs($proxy);

@@ -14,14 +14,14 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-    engine start start_app talk exit_code logs clean_logs port request get wait_for
+    engine start start_app remove talk exit_code logs clean_logs address port request get wait_for
     proxy_v1 proxy_v2 folder_of
 );
 
 my $engine = $ENV{ENGINE} or die "ENGINE is not set, start the tests with scripts/image-test\n";
 my $image = $ENV{IMAGE} or die "IMAGE is not set, start the tests with scripts/image-test\n";
 my $network = "elb-test-$$";
-my (@started, $has_network);
+my ($count, @started, $has_network) = (0);
 
 # Runs the engine; its exit code and everything it printed.
 sub engine {
@@ -50,11 +50,18 @@ sub start_app {
 
 sub run {
     my ($of, $arguments, @options) = @_;
-    my $name = "$network-" . @started;
+    my $name = "$network-" . $count++;
     must('network', 'create', $network) unless $has_network++;
     push @started, $name;
     must('run', '-d', '--name', $name, '--network', $network, @options, $of, @$arguments);
     return $name;
+}
+
+# Removes a container at once.
+sub remove {
+    my ($name) = @_;
+    must('rm', '-f', '-t', '0', $name);
+    @started = grep { $_ ne $name } @started;
 }
 
 # talk(PORT, HEADER): what the WebSocket client says of the proxy at that port of this machine.
@@ -74,6 +81,12 @@ sub logs { return must('logs', shift) }
 sub clean_logs {
     my ($name) = @_;
     unlike(logs($name), qr/\[(alert|crit|emerg)\]/, 'a clean log');
+}
+
+# The address of a container in the test's network.
+sub address {
+    my ($name) = @_;
+    return must('inspect', '-f', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', $name);
 }
 
 # The port of this machine that leads to a port of the container.
@@ -140,7 +153,7 @@ END {
     if (@started && !Test::More->builder->is_passing) {
         diag("log of $_:\n", (engine('logs', $_))[1]) for @started;
     }
-    engine('rm', '-f', '-t', '0', @started) if @started;
+    engine('rm', '-f', '-t', '0', $_) for @started;
     engine('network', 'rm', $network) if $has_network;
     $? = $status;
 }
