@@ -1,19 +1,39 @@
-# ngx-elb-websocket. Every target installs what it needs where that is missing (scripts/install-deps)
-# and works alone, from a fresh clone.
+# Every target works alone, from a fresh clone: it installs what it needs where that is missing
+# (scripts/install-deps) and builds what it needs.
 
-MODULE := ngx_http_elb_websocket_module
-NGINX := build/sbin/nginx
 CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib
 
-.PHONY: help build run test lint clean
+.PHONY: help build run test lint matrix image image-test clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-build: ## nginx in build/sbin, the module in build/modules
+build: ## an nginx in build/sbin and the module in build/modules
 	scripts/install-deps build
 	$(CARGO_MODULE)
 	scripts/layout build target/release
+
+run: build ## an example application behind the proxy, until Ctrl-C
+	scripts/run
+
+test: ## the tests of the pure layers and of the module in nginx
+	scripts/install-deps test
+	$(MAKE) build
+	cargo test --locked --no-default-features
+	prove -r t
+
+lint: ## formatting, clippy, licences
+	scripts/install-deps build
+	scripts/lint
+
+matrix: ## the module built for, and tested in, older versions of nginx
+	scripts/matrix
+
+image: ## the container image, with docker or podman
+	scripts/image
+
+image-test: ## the image, built offline, and its containers tested
+	scripts/image-test
 
 clean: ## remove what was built
 	rm -rf build target

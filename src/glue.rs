@@ -6,6 +6,7 @@
 //! - `env`: `elb_env`.
 //! - `elb`: the HTTP module with `elb_listen`, `elb_destination`, `elb_trusted_proxies`,
 //!   `elb_redirect` and `elb_ping`.
+//! - `websocket`: the HTTP module of the tunnel, the `websocket_*` directives.
 //! - `compat`: what differs between versions of nginx.
 
 mod compat;
@@ -14,6 +15,7 @@ mod elb;
 mod env;
 mod request;
 mod start;
+mod websocket;
 
 use core::ffi::{c_char, CStr};
 use core::ptr::null;
@@ -23,6 +25,7 @@ use ngx::ffi::ngx_module_t;
 use elb::ngx_http_elb_module;
 use env::ngx_elb_env_module;
 use start::ngx_elb_start_module;
+use websocket::ngx_http_websocket_module;
 
 /// A table of pointers that `load_module` reads (`ngx_load_module`, `src/core/nginx.c`).
 #[repr(transparent)]
@@ -39,20 +42,22 @@ const fn name(name: &'static CStr) -> *const c_char {
 /// The modules in this shared object.
 #[no_mangle]
 #[allow(non_upper_case_globals)]
-pub static ngx_modules: Table<ngx_module_t, 4> = Table([
+pub static ngx_modules: Table<ngx_module_t, 5> = Table([
     &raw const ngx_elb_start_module,
     &raw const ngx_elb_env_module,
     &raw const ngx_http_elb_module,
+    &raw const ngx_http_websocket_module,
     null(),
 ]);
 
 /// Their names.
 #[no_mangle]
 #[allow(non_upper_case_globals)]
-pub static ngx_module_names: Table<c_char, 4> = Table([
+pub static ngx_module_names: Table<c_char, 5> = Table([
     name(c"ngx_elb_start_module"),
     name(c"ngx_elb_env_module"),
     name(c"ngx_http_elb_module"),
+    name(c"ngx_http_websocket_module"),
     null(),
 ]);
 

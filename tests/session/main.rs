@@ -1,0 +1,7 @@
+//! One tunnel as a state machine, driven by hand and at random.
+
+mod drain;
+mod harness;
+mod pass;
+mod pings;
+mod timeouts;
