@@ -12,11 +12,13 @@ RUN apt-get update \
 WORKDIR /src
 
 # The dependencies have a layer of their own, which a change in src/ leaves alone. The largest is
-# nginx itself. It is built twice because its build script watches a file that its first run
-# writes: the second run, which compiles nothing, settles that here and not in the layer below.
+# nginx itself. They are built twice because the build script of nginx-sys watches a file that its
+# first run writes: the second run settles that here, or every build of the layer below would.
+# The benchmarks and their like, which Cargo.toml lists, are not copied, so it must not list them.
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
-RUN mkdir src \
+RUN sed -i '/^\[\[/,/^$/d' Cargo.toml \
+    && mkdir src \
     && echo '//! Stands in for the crate while its dependencies are built.' >src/lib.rs \
     && cargo rustc --release --locked --lib --crate-type cdylib \
     && cargo rustc --release --locked --lib --crate-type cdylib
@@ -36,7 +38,7 @@ COPY --from=build /src/target/release/libngx_http_elb_websocket_module.so \
 COPY nginx/nginx.conf /etc/nginx/nginx.conf
 COPY nginx/healthcheck /usr/local/bin/elb-healthcheck
 
-# Workers finish what they are doing, as nginx's own image has it; here whatever the base says.
+# Requests under way are answered before the container stops.
 STOPSIGNAL SIGQUIT
 
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["elb-healthcheck"]

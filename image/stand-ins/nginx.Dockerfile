@@ -24,7 +24,7 @@ RUN auto/configure \
         --with-http_stub_status_module --with-http_sub_module --with-http_v2_module \
         --with-http_v3_module --with-mail --with-mail_ssl_module --with-stream \
         --with-stream_realip_module --with-stream_ssl_module --with-stream_ssl_preread_module \
-        --with-cc-opt='-g -O2 -fstack-protector-strong -Wp,-D_FORTIFY_SOURCE=2 -fPIC' \
+        --with-cc-opt='-O2 -fstack-protector-strong -Wp,-D_FORTIFY_SOURCE=2 -fPIC' \
         --with-ld-opt='-Wl,-z,relro -Wl,-z,now -Wl,--as-needed -pie' \
     && make -j"$(nproc)" \
     && make install DESTDIR=/out \
