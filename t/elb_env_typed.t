@@ -19,7 +19,7 @@ our @TYPED = (
         '"none" or a list of addresses and CIDR blocks, as in "10.0.0.0/8, 192.168.1.7"', 'all'],
     [HTTPS_PORT => 'a port from 1 to 65535', '65536'],
     [REDIRECT_STATUS => '301, 302, 307 or 308', '200'],
-    [PING_PATH => 'a path that begins with "/" and has no space, "?" or "#", as in "/ping"', '/a b'],
+    [PING_PATH => 'a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping"', '/a b'],
 );
 
 run_tests();

@@ -13,7 +13,7 @@ __DATA__
 --- config
     elb_ping ping;
 --- faults
-invalid value "ping" in "elb_ping" directive, it must be a path that begins with "/" and has no space, "?" or "#", as in "/ping"
+invalid value "ping" in "elb_ping" directive, it must be a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping"
 
 
 
@@ -21,7 +21,7 @@ invalid value "ping" in "elb_ping" directive, it must be a path that begins with
 --- config
     elb_ping /ping?a=b;
 --- faults
-invalid value "/ping?a=b" in "elb_ping" directive, it must be a path that begins with "/" and has no space, "?" or "#", as in "/ping"
+invalid value "/ping?a=b" in "elb_ping" directive, it must be a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping"
 
 
 
@@ -29,7 +29,7 @@ invalid value "/ping?a=b" in "elb_ping" directive, it must be a path that begins
 --- config
     elb_ping "/pi ng";
 --- faults
-invalid value "/pi ng" in "elb_ping" directive, it must be a path that begins with "/" and has no space, "?" or "#", as in "/ping"
+invalid value "/pi ng" in "elb_ping" directive, it must be a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping"
 
 
 
@@ -39,7 +39,7 @@ invalid value "/pi ng" in "elb_ping" directive, it must be a path that begins wi
 --- env
 PING_PATH=ping
 --- faults
-environment variable "PING_PATH" has invalid value "ping", it must be a path that begins with "/" and has no space, "?" or "#", as in "/ping", required by "elb_env" directive
+environment variable "PING_PATH" has invalid value "ping", it must be a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping", required by "elb_env" directive
 
 
 
