@@ -178,6 +178,25 @@ impl Scanner {
         }
     }
 
+    /// Passes what `chunk` begins with, as long as that is plain data, and returns how many bytes
+    /// it is; [`scan`](Self::scan) goes on from there. Where it is all of the chunk, as mostly,
+    /// `scan` would only say [`Step::End`].
+    #[inline]
+    pub fn pass_data(&mut self, chunk: &[u8], tally: &mut Tally) -> usize {
+        let mut rest = chunk;
+        if self.state == State::Payload && !Opcode::of(self.first).is_control() {
+            let size = self.payload(rest, tally);
+            rest = &rest[size..];
+            if self.left == 0 {
+                self.state = State::Header;
+            }
+        }
+        if self.state == State::Header && self.have == 0 && !rest.is_empty() {
+            rest = self.whole_frames(rest, Stop::AtControl, tally);
+        }
+        chunk.len() - rest.len()
+    }
+
     /// Passes data frames of less than 64 KiB that `rest` holds whole, and returns what follows.
     ///
     /// A function of its own, called once a chunk, so that the loop has the registers.
