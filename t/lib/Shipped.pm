@@ -17,7 +17,7 @@ use Exporter qw(import);
 use Test::More;
 
 use Prefix;
-use Process qw(folder free_port is_running lines_of run_child stop_process wait_until);
+use Process qw(folder free_port lines_of run_child stop_process wait_until);
 
 our @EXPORT = qw(finish);
 
@@ -38,12 +38,12 @@ sub defaults {
     );
 }
 
-# Variables as they are to be set, one that is undef not at all. "-g" is more for the command line.
+# Variables as they are to be set, one that is undef not at all; -g as on the command line.
 sub new {
     my ($class, %variables) = @_;
     my $folder = folder();
     mkdir "$folder/$_" or die "$folder/$_: $!\n" for qw(overrides overrides/http);
-    my $main = delete $variables{-g} // '';
+    my $main = delete $variables{-g} // 'daemon off;';
     my %env = (defaults($folder), %variables);
     return bless { folder => $folder, env => \%env, main => $main, asked_for => [] }, $class;
 }
@@ -51,9 +51,9 @@ sub new {
 sub start {
     my ($class, %variables) = @_;
     my $self = $class->new(%variables);
-    push @started, $self;
     $self->{pid} = $self->run;
-    wait_until(sub { $self->is_ready || !is_running($self->{pid}) }, 10);
+    push @started, $self;
+    wait_until(sub { $self->is_ready });
     die join "\n", "nginx did not start:", $self->messages, "" if !$self->is_ready;
     return $self;
 }
@@ -69,7 +69,7 @@ sub run {
         open STDOUT, '>>', "$folder/stdout" or die;
         open STDERR, '>>', "$folder/stderr" or die;
         exec $Prefix::Nginx, '-p', $Prefix::Path, '-c', "$Prefix::Root/nginx/nginx.conf",
-            '-g', "daemon off; $self->{main}", @arguments;
+            '-g', $self->{main}, @arguments;
     });
 }
 
@@ -158,6 +158,12 @@ sub finish {
     @started = ();
     done_testing();
     return;
+}
+
+END {
+    local $?;
+    # one that is a daemon, or took over in an upgrade, is nobody's child
+    stop_process($_->master, 'TERM', 2) for @started;
 }
 
 1;

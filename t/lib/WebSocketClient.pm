@@ -46,4 +46,11 @@ sub message {
     }
 }
 
+# Whether the other side ends the WebSocket, with or without a Close.
+sub is_over {
+    my ($self, $timeout) = @_;
+    1 while defined $self->message($timeout);
+    return $self->is_closed(1);
+}
+
 1;
