@@ -64,11 +64,13 @@
 
 mod clock;
 mod closing;
+mod line;
 mod report;
 mod settings;
 mod stream;
 
 pub use closing::Drain;
+pub use line::{line, Format, Head};
 pub use report::{End, Event, Next, Reason, Summary, Traffic};
 pub use settings::{Settings, GOING_AWAY};
 

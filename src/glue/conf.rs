@@ -8,8 +8,9 @@ use std::ptr::{null_mut, NonNull};
 
 use ngx::core::{Pool, NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    ngx_array_create, ngx_buf_t, ngx_conf_file_t, ngx_conf_parse, ngx_conf_t, ngx_log_t, ngx_str_t,
-    ngx_uint_t, u_char, NGX_INVALID_FILE, NGX_LOG_EMERG, NGX_LOG_NOTICE, NGX_LOG_WARN,
+    ngx_array_create, ngx_buf_t, ngx_conf_file_t, ngx_conf_parse, ngx_conf_t, ngx_cycle_t,
+    ngx_log_t, ngx_str_t, ngx_uint_t, u_char, NGX_INVALID_FILE, NGX_LOG_EMERG, NGX_LOG_NOTICE,
+    NGX_LOG_WARN,
 };
 use ngx::http::HttpModuleConfExt;
 
@@ -90,7 +91,7 @@ impl<'a> Conf<'a> {
     }
 
     /// `text` in that memory.
-    fn string(&self, text: &str) -> Result<ngx_str_t, Error> {
+    pub fn string(&self, text: &str) -> Result<ngx_str_t, Error> {
         // SAFETY: the pool is valid, see `pool`
         unsafe { ngx_str_t::from_bytes(self.cf.pool, text.as_bytes()) }
             .ok_or_else(|| Error::Message("no memory".to_owned()))
@@ -137,6 +138,11 @@ impl<'a> Conf<'a> {
         if let Some(start) = Start::of(self.cf) {
             start.doom();
         }
+    }
+
+    /// The cycle that is being made.
+    pub fn cycle(&mut self) -> *mut ngx_cycle_t {
+        self.cf.cycle
     }
 
     /// This very place.

@@ -13,13 +13,14 @@ use ngx::ffi::{
 use ngx::http::{HttpModule, HttpModuleLocationConf, Merge, MergeConfigError};
 
 use super::conf::{command, Conf, Error, Outcome};
-use crate::session::Settings;
+use crate::session::{Format, Settings};
 
 mod balancer;
 mod connection;
 mod detach;
 mod drain;
 mod handshake;
+mod log;
 mod tunnel;
 mod worker;
 
@@ -32,7 +33,7 @@ macro_rules! setting {
     };
 }
 
-static mut COMMANDS: [ngx_command_t; 8] = [
+static mut COMMANDS: [ngx_command_t; 9] = [
     setting!("websocket_tunnel", NGX_CONF_TAKE1, websocket_tunnel),
     setting!("websocket_ping", NGX_CONF_TAKE1, websocket_ping),
     setting!("websocket_pong_timeout", NGX_CONF_TAKE1, websocket_pong_timeout),
@@ -40,6 +41,7 @@ static mut COMMANDS: [ngx_command_t; 8] = [
     setting!("websocket_send_timeout", NGX_CONF_TAKE1, websocket_send_timeout),
     setting!("websocket_max_age", NGX_CONF_TAKE12, websocket_max_age),
     setting!("websocket_drain", NGX_CONF_1MORE, websocket_drain),
+    setting!("websocket_log", NGX_CONF_TAKE12, websocket_log),
     ngx_command_t::empty(),
 ];
 
@@ -77,6 +79,7 @@ pub struct LocationConf {
     tunnel: bool,
     settings: Settings,
     drain: drain::Times,
+    log: Option<log::Log>,
 }
 
 /// What is said at one level, each to be inherited where it is not.
@@ -89,6 +92,7 @@ struct Own {
     send_timeout: Option<u64>,
     max_age: Option<(u64, u8)>,
     drain: Option<drain::Times>,
+    log: Option<Option<log::Log>>,
 }
 
 impl Merge for LocationConf {
@@ -101,9 +105,11 @@ impl Merge for LocationConf {
         own.send_timeout = own.send_timeout.or(prev.send_timeout);
         own.max_age = own.max_age.or(prev.max_age);
         own.drain = own.drain.or(prev.drain);
+        own.log = own.log.or(prev.log);
 
         self.tunnel = own.tunnel.unwrap_or(false);
         self.drain = own.drain.unwrap_or_default();
+        self.log = own.log.flatten();
         let (max_age, max_age_jitter) = own.max_age.unwrap_or((0, 10));
         self.settings = Settings {
             ping: own.ping.unwrap_or(25_000),
@@ -211,6 +217,23 @@ fn websocket_drain(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
         *slot = time(cf, value)?;
     }
     once(&mut conf.own.drain, times)
+}
+
+/// `websocket_log path [text | json];` or `websocket_log off;`
+fn websocket_log(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let path = args.first().map_or("", String::as_str);
+    let format = match args.get(1).map(String::as_str) {
+        None | Some("text") => Format::Text,
+        Some("json") => Format::Json,
+        Some(word) => return Err(invalid(cf, word, "\"text\" or \"json\"")),
+    };
+    let log = match path {
+        "off" => None,
+        "" => return Err(invalid(cf, path, "a path or \"off\"")),
+        path => Some(log::Log::open(cf, path, format)?),
+    };
+    once(&mut conf.own.log, log)
 }
 
 fn once<T>(slot: &mut Option<T>, value: T) -> Outcome {

@@ -51,6 +51,15 @@ pub fn destinations(env: &Environment) -> Result<Vec<Destination>, Vec<Fault>> {
     Err(faults)
 }
 
+/// The variables that the destinations come from.
+pub fn variables(env: &Environment) -> Vec<String> {
+    let names: &[&str] = match env.variable("DESTINATIONS") {
+        Ok(None) => &["DESTINATION_HOSTNAME", "DESTINATION_PORT"],
+        _ => &["DESTINATIONS"],
+    };
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
 fn single(env: &Environment) -> Result<Destination, Vec<Fault>> {
     match (env.require("DESTINATION_HOSTNAME"), env.require::<Port>("DESTINATION_PORT")) {
         (Ok(host), Ok(port)) => Ok(Destination { host, port: port.0, weight: None, backup: false }),

@@ -2,6 +2,8 @@
 
 mod drain;
 mod harness;
+mod model;
 mod pass;
 mod pings;
+mod random;
 mod timeouts;

@@ -16,7 +16,7 @@ use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule}
 
 use crate::glue::compat;
 use crate::glue::conf::{Conf, Error, Outcome, Place};
-use crate::settings::destinations::{destinations, Destination};
+use crate::settings::destinations::{destinations, variables, Destination};
 use crate::settings::resolver::{first_found, in_hosts, Lookup, ResolvConf};
 use crate::settings::value::Host;
 
@@ -140,6 +140,7 @@ impl MainConf {
         if resolve && !self.resolving.iter().any(|(known, _)| *known == upstream) {
             self.resolving.push((upstream, cf.place()));
         }
+        let variables = cf.read(|env| Ok::<_, Vec<_>>(variables(env))).unwrap_or_default();
         let weight = destination.weight.map(|weight| format!("weight={weight}"));
         // SAFETY: the block is being read
         let takes_backup = unsafe { (*upstream).flags } & NGX_HTTP_UPSTREAM_BACKUP as usize != 0;
@@ -154,7 +155,7 @@ impl MainConf {
             words.extend(weight.as_deref());
             words.extend((destination.backup || stands_in).then_some("backup"));
             words.extend(resolve.then_some("resolve"));
-            cf.apply(&words, &[])?;
+            cf.apply(&words, &variables)?;
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 use super::balancer::Share;
 use super::connection::Connection;
 use super::handshake;
+use super::log;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
 use super::LocationConf;
@@ -128,10 +129,10 @@ unsafe fn give_back(handover: *mut Handover) {
         (*u).buffer = (*handover).buffer;
         (*u).from_client.start = null_mut();
         (*(*r).header_in).pos = (*handover).header_in;
-        let log = (*(*r).connection).log;
+        let connection_log = (*(*r).connection).log;
         ngx::ngx_log_error!(
             NGX_LOG_INFO,
-            log,
+            connection_log,
             "not tunnelled: {}",
             handshake::Unfit::Busy.as_str()
         );
@@ -219,6 +220,7 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
         let from_client = between((*handover).header_in, (*header_in).last);
         let from_destination = between((*handover).buffer.pos, (*handover).buffer.last);
         let share = Share::take(&*u);
+        let head = conf.log.is_some().then(|| log::head(&*r, &*u));
 
         client.delete_timers();
         destination.delete_timers();
@@ -245,7 +247,7 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
         free_header_buffers(client, hc);
 
         let early = [from_client.as_slice(), from_destination.as_slice()];
-        Tunnel::start(client, destination, conf, share, early, worker);
+        Tunnel::start(client, destination, conf, share, head, early, worker);
     }
 }
 

@@ -12,7 +12,7 @@ use super::drain;
 use super::worker::{Random, Worker};
 use super::LocationConf;
 use crate::frame::Tally;
-use crate::session::{self, End, Next, Session, Settings};
+use crate::session::{self, End, Head, Next, Session, Settings};
 
 /// Reads of one end in a row, before other connections have their turn.
 const ROUNDS: usize = 8;
@@ -40,6 +40,10 @@ pub struct Tunnel {
     conf: *const LocationConf,
     /// What the balancer counts.
     share: Option<Share>,
+    /// What the line in the log begins with, where there is a log.
+    head: Option<Head>,
+    /// When it began.
+    since: u64,
 }
 
 /// Goes on, or ends the tunnel.
@@ -116,6 +120,7 @@ impl Tunnel {
         destination: Connection,
         conf: &LocationConf,
         share: Option<Share>,
+        head: Option<Head>,
         early: [&[u8]; 2],
         worker: &mut Worker,
     ) {
@@ -130,7 +135,8 @@ impl Tunnel {
         };
         let session = Session::new(&conf.settings, now(), &mut wire);
         let connections = [client, destination];
-        let tunnel = Box::new(Self { session, connections, pending, conf, share });
+        let since = now();
+        let tunnel = Box::new(Self { session, connections, pending, conf, share, head, since });
         let tunnel = Box::into_raw(tunnel);
         client.adopt(tunnel.cast(), Some(on_event));
         destination.adopt(tunnel.cast(), Some(on_event));
@@ -335,6 +341,10 @@ impl Tunnel {
 
     /// Closes both connections.
     fn close(self: Box<Self>) {
+        // SAFETY: as in `settings`
+        if let (Some(head), Some(log)) = (&self.head, unsafe { (*self.conf).log }) {
+            log.write(head, now().saturating_sub(self.since), &self.session.summary());
+        }
         let Self { connections: [client, destination], share, .. } = *self;
         destination.close_destination();
         drop(share);
