@@ -95,11 +95,13 @@ impl<'a> Conf<'a> {
             .ok_or_else(|| Error::Message("no memory".to_owned()))
     }
 
-    /// `text` in that memory.
+    /// `text` in that memory, with a NUL behind it as nginx's own strings of a configuration have.
     pub fn string(&self, text: &str) -> Result<ngx_str_t, Error> {
         // SAFETY: the pool is valid, see `pool`
-        unsafe { ngx_str_t::from_bytes(self.cf.pool, text.as_bytes()) }
-            .ok_or_else(|| Error::Message("no memory".to_owned()))
+        let copy =
+            unsafe { ngx_str_t::from_bytes(self.cf.pool, &[text.as_bytes(), b"\0"].concat()) };
+        let copy = copy.ok_or_else(|| Error::Message("no memory".to_owned()))?;
+        Ok(ngx_str_t { len: text.len(), ..copy })
     }
 
     /// Tells the operator something worth knowing.
