@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import frames
 from frames import BINARY, CLOSE, TEXT
 from nginx import Nginx
-from peer import Destination, answer, request
+from peer import answer, request
 from tap import equal, run, test
 
 GREETING = b"".join(frames.encode(TEXT, b"greeting %d" % number) for number in range(5))
@@ -50,8 +50,7 @@ async def a_close_behind_the_handshake(nginx):
 @test
 async def the_destination_speaks_first(nginx):
     for greeting in (GREETING, LONG):
-        async with Destination(lambda head, extra=greeting: answer(head) + extra) as eager, \
-                Nginx(destination=eager) as other:
+        async with Nginx(respond=lambda head, extra=greeting: answer(head) + extra) as other:
             client, destination = await other.tunnel("/first")
             await destination.frame(TEXT, b"then this")
             expected = greeting + frames.encode(TEXT, b"then this")
@@ -62,8 +61,7 @@ async def the_destination_speaks_first(nginx):
 @test
 async def both_at_once(nginx):
     early = frames.encode(BINARY, os.urandom(700), mask=b"abcd")
-    async with Destination(lambda head: answer(head) + LONG) as eager, \
-            Nginx(destination=eager) as other:
+    async with Nginx(respond=lambda head: answer(head) + LONG) as other:
         for number in range(20):
             client, destination = await other.tunnel(f"/both/{number}", early=early)
             received = await asyncio.gather(client.exactly(len(LONG)),
@@ -75,10 +73,9 @@ async def both_at_once(nginx):
 
 @test
 async def the_destination_speaks_and_is_gone(nginx):
-    async with Destination(lambda head: answer(head) + LONG) as eager, \
-            Nginx(destination=eager) as other:
+    async with Nginx(respond=lambda head: answer(head) + LONG) as other:
         client = await other.client("/gone")
-        (await eager.peer("/gone")).close()
+        (await other.destination.peer("/gone")).close()
         equal(await client.rest(), LONG, "all that it said")
         equal((await other.end_of("/gone"))["closed_by"], "destination")
 

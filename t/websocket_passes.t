@@ -37,8 +37,12 @@ async def echo_of_every_size(nginx):
     client, destination = await nginx.tunnel("/sizes")
     echoing = asyncio.create_task(echo(destination))
     for size in SIZES:
-        frame = client.encode(BINARY, os.urandom(size))
-        equal(await pass_on(client, client, frame), frame, f"echo of {size} bytes")
+        payload = os.urandom(size)
+        sent = client.encode(BINARY, payload)
+        expected = destination.encode(BINARY, payload)
+        sending = asyncio.create_task(client.send(sent))
+        equal(await client.exactly(len(expected)), expected, f"echo of {size} bytes")
+        await sending
     client.close()
     await echoing
     line = await nginx.end_of("/sizes")

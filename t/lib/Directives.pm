@@ -9,7 +9,8 @@ package Directives;
 #
 #   --- env       NAME=VALUE lines, the environment of nginx; $TEST_NGINX_... is replaced
 #   --- faults    nginx refuses to start, with these messages and no others at [emerg]; the
-#                 " in FILE:LINE" of a message is left out where that line has a directive elb_...
+#                 " in FILE:LINE" of a message is left out where that line has a directive elb_... or
+#                 websocket_...
 #   --- port: N   the request goes to $TEST_NGINX_PORT_N (1 to 3), not to Test::Nginx's server
 #
 # In every block, [emerg], [alert] and [crit] in error.log that it did not ask for are a failure.
@@ -67,7 +68,7 @@ sub loud_messages {
     my @messages;
     for (lines_of("$root/logs/error.log")) {
         my ($message) = /\[(?:emerg|alert|crit)\] \d+#\d+: (.*)/ or next;
-        $message =~ s/ in \Q$root\E\S+:(\d+)/$conf[$1 - 1] =~ m(\belb_) ? '' : $&/e;
+        $message =~ s/ in \Q$root\E\S+:(\d+)/$conf[$1 - 1] =~ m(\b(?:elb|websocket)_) ? '' : $&/e;
         push @messages, $message;
     }
     return @messages;

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -22,7 +23,7 @@ import tempfile
 from pathlib import Path
 
 import frames
-from peer import Destination, connect, request
+from peer import Destination, answer, connect, request
 from tap import PATIENCE, equal, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,10 +69,12 @@ http {
 
 
 def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, below those that the kernel gives to clients."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def version():
@@ -84,11 +87,12 @@ class Nginx:
     """See the module; what is not said has the defaults above."""
 
     def __init__(self, location="", server="", http="", main="", workers=1, connections=4096,
-                 level="info", destination=None, configuration=CONFIGURATION, asks_for=None):
+                 level="info", respond=answer, receive_buffer=None,
+                 configuration=CONFIGURATION, asks_for=None):
         self.parts = {"location": location, "server": server, "http": http, "main": main,
                       "workers": workers, "connections": connections, "level": level}
         self.configuration = configuration
-        self.destination = destination
+        self.destination = Destination(respond, receive_buffer)
         self.asks_for = asks_for
         self.peers = []
         self.base = None
@@ -101,15 +105,16 @@ class Nginx:
         self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         # workers of another user look into it
         self.folder.chmod(0o755)
-        if self.destination is None:
-            self.destination = await self.stack.enter_async_context(Destination())
+        await self.stack.enter_async_context(self.destination)
         self.port, self.other = free_port(), free_port()
         self.configure()
         self.process = subprocess.Popen(
             [*self._wrapper(), str(BINARY), "-p", str(PREFIX), "-c", f"{self.folder}/nginx.conf",
              "-e", f"{self.folder}/error.log"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "stderr").open("w"), env=self._environment())
+            stderr=(self.folder / "stderr").open("w"), env=self._environment(),
+            start_new_session=True)
+        self.stack.callback(self._kill)
         await until(self._is_ready, 20, "nginx did not start")
         self.base = {pid: len(self.open_files(pid)) for pid in self.workers()}
         return self
@@ -141,10 +146,13 @@ class Nginx:
             await self.has_ended(20)
             equal(self.loud(), [], "error log")
         finally:
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
             await self.stack.aclose()
+
+    def _kill(self):
+        """Ends what is left of nginx, workers without a master included."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def fill_in(self, text):
         """A snippet of configuration with the words in capitals replaced."""
@@ -162,6 +170,13 @@ class Nginx:
             "modules": "\n".join(f"load_module {module};" for module in modules)}
         (self.folder / "nginx.conf").write_text(self.fill_in(text))
 
+    def check(self):
+        """What nginx has to say against the configuration."""
+        tried = subprocess.run(
+            [BINARY, "-p", PREFIX, "-c", f"{self.folder}/nginx.conf", "-e", "stderr", "-t", "-q"],
+            capture_output=True, text=True, env=self._environment(), check=False)
+        return tried.stderr
+
     def signal(self, name):
         """Sends a signal to the master."""
         os.kill(int((self.folder / "nginx.pid").read_text()), getattr(signal, "SIG" + name))
@@ -173,12 +188,22 @@ class Nginx:
         self.signal("HUP")
         await until(lambda: len(set(self.workers()) - set(old)) == self.parts["workers"],
                     what="no new workers")
+        await self.are_leaving(old)
         self.base = {pid: len(self.open_files(pid)) for pid in self.workers() if pid not in old}
         return old
 
+    async def are_leaving(self, workers):
+        """Waits until workers take no new connections any more."""
+        def all_leave():
+            log = "\n".join(self.messages())
+            return all(f"{pid}#{pid}: gracefully shutting down" in log for pid in workers
+                       if is_running(pid))
+        await until(all_leave, what="the old workers go on")
+
     async def has_ended(self, timeout=10):
         """Waits for the master to end; its status."""
-        return await until(lambda: self.process.poll() is not None, timeout, "nginx did not end")
+        await until(lambda: self.process.poll() is not None, timeout, "nginx did not end")
+        return self.process.returncode
 
     def workers(self):
         """Process ids of the workers, old and new."""

@@ -188,6 +188,8 @@ class Destination:
             if await peer.until_head():
                 await peer.send(self.respond(peer.head))
                 path = peer.head.split()[1].decode()
+                if self._expected(path).done():
+                    del self.peers[path]
                 self._expected(path).set_result(peer)
 
     def _expected(self, path):

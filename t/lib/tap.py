@@ -97,9 +97,11 @@ async def _problem(awaitable):
     try:
         await awaitable
     except AssertionError as error:
-        place = traceback.extract_tb(error.__traceback__)
-        lines = [f"line {frame.lineno}: {frame.line}" for frame in place if frame.name != "_problem"]
-        return "\n".join([str(error), *lines])
+        here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        places = [f"{os.path.basename(frame.filename)}:{frame.lineno}: {frame.line}"
+                  for frame in traceback.extract_tb(error.__traceback__)
+                  if os.path.abspath(frame.filename).startswith(here) and frame.name != "_problem"]
+        return "\n".join([str(error), *places])
     except asyncio.TimeoutError:
         return "it took too long\n" + traceback.format_exc()
     except Exception:

@@ -1,7 +1,7 @@
 """What the ends of a tunnel do in several tests."""
 
 import asyncio
-import os
+import contextlib
 import random
 
 from frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
@@ -34,11 +34,9 @@ async def next_close(peer, timeout=20):
 
 
 async def echo(peer):
-    """Sends back all bytes of a peer, until it closes."""
-    loop = asyncio.get_running_loop()
-    while await peer.receive():
-        data, peer.buffer = peer.buffer, bytearray()
-        await loop.sock_sendall(peer.connection, data)
+    """Sends back every frame, until the connection is closed."""
+    while (frame := await peer.next()) is not None:
+        await peer.frame(frame.opcode, frame.payload, fin=frame.fin, rsv=frame.rsv)
 
 
 def stream(peer, size, seed):
@@ -65,3 +63,11 @@ def _message(peer, chance):
             data += peer.encode(chance.choice([PING, PONG]), chance.randbytes(chance.randint(0, 125)),
                                 **mask)
     return data
+
+
+async def flood(peer):
+    """Sends messages until the connection ends."""
+    message = peer.encode(BINARY, b"f" * 60_000)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await peer.send(message)
