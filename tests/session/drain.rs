@@ -220,6 +220,20 @@ fn a_stream_that_gets_lost_during_the_drain_ends_it() {
 }
 
 #[test]
+fn a_client_that_goes_on_talking_is_not_taken_for_mute() {
+    let mut tunnel = Tunnel::new(settings());
+    let _ = tunnel.drain_in(0);
+    tunnel.wait(900);
+    let _ = tunnel.from(Client, &text(Client, "one"));
+    tunnel.wait(600);
+    let _ = tunnel.from(Client, &text(Client, "two"));
+    assert_eq!(tunnel.take(Destination), [text(Client, "one"), text(Client, "two")].concat());
+    tunnel.wait(500);
+    assert_eq!(tunnel.closed, Some(tunnel.now));
+    assert!(is_close(Destination, &tunnel.take(Destination)));
+}
+
+#[test]
 fn ends_that_are_parting_by_themselves_are_left_alone() {
     for first in End::BOTH {
         // the first Close came before the drain
