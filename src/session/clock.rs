@@ -57,11 +57,14 @@ impl Session {
         }
     }
 
-    /// The socket did not take all that is to go to `to`: some of it is kept from now on.
+    /// The socket did not take all that is to go to `to`: some of it is kept from now on. Saying so
+    /// again changes nothing.
     pub fn on_blocked(&mut self, to: End, now: u64) -> Next {
         let side = self.side_mut(to);
-        side.set(flag::BLOCKED);
-        side.moved = now;
+        if !side.has(flag::BLOCKED) {
+            side.set(flag::BLOCKED);
+            side.moved = now;
+        }
         self.or_close(Next::Timer)
     }
 

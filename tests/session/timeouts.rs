@@ -54,6 +54,7 @@ fn an_end_that_takes_nothing_is_given_up() {
         tunnel.wait(59_999);
         tunnel.session.on_progress(end, tunnel.now);
         tunnel.wait(59_999);
+        assert_eq!(tunnel.session.on_blocked(end, tunnel.now), Next::Timer, "said again");
         assert_eq!(tunnel.closed, None);
         tunnel.wait(1);
         assert_eq!(tunnel.closed, Some(tunnel.now));
