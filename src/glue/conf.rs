@@ -54,6 +54,11 @@ impl<'a> Conf<'a> {
         unsafe { cf.as_mut() }.map(|cf| Self { cf })
     }
 
+    /// nginx's own pointer, to pass on to nginx.
+    pub fn as_ptr(&mut self) -> *mut ngx_conf_t {
+        self.cf
+    }
+
     /// The name of the directive.
     pub fn directive(&self) -> String {
         String::from_utf8_lossy(self.arg(0).unwrap_or_default()).into_owned()
