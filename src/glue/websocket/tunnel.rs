@@ -109,6 +109,12 @@ impl session::Io for Wire<'_> {
         self.random.next()
     }
 
+    fn queued(&mut self, to: End) -> u64 {
+        let pending = self.pending[to as usize].as_ref();
+        let kept = pending.map_or(0, |pending| pending.bytes.len() - pending.written);
+        self.connections[to as usize].unacknowledged() + kept as u64
+    }
+
     #[inline]
     fn tally(&mut self, from: End) -> &mut Tally {
         &mut self.tallies[from as usize]
