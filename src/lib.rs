@@ -8,5 +8,6 @@ pub mod frame;
 #[cfg(feature = "export-modules")]
 #[allow(unsafe_code)]
 mod glue;
+pub mod limit;
 pub mod session;
 pub mod settings;

@@ -173,7 +173,7 @@ invalid parameter "wieght=2"
 --- env
 DESTINATIONS=[{"hostname":"127.0.0.1","port":1},{"hostname":"127.0.0.1","port":2,"backup":true}]
 --- faults
-balancing method does not support parameter "backup"
+balancing method does not support parameter "backup", from environment variable "DESTINATIONS"
 
 
 

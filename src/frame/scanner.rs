@@ -1,6 +1,6 @@
 //! Following one direction of a stream that arrives in chunks.
 
-use super::{Fault, Header, Opcode, Tally, MAX_CONTROL, MAX_HEADER};
+use super::{Fault, Header, Opcode, Tally, MAX_HEADER};
 
 /// Where [`Scanner::scan`] is to stop, besides the end of the chunk, a complete control frame
 /// and a fault.
@@ -135,11 +135,14 @@ impl Scanner {
                 State::Header => {
                     if self.have == 0 {
                         let before = rest.len();
-                        rest = self.small_frames(rest, stop, tally);
+                        rest = self.whole_frames(rest, stop, tally);
                         *at += before - rest.len();
                         if stop == Stop::AtFrame && rest.len() != before {
                             return Step::Frame;
                         }
+                    }
+                    if rest.is_empty() {
+                        return Step::End;
                     }
                     match self.header(rest, tally) {
                         Ok(Some(size)) => *at += size,
@@ -175,28 +178,58 @@ impl Scanner {
         }
     }
 
-    /// Passes complete data frames with a short length, and returns what follows them.
+    /// Passes what `chunk` begins with, as long as that is plain data, and returns how many bytes
+    /// it is; [`scan`](Self::scan) goes on from there. Where it is all of the chunk, as mostly,
+    /// `scan` would only say [`Step::End`].
     #[inline]
-    fn small_frames<'a>(&mut self, mut rest: &'a [u8], stop: Stop, tally: &mut Tally) -> &'a [u8] {
+    pub fn pass_data(&mut self, chunk: &[u8], tally: &mut Tally) -> usize {
+        let mut rest = chunk;
+        if self.state == State::Payload && !Opcode::of(self.first).is_control() {
+            let size = self.payload(rest, tally);
+            rest = &rest[size..];
+            if self.left == 0 {
+                self.state = State::Header;
+            }
+        }
+        if self.state == State::Header && self.have == 0 && !rest.is_empty() {
+            rest = self.whole_frames(rest, Stop::AtControl, tally);
+        }
+        chunk.len() - rest.len()
+    }
+
+    /// Passes data frames of less than 64 KiB that `rest` holds whole, and returns what follows.
+    ///
+    /// A function of its own, called once a chunk, so that the loop has the registers.
+    #[inline(never)]
+    fn whole_frames<'a>(&mut self, mut rest: &'a [u8], stop: Stop, tally: &mut Tally) -> &'a [u8] {
         let mask_size = usize::from(self.mask_bit >> 5);
-        while let [first, second, body @ ..] = rest {
-            // A length of 126 or 127 and a mask bit that is not as it should be both come out
-            // above 125.
-            let len = second.wrapping_sub(self.mask_bit);
-            if usize::from(len) > MAX_CONTROL || Opcode::of(*first).is_control() {
+        let (mut frames, mut messages, mut last) = (0, 0, 0);
+        while let [first, second, ..] = rest {
+            if Opcode::of(*first).is_control() {
                 break;
             }
-            let Some(next) = body.get(mask_size + usize::from(len)..) else { break };
-            let kind = &mut tally.kinds[usize::from(first & 0x07)];
-            kind.frames += 1;
-            kind.bytes += u64::from(len);
-            tally.messages += u64::from(first >> 7);
-            self.in_message = first & 0x80 == 0;
-            self.frames += 1;
+            // A mask bit that is not as it should be comes out above 127.
+            let (len, size) = match (second.wrapping_sub(self.mask_bit), rest) {
+                (len @ ..=125, _) => (usize::from(len), 2 + mask_size),
+                (126, [_, _, high, low, ..]) => {
+                    (usize::from(u16::from_be_bytes([*high, *low])), 4 + mask_size)
+                }
+                _ => break,
+            };
+            let Some(next) = rest.get(size + len..) else { break };
+            tally.add(Opcode::of(*first), 1, len as u64);
+            messages += u64::from(first >> 7);
+            frames += 1;
+            last = *first;
             rest = next;
             if stop == Stop::AtFrame {
                 break;
             }
+        }
+        if frames > 0 {
+            tally.messages += messages;
+            self.frames += frames;
+            self.in_message = last & 0x80 == 0;
         }
         rest
     }
@@ -216,8 +249,7 @@ impl Scanner {
         };
         self.check_mask(&header)?;
 
-        let kind = tally.at_mut(header.opcode);
-        kind.frames += 1;
+        tally.add(header.opcode, 1, 0);
         self.frames += 1;
         self.first = bytes[0];
         self.left = header.len;
@@ -250,7 +282,7 @@ impl Scanner {
     fn payload(&mut self, rest: &[u8], tally: &mut Tally) -> usize {
         let opcode = Opcode::of(self.first);
         let size = usize::try_from(self.left).map_or(rest.len(), |left| left.min(rest.len()));
-        tally.at_mut(opcode).bytes += size as u64;
+        tally.add(opcode, 0, size as u64);
         if opcode.is_control() {
             self.control_payload(&rest[..size]);
         }

@@ -15,31 +15,30 @@ pub struct Kind {
 /// is given, so many streams can share one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// One row for each opcode.
-    pub(super) kinds: [Kind; 16],
+    /// Frames whose header was seen, by opcode.
+    frames: [u64; 16],
+    /// Payload bytes that came, by opcode.
+    bytes: [u64; 16],
     /// Data messages that are complete.
     pub messages: u64,
 }
 
 impl Tally {
-    /// The row of one opcode.
+    /// What came with one opcode.
     pub fn kind(&self, opcode: Opcode) -> Kind {
-        *self.at(opcode)
+        let row = usize::from(opcode.bits() & 0x0f);
+        Kind { frames: self.frames[row], bytes: self.bytes[row] }
     }
 
     /// All opcodes together.
     pub fn total(&self) -> Kind {
-        self.kinds.iter().fold(Kind::default(), |sum, kind| Kind {
-            frames: sum.frames + kind.frames,
-            bytes: sum.bytes + kind.bytes,
-        })
+        Kind { frames: self.frames.iter().sum(), bytes: self.bytes.iter().sum() }
     }
 
-    fn at(&self, opcode: Opcode) -> &Kind {
-        &self.kinds[usize::from(opcode.bits() & 0x0f)]
-    }
-
-    pub(super) fn at_mut(&mut self, opcode: Opcode) -> &mut Kind {
-        &mut self.kinds[usize::from(opcode.bits() & 0x0f)]
+    #[inline]
+    pub(super) fn add(&mut self, opcode: Opcode, frames: u64, bytes: u64) {
+        let row = usize::from(opcode.bits() & 0x0f);
+        self.frames[row] += frames;
+        self.bytes[row] += bytes;
     }
 }

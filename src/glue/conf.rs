@@ -9,8 +9,8 @@ use std::ptr::{null_mut, NonNull};
 use ngx::core::{Pool, NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_array_create, ngx_buf_t, ngx_conf_file_t, ngx_conf_parse, ngx_conf_t, ngx_cycle_t,
-    ngx_log_t, ngx_str_t, ngx_uint_t, u_char, NGX_INVALID_FILE, NGX_LOG_EMERG, NGX_LOG_NOTICE,
-    NGX_LOG_WARN,
+    ngx_log_t, ngx_pool_t, ngx_str_t, ngx_uint_t, u_char, NGX_INVALID_FILE, NGX_LOG_EMERG,
+    NGX_LOG_NOTICE, NGX_LOG_WARN,
 };
 use ngx::http::HttpModuleConfExt;
 
@@ -54,6 +54,11 @@ impl<'a> Conf<'a> {
         unsafe { cf.as_mut() }.map(|cf| Self { cf })
     }
 
+    /// nginx's own pointer, to pass on to nginx.
+    pub fn as_ptr(&mut self) -> *mut ngx_conf_t {
+        self.cf
+    }
+
     /// The name of the directive.
     pub fn directive(&self) -> String {
         String::from_utf8_lossy(self.arg(0).unwrap_or_default()).into_owned()
@@ -92,8 +97,8 @@ impl<'a> Conf<'a> {
 
     /// `text` in that memory.
     pub fn string(&self, text: &str) -> Result<ngx_str_t, Error> {
-        // SAFETY: the pool is valid, see `pool`
-        unsafe { ngx_str_t::from_bytes(self.cf.pool, text.as_bytes()) }
+        // SAFETY: the pool is that of the cycle that is being read
+        unsafe { string_in(self.cf.pool, text) }
             .ok_or_else(|| Error::Message("no memory".to_owned()))
     }
 
@@ -264,6 +269,16 @@ impl HttpModuleConfExt for Conf<'_> {
         // SAFETY: the caller's
         unsafe { self.cf.http_location_conf_unchecked(module) }
     }
+}
+
+/// `text` in a pool, with a NUL behind it as nginx's own strings of a configuration have.
+///
+/// # Safety
+/// The pool is valid; the result is used no longer than it lives.
+pub unsafe fn string_in(pool: *mut ngx_pool_t, text: &str) -> Option<ngx_str_t> {
+    // SAFETY: by contract
+    let copy = unsafe { ngx_str_t::from_bytes(pool, &[text.as_bytes(), b"\0"].concat()) };
+    copy.map(|copy| ngx_str_t { len: text.len(), ..copy })
 }
 
 /// A word as nginx's tokenizer reads it back (`ngx_conf_read_token`).

@@ -5,14 +5,10 @@ use std::ptr::addr_of;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    ngx_array_push, ngx_command_t, ngx_conf_t, ngx_http_core_main_conf_t, ngx_http_handler_pt,
-    ngx_http_module_t, ngx_http_phases_NGX_HTTP_POST_READ_PHASE as POST_READ,
-    ngx_http_phases_NGX_HTTP_REWRITE_PHASE as REWRITE,
-    ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE as SERVER_REWRITE, ngx_http_request_t, ngx_int_t,
-    ngx_module_t, NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_DECLINED,
-    NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF,
-    NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET,
-    NGX_HTTP_UPS_CONF, NGX_OK,
+    ngx_command_t, ngx_conf_t, ngx_http_module_t, ngx_http_request_t, ngx_int_t, ngx_module_t,
+    NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_DECLINED, NGX_ERROR,
+    NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET,
+    NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_OK,
 };
 use ngx::http::{
     HttpModule, HttpModuleLocationConf, HttpModuleMainConf, HttpModuleServerConf, Merge,
@@ -20,7 +16,7 @@ use ngx::http::{
 };
 
 use super::conf::{command, Conf, Error, Outcome};
-use super::request::{Answer, Request};
+use super::request::{register, Answer, Request, POST_READ, REWRITE, SERVER_REWRITE};
 use crate::settings::value::{FromText, PingPath};
 use crate::settings::{self, Redirect};
 
@@ -148,34 +144,16 @@ impl HttpModule for Module {
 
     unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
         // SAFETY: nginx passes the configuration of http{}
-        let core = unsafe { cf.as_ref() }.and_then(NgxHttpCoreModule::main_conf_mut);
-        let Some(core) = core else { return NGX_ERROR as _ };
-        let ping: ngx_http_handler_pt = Some(on_post_read);
-        let redirect: ngx_http_handler_pt = Some(on_rewrite);
-        for (phase, handler) in [(POST_READ, ping), (SERVER_REWRITE, redirect), (REWRITE, redirect)]
-        {
-            if !register(core, phase as usize, handler) {
-                return NGX_ERROR as _;
-            }
+        let registered = unsafe {
+            register(cf, POST_READ, on_post_read)
+                && register(cf, SERVER_REWRITE, on_rewrite)
+                && register(cf, REWRITE, on_rewrite)
+        };
+        if registered {
+            NGX_OK as _
+        } else {
+            NGX_ERROR as _
         }
-        NGX_OK as _
-    }
-}
-
-fn register(
-    core: &mut ngx_http_core_main_conf_t,
-    phase: usize,
-    handler: ngx_http_handler_pt,
-) -> bool {
-    // SAFETY: the array holds handlers
-    let slot = unsafe { ngx_array_push(&raw mut core.phases[phase].handlers) };
-    // SAFETY: null or room for one handler
-    match unsafe { slot.cast::<ngx_http_handler_pt>().as_mut() } {
-        Some(slot) => {
-            *slot = handler;
-            true
-        }
-        None => false,
     }
 }
 

@@ -1,15 +1,43 @@
-//! A request of nginx, as far as this crate answers it.
+//! A request of nginx, as far as this crate answers it, and the phases that it passes.
 
 use std::ptr::null_mut;
 
 use ngx::ffi::{
-    ngx_chain_t, ngx_http_discard_request_body, ngx_http_finalize_request, ngx_http_output_filter,
+    ngx_array_push, ngx_chain_t, ngx_conf_t, ngx_http_discard_request_body,
+    ngx_http_finalize_request, ngx_http_handler_pt, ngx_http_output_filter, ngx_http_phases,
     ngx_http_request_t, ngx_http_send_header, ngx_int_t, ngx_list_push, ngx_pcalloc, ngx_str_t,
     ngx_table_elt_t, NGX_DONE, NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_GET, NGX_HTTP_HEAD,
     NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_OK,
 };
+use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
 use crate::settings::Redirect;
+
+pub use ngx::ffi::{
+    ngx_http_phases_NGX_HTTP_POST_READ_PHASE as POST_READ,
+    ngx_http_phases_NGX_HTTP_PREACCESS_PHASE as PREACCESS,
+    ngx_http_phases_NGX_HTTP_REWRITE_PHASE as REWRITE,
+    ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE as SERVER_REWRITE,
+};
+
+/// A handler that nginx calls in one of its phases.
+pub type PhaseHandler = unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t;
+
+/// Has nginx call `handler` for every request; `false` where there is no memory.
+///
+/// # Safety
+/// `cf` is what nginx passes to `postconfiguration`.
+pub unsafe fn register(cf: *mut ngx_conf_t, phase: ngx_http_phases, handler: PhaseHandler) -> bool {
+    // SAFETY: by contract; the arrays hold handlers
+    unsafe {
+        let Some(core) = cf.as_ref().and_then(NgxHttpCoreModule::main_conf_mut) else {
+            return false;
+        };
+        let Some(phase) = core.phases.get_mut(phase as usize) else { return false };
+        let slot = ngx_array_push(&raw mut phase.handlers).cast::<ngx_http_handler_pt>();
+        slot.as_mut().map(|slot| *slot = Some(handler)).is_some()
+    }
+}
 
 /// A whole answer.
 pub struct Answer {

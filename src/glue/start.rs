@@ -20,6 +20,7 @@ use ngx::ffi::{
 };
 use ngx::ngx_string;
 
+use super::conf::string_in;
 use crate::settings::{Environment, Fault, Source, TABLE};
 
 static mut CONTEXT: ngx_core_module_t = ngx_core_module_t {
@@ -126,7 +127,7 @@ impl Start {
                 continue;
             }
             // SAFETY: the pool is that of the cycle
-            let text = unsafe { ngx_str_t::from_bytes(cycle.pool, name.as_bytes()) }.ok_or(())?;
+            let text = unsafe { string_in(cycle.pool, &name) }.ok_or(())?;
             // SAFETY: the array holds strings
             let slot = unsafe { ngx_array_push(&raw mut core.env).cast::<ngx_str_t>().as_mut() };
             *slot.ok_or(())? = text;

@@ -1,18 +1,21 @@
 //! The HTTP module of the WebSocket tunnel.
 
-use std::ffi::c_void;
-use std::ptr::addr_of;
+use ngx::core::Pool;
+use std::ptr::{addr_of, NonNull};
 
 use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_output_header_filter_pt,
     ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t, ngx_module_t, ngx_parse_time,
-    ngx_str_t, NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE12, NGX_ERROR, NGX_HTTP_LOC_CONF,
-    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_LOG_INFO,
-    NGX_OK,
+    ngx_str_t, NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE12, NGX_CONF_TAKE23, NGX_DECLINED,
+    NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE,
+    NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF, NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR,
+    NGX_LOG_INFO, NGX_OK,
 };
 use ngx::http::{HttpModule, HttpModuleLocationConf, Merge, MergeConfigError};
 
 use super::conf::{command, Conf, Error, Outcome};
+use super::request::{register, PREACCESS};
+use crate::limit::Refused;
 use crate::session::{Format, Settings};
 
 mod balancer;
@@ -20,6 +23,7 @@ mod connection;
 mod detach;
 mod drain;
 mod handshake;
+mod limit;
 mod log;
 mod tunnel;
 mod worker;
@@ -33,7 +37,7 @@ macro_rules! setting {
     };
 }
 
-static mut COMMANDS: [ngx_command_t; 9] = [
+static mut COMMANDS: [ngx_command_t; 10] = [
     setting!("websocket_tunnel", NGX_CONF_TAKE1, websocket_tunnel),
     setting!("websocket_ping", NGX_CONF_TAKE1, websocket_ping),
     setting!("websocket_pong_timeout", NGX_CONF_TAKE1, websocket_pong_timeout),
@@ -42,6 +46,7 @@ static mut COMMANDS: [ngx_command_t; 9] = [
     setting!("websocket_max_age", NGX_CONF_TAKE12, websocket_max_age),
     setting!("websocket_drain", NGX_CONF_1MORE, websocket_drain),
     setting!("websocket_log", NGX_CONF_TAKE12, websocket_log),
+    setting!("websocket_limit_conn", NGX_CONF_TAKE23, websocket_limit_conn),
     ngx_command_t::empty(),
 ];
 
@@ -80,6 +85,7 @@ pub struct LocationConf {
     settings: Settings,
     drain: drain::Times,
     log: Option<log::Log>,
+    limit: Option<limit::Limit>,
 }
 
 /// What is said at one level, each to be inherited where it is not.
@@ -93,6 +99,7 @@ struct Own {
     max_age: Option<(u64, u8)>,
     drain: Option<drain::Times>,
     log: Option<Option<log::Log>>,
+    limit: Option<Option<limit::Limit>>,
 }
 
 impl Merge for LocationConf {
@@ -106,10 +113,12 @@ impl Merge for LocationConf {
         own.max_age = own.max_age.or(prev.max_age);
         own.drain = own.drain.or(prev.drain);
         own.log = own.log.or(prev.log);
+        own.limit = own.limit.or(prev.limit);
 
         self.tunnel = own.tunnel.unwrap_or(false);
         self.drain = own.drain.unwrap_or_default();
         self.log = own.log.flatten();
+        self.limit = own.limit.flatten();
         let (max_age, max_age_jitter) = own.max_age.unwrap_or((0, 10));
         self.settings = Settings {
             ping: own.ping.unwrap_or(25_000),
@@ -137,7 +146,11 @@ impl HttpModule for Module {
         unsafe { &*addr_of!(ngx_http_websocket_module) }
     }
 
-    unsafe extern "C" fn postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {
+    unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+        // SAFETY: nginx passes the configuration of http{}
+        if !unsafe { register(cf, PREACCESS, on_preaccess) } {
+            return NGX_ERROR as _;
+        }
         // SAFETY: globals of nginx, while it reads the configuration
         unsafe {
             NEXT_HEADER_FILTER = ngx_http_top_header_filter;
@@ -236,6 +249,25 @@ fn websocket_log(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     once(&mut conf.own.log, log)
 }
 
+/// `websocket_limit_conn key number | off [status=503 | status=429];`
+fn websocket_limit_conn(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let [key, most, rest @ ..] = args.as_slice() else { return Err(Error::Logged) };
+    let status = match rest.first().map(String::as_str) {
+        None | Some("status=503") => NGX_HTTP_SERVICE_UNAVAILABLE,
+        Some("status=429") => NGX_HTTP_TOO_MANY_REQUESTS,
+        Some(word) => return Err(invalid(cf, word, "\"status=503\" or \"status=429\"")),
+    };
+    let limit = match most.as_str() {
+        "off" => None,
+        most => match most.parse() {
+            Ok(most) if most > 0 => Some(limit::Limit::new(cf, key, most, status as _)?),
+            _ => return Err(invalid(cf, most, "a number above 0 or \"off\"")),
+        },
+    };
+    once(&mut conf.own.limit, limit)
+}
+
 fn once<T>(slot: &mut Option<T>, value: T) -> Outcome {
     if slot.is_some() {
         return Err(Error::Directive(c"is duplicate"));
@@ -306,13 +338,58 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
     rc
 }
 
-/// The slot of this module in a request.
-///
-/// # Safety
-/// `r` is live.
-unsafe fn context_of<'a>(r: *mut ngx_http_request_t) -> Option<&'a mut *mut c_void> {
-    // SAFETY: nginx makes the array with a slot for every HTTP module
-    unsafe { (*r).ctx.add(Module::module().ctx_index).as_mut() }
+/// What this module keeps of a request; it is dropped with the request's pool.
+#[derive(Default)]
+struct RequestContext {
+    handover: Option<NonNull<detach::Handover>>,
+    hold: Option<limit::Hold>,
+}
+
+impl RequestContext {
+    /// The context of a request, made where there is none.
+    ///
+    /// # Safety
+    /// `r` is live, and nobody else holds its context.
+    unsafe fn of<'a>(r: *mut ngx_http_request_t) -> Option<&'a mut Self> {
+        // SAFETY: nginx makes the array with a slot for every HTTP module
+        let slot = unsafe { (*r).ctx.add(Module::module().ctx_index) };
+        // SAFETY: null or what is made here, in the pool of the same request
+        unsafe {
+            if (*slot).is_null() {
+                *slot = Pool::from_ngx_pool((*r).pool).allocate(Self::default()).cast();
+            }
+            (*slot).cast::<Self>().as_mut()
+        }
+    }
+}
+
+/// Counts a handshake before it goes to the destination.
+unsafe extern "C" fn on_preaccess(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes the request that it works on
+    let request = unsafe { &mut *r };
+    let limit = Module::location_conf(request).and_then(|conf| conf.limit);
+    let Some(limit) = limit.filter(|_| handshake::is_asked_for(request)) else {
+        return NGX_DECLINED as _;
+    };
+    match limit.take(request) {
+        Ok(hold) => {
+            // SAFETY: live, and the context is held here alone
+            if let Some(context) = unsafe { RequestContext::of(r) } {
+                context.hold = hold;
+            }
+            NGX_DECLINED as _
+        }
+        Err(refused) => {
+            let why = match refused {
+                Refused::Limit => "its key has as many as it may have",
+                Refused::Full => "there is no room to count its key",
+            };
+            // SAFETY: a live request has a connection with a log
+            let log = unsafe { (*request.connection).log };
+            ngx::ngx_log_error!(NGX_LOG_ERR, log, "WebSocket refused: {why}");
+            limit.status
+        }
+    }
 }
 
 unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {

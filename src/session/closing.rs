@@ -22,8 +22,8 @@ pub struct Drain {
 impl Session {
     /// The tunnel is to end in an orderly way, from `drain.at` on.
     ///
-    /// It is over at `at + grace + handshake` at the latest. A drain that is already planned for
-    /// an earlier time stands, and one under way is at most shortened.
+    /// It is over at `at + grace + handshake` at the latest. A drain that is planned or under way
+    /// is at most made earlier and shorter.
     pub fn begin_drain(&mut self, drain: &Drain) -> Next {
         let (grace, handshake) = (short(drain.grace), short(drain.handshake));
         let grace_end = drain.at.saturating_add(grace.into());
@@ -31,9 +31,10 @@ impl Session {
         let is_sooner = end < self.hard_end();
         match self.phase {
             Phase::Open if drain.at < self.at || is_sooner => {
-                self.at = drain.at;
-                self.grace = grace;
-                self.handshake = handshake;
+                let end = end.min(self.hard_end());
+                self.at = drain.at.min(self.at);
+                self.grace = grace.min(short(end - self.at));
+                self.handshake = handshake.min(short(end - self.at) - self.grace);
                 self.code = drain.code;
                 self.cause = Reason::Drain;
             }

@@ -35,27 +35,43 @@ impl Session {
             return Next::Close;
         }
         let side = self.side_mut(from);
+        // the first sign of life after a Ping: the next one may be due before the Pong was
+        let next = if side.asked > side.last { Next::Timer } else { Next::Keep };
         side.last = now;
         side.received += chunk.len() as u64;
 
         let to = from.peer();
-        let mut pass = Pass { chunk, from, to, now, at: 0, done: 0, next: Next::Keep };
-        loop {
-            let mut stop = Stop::AtControl;
-            if self.is_watching(to) {
-                self.on_boundary(settings, &mut pass, io);
-                stop = Stop::AtFrame;
-            }
-            let scanner = &mut self.side_mut(from).scanner;
-            match scanner.scan(chunk, &mut pass.at, stop, io.tally(from)) {
-                Step::End => break,
-                Step::Frame => {}
-                Step::Control(control) => self.on_control(&control, &mut pass, io),
-                Step::Fault(fault) => self.on_fault(fault, &mut pass, io),
+        let mut pass = Pass { chunk, from, to, now, at: 0, done: 0, next };
+        if !self.is_watching(to) {
+            let side = self.side_mut(from);
+            pass.at = side.scanner.pass_data(chunk, io.tally(from));
+            if pass.at == chunk.len() && side.held == 0 {
+                self.forward(&mut pass, chunk.len(), io);
+                return next;
             }
         }
-        self.on_end_of_chunk(&mut pass, io);
+        self.scan(settings, &mut pass, io);
         pass.next
+    }
+
+    /// Goes through a chunk with more than plain data in it, or at a time when boundaries matter.
+    #[inline(never)]
+    fn scan<I: Io>(&mut self, settings: &Settings, pass: &mut Pass<'_>, io: &mut I) {
+        loop {
+            let mut stop = Stop::AtControl;
+            if self.is_watching(pass.to) {
+                self.on_boundary(settings, pass, io);
+                stop = Stop::AtFrame;
+            }
+            let scanner = &mut self.side_mut(pass.from).scanner;
+            match scanner.scan(pass.chunk, &mut pass.at, stop, io.tally(pass.from)) {
+                Step::End => break,
+                Step::Frame => {}
+                Step::Control(control) => self.on_control(&control, pass, io),
+                Step::Fault(fault) => self.on_fault(fault, pass, io),
+            }
+        }
+        self.on_end_of_chunk(pass, io);
     }
 
     /// Whether boundaries in the stream towards `to` matter.

@@ -137,8 +137,9 @@ impl FromText for RedirectStatus {
 pub struct PingPath(pub String);
 
 impl FromText for PingPath {
-    const EXPECTED: &'static str = "a path as it stands in a request line, as in \"/ping\": \
-         \"/\" first, and none of ? # { } \" \\ $ ; or space";
+    const EXPECTED: &'static str =
+        "a path of visible characters that begins with \"/\" and has none of ?#{}\"\\$; \
+         as in \"/ping\"";
 
     fn from_text(text: &str) -> Option<Self> {
         let fits = |b: u8| b.is_ascii_graphic() && !b"?#{}\"\\$;".contains(&b);

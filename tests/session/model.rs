@@ -31,8 +31,10 @@ pub enum Op {
 /// What is known about one end besides the session.
 #[derive(Default)]
 struct Peer {
-    /// To arrive yet.
-    coming: VecDeque<u8>,
+    /// To arrive yet, and whether it is meant for the other end.
+    coming: VecDeque<(u8, bool)>,
+    /// How much of `expected` has arrived.
+    arrived: usize,
     /// What is to come out at the other end, at most.
     expected: Vec<u8>,
     /// Where in `expected` frames begin, as far as it is frames.
@@ -89,13 +91,13 @@ impl Model {
                 }
                 peer.starts.push(peer.expected.len());
                 peer.expected.extend(&bytes);
-                peer.coming.extend(bytes);
+                peer.coming.extend(bytes.iter().map(|byte| (*byte, true)));
             }
             Op::Babble(end, bytes) => {
                 let peer = self.peer(*end);
                 peer.babbled = true;
                 peer.expected.extend(bytes);
-                peer.coming.extend(bytes);
+                peer.coming.extend(bytes.iter().map(|byte| (*byte, true)));
             }
             Op::Answer(end, which) => {
                 let peer = self.peer(*end);
@@ -103,7 +105,7 @@ impl Model {
                 if !peer.tokens.is_empty() && peer.close.is_none() && !peer.babbled {
                     let token = &peer.tokens[which % peer.tokens.len()];
                     let pong = frame(*end, 0x8a, token);
-                    peer.coming.extend(pong);
+                    peer.coming.extend(pong.iter().map(|byte| (*byte, false)));
                 }
             }
             Op::Arrive(end, size) => self.arrive(*end, *size),
@@ -131,8 +133,10 @@ impl Model {
                 self.bound = Some(self.bound.map_or(bound, |earlier| earlier.min(bound)));
             }
             Op::Eof(end) if !self.peer(*end).eof => {
-                self.peer(*end).eof = true;
-                self.peer(*end).coming.clear();
+                let peer = self.peer(*end);
+                peer.eof = true;
+                peer.coming.clear();
+                peer.expected.truncate(peer.arrived);
                 let next = self.tunnel.eof(*end);
                 self.flush(next);
             }
@@ -145,18 +149,16 @@ impl Model {
     }
 
     fn arrive(&mut self, from: End, size: usize) {
+        // What is kept for the other end stops the reading of this one.
+        let may = !self.peer(from).eof && !self.peer(from.peer()).blocked;
         let peer = self.peer(from);
         let size = size.min(peer.coming.len());
-        let chunk: Vec<u8> = peer.coming.drain(..size).collect();
-        // What is kept for the other end stops the reading of this one.
-        let may = size > 0 && !peer.eof;
-        if may && !self.peer(from.peer()).blocked {
+        if may && size > 0 {
+            let bytes: Vec<(u8, bool)> = peer.coming.drain(..size).collect();
+            peer.arrived += bytes.iter().filter(|(_, meant)| *meant).count();
+            let chunk: Vec<u8> = bytes.iter().map(|(byte, _)| *byte).collect();
             let next = self.tunnel.from(from, &chunk);
             self.flush(next);
-        } else {
-            for byte in chunk.into_iter().rev() {
-                self.peer(from).coming.push_front(byte);
-            }
         }
     }
 

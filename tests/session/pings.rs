@@ -1,7 +1,7 @@
 //! Pings of ours, their Pongs, and those of others.
 
 use super::harness::*;
-use ngx_http_elb_websocket_module::session::{End, Event, Reason, Settings};
+use ngx_http_elb_websocket_module::session::{End, Event, Next, Reason, Settings};
 
 /// A tunnel in which `end` has just been pinged after a silence, and the token.
 fn pinged(end: End) -> (Tunnel, Vec<u8>) {
@@ -29,6 +29,17 @@ fn a_silent_end_is_pinged_and_its_pong_is_swallowed() {
         assert_eq!(tunnel.ends.events, [Event::Pinged(end), Event::Ponged(end)]);
         tunnel.wait(10_000);
         assert_eq!(tunnel.closed, None);
+    }
+}
+
+#[test]
+fn the_first_byte_after_a_ping_asks_for_the_timer_of_the_next() {
+    for end in End::BOTH {
+        let (mut tunnel, token) = pinged(end);
+        assert_eq!(tunnel.from(end, &frame(end, 0x8a, &token)), Next::Timer);
+        assert_eq!(tunnel.from(end, &text(end, "and more")), Next::Keep);
+        let (mut tunnel, _) = pinged(end);
+        assert_eq!(tunnel.from(end, &text(end, "data")), Next::Timer);
     }
 }
 

@@ -78,7 +78,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
 
     #[test]
     fn tunnels_that_talk(settings in any_settings(), ops in prop::collection::vec(talk(), 0..60)) {

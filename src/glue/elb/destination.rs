@@ -140,7 +140,11 @@ impl MainConf {
         if resolve && !self.resolving.iter().any(|(known, _)| *known == upstream) {
             self.resolving.push((upstream, cf.place()));
         }
-        let variables = cf.read(|env| Ok::<_, Vec<_>>(variables(env))).unwrap_or_default();
+        // with parameters beside them, nginx may well mean those
+        let variables = match parameters {
+            [] => cf.read(|env| Ok::<_, Vec<_>>(variables(env))).unwrap_or_default(),
+            _ => Vec::new(),
+        };
         let weight = destination.weight.map(|weight| format!("weight={weight}"));
         // SAFETY: the block is being read
         let takes_backup = unsafe { (*upstream).flags } & NGX_HTTP_UPSTREAM_BACKUP as usize != 0;

@@ -4,10 +4,10 @@ use std::ffi::c_void;
 use std::ptr::{null_mut, NonNull};
 
 use ngx::ffi::{
-    ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_del_timer,
+    ioctl, ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_del_timer,
     ngx_destroy_pool, ngx_event_handler_pt, ngx_event_t, ngx_handle_read_event,
     ngx_handle_write_event, ngx_http_close_connection, ngx_post_event, ngx_posted_next_events,
-    ngx_ssl_free_buffer, ngx_ssl_shutdown, shutdown, NGX_AGAIN, NGX_OK, SHUT_WR,
+    ngx_ssl_free_buffer, ngx_ssl_shutdown, shutdown, NGX_AGAIN, NGX_OK, SHUT_WR, TIOCOUTQ,
 };
 
 /// A thin wrapper; it owns nothing.
@@ -102,6 +102,18 @@ impl Connection {
             n if n > 0 => Io::Bytes(n as usize),
             n if n == NGX_AGAIN as isize || n == 0 => Io::Again,
             _ => Io::Error,
+        }
+    }
+
+    /// How many bytes the peer's host has not acknowledged (tcp(7), `SIOCOUTQ`).
+    pub fn unacknowledged(self) -> u64 {
+        let mut bytes: std::ffi::c_int = 0;
+        // SAFETY: an open socket; the kernel writes an int
+        let rc = unsafe { ioctl(self.raw().fd, TIOCOUTQ.into(), &raw mut bytes) };
+        if rc == 0 {
+            u64::try_from(bytes).unwrap_or(0)
+        } else {
+            0
         }
     }
 

@@ -7,7 +7,7 @@
 //! failure or something that holds on to the request, finds it as nginx left it.
 
 use std::ffi::c_void;
-use std::ptr::null_mut;
+use std::ptr::{null_mut, NonNull};
 
 use ngx::ffi::{
     ngx_buf_t, ngx_delete_posted_event, ngx_event_t, ngx_handle_write_event, ngx_http_cleanup_add,
@@ -21,13 +21,13 @@ use super::balancer::Share;
 use super::connection::Connection;
 use super::handshake;
 use super::log;
-use super::tunnel::Tunnel;
+use super::tunnel::{Parts, Tunnel};
 use super::worker::Worker;
-use super::LocationConf;
+use super::{LocationConf, RequestContext};
 
 /// A request on its way to be a tunnel; it lives in the request's pool.
 #[repr(C)]
-struct Handover {
+pub struct Handover {
     event: ngx_event_t,
     request: *mut ngx_http_request_t,
     conf: *const LocationConf,
@@ -153,8 +153,8 @@ unsafe fn flush_first(handover: *mut Handover) {
         let r = (*handover).request;
         let u = (*r).upstream;
         let client = (*r).connection;
-        if let Some(module) = super::context_of(r) {
-            *module = handover.cast();
+        if let Some(context) = RequestContext::of(r) {
+            context.handover = NonNull::new(handover);
         }
         (*r).read_event_handler = Some(wait);
         (*r).write_event_handler = Some(flush);
@@ -197,10 +197,9 @@ unsafe extern "C" fn flush(r: *mut ngx_http_request_t) {
             }
             return;
         }
-        if let Some(context) = super::context_of(r) {
-            let handover: *mut Handover = (*context).cast();
+        if let Some(handover) = RequestContext::of(r).and_then(|context| context.handover) {
             // not from here: the caller goes on with the request
-            ngx_post_event(&raw mut (*handover).event, &raw mut ngx_posted_events);
+            ngx_post_event(&raw mut (*handover.as_ptr()).event, &raw mut ngx_posted_events);
         }
     }
 }
@@ -220,6 +219,7 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
         let from_client = between((*handover).header_in, (*header_in).last);
         let from_destination = between((*handover).buffer.pos, (*handover).buffer.last);
         let share = Share::take(&*u);
+        let hold = RequestContext::of(r).and_then(|context| context.hold.take());
         let head = conf.log.is_some().then(|| log::head(&*r, &*u));
 
         client.delete_timers();
@@ -247,7 +247,8 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
         free_header_buffers(client, hc);
 
         let early = [from_client.as_slice(), from_destination.as_slice()];
-        Tunnel::start(client, destination, conf, share, head, early, worker);
+        let parts = Parts { connections: [client, destination], conf, share, hold, head };
+        Tunnel::start(parts, early, worker);
     }
 }
 

@@ -37,8 +37,7 @@ pub fn is_upgrade(r: &ngx_http_request_t) -> bool {
 
 /// Whether the request of an upgrade can be freed and its connections be ours.
 pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Unfit> {
-    let own: *const ngx_http_request_t = r;
-    if !std::ptr::eq(own, r.main) || !r.stream.is_null() {
+    if !std::ptr::eq(r, r.main) || !r.stream.is_null() {
         return Err(Unfit::NotOfItsOwn);
     }
     if !is_websocket(r, u) {
@@ -56,6 +55,12 @@ pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Unfi
         return Err(Unfit::Busy);
     }
     Ok(())
+}
+
+/// Whether a client asks for a WebSocket.
+pub fn is_asked_for(r: &ngx_http_request_t) -> bool {
+    std::ptr::eq(r, r.main)
+        && header(&r.headers_in.headers, b"upgrade").is_some_and(is_token_websocket)
 }
 
 /// RFC 6455 section 4: what the client has to send (4.1) and the server to answer (4.2.2).

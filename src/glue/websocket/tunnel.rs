@@ -9,6 +9,7 @@ use ngx::ffi::{ngx_connection_t, ngx_current_msec, ngx_cycle_t, ngx_event_t, ngx
 use super::balancer::Share;
 use super::connection::{Connection, Io};
 use super::drain;
+use super::limit::Hold;
 use super::worker::{Random, Worker};
 use super::LocationConf;
 use crate::frame::Tally;
@@ -31,19 +32,28 @@ struct Pending {
     written: usize,
 }
 
+/// What a request leaves to its tunnel.
+pub struct Parts {
+    /// The client's connection and the destination's, which nobody else handles any more.
+    pub connections: [Connection; 2],
+    /// The configuration; it lives as long as the connections, see [`LocationConf`].
+    pub conf: *const LocationConf,
+    /// What the balancer counts.
+    pub share: Option<Share>,
+    /// What `websocket_limit_conn` counts.
+    pub hold: Option<Hold>,
+    /// What the line in the log begins with, where there is a log.
+    pub head: Option<Head>,
+}
+
 /// A WebSocket after its handshake.
 pub struct Tunnel {
     session: Session,
-    connections: [Connection; 2],
     /// By the end they go to; while there are any, nothing is read from the other end.
     pending: [Option<Box<Pending>>; 2],
-    conf: *const LocationConf,
-    /// What the balancer counts.
-    share: Option<Share>,
-    /// What the line in the log begins with, where there is a log.
-    head: Option<Head>,
     /// When it began.
     since: u64,
+    parts: Parts,
 }
 
 /// Goes on, or ends the tunnel.
@@ -99,6 +109,12 @@ impl session::Io for Wire<'_> {
         self.random.next()
     }
 
+    fn queued(&mut self, to: End) -> u64 {
+        let pending = self.pending[to as usize].as_ref();
+        let kept = pending.map_or(0, |pending| pending.bytes.len() - pending.written);
+        self.connections[to as usize].unacknowledged() + kept as u64
+    }
+
     #[inline]
     fn tally(&mut self, from: End) -> &mut Tally {
         &mut self.tallies[from as usize]
@@ -113,31 +129,23 @@ fn now() -> u64 {
 }
 
 impl Tunnel {
-    /// Makes a tunnel of two connections that nobody else handles any more. `early` is what came
-    /// from the client and from the destination behind the handshake.
-    pub fn start(
-        client: Connection,
-        destination: Connection,
-        conf: &LocationConf,
-        share: Option<Share>,
-        head: Option<Head>,
-        early: [&[u8]; 2],
-        worker: &mut Worker,
-    ) {
+    /// Makes a tunnel. `early` is what came from the client and from the destination behind the
+    /// handshake.
+    pub fn start(parts: Parts, early: [&[u8]; 2], worker: &mut Worker) {
         let mut pending = [None, None];
         let mut wire = Wire {
             chunk: &[],
-            connections: [client, destination],
+            connections: parts.connections,
             pending: &mut pending,
             tallies: &mut worker.tallies,
             random: &mut worker.random,
             failed: None,
         };
-        let session = Session::new(&conf.settings, now(), &mut wire);
-        let connections = [client, destination];
-        let since = now();
-        let tunnel = Box::new(Self { session, connections, pending, conf, share, head, since });
-        let tunnel = Box::into_raw(tunnel);
+        // SAFETY: as in `settings`
+        let settings = unsafe { &(*parts.conf).settings };
+        let session = Session::new(settings, now(), &mut wire);
+        let [client, destination] = parts.connections;
+        let tunnel = Box::into_raw(Box::new(Self { session, pending, since: now(), parts }));
         client.adopt(tunnel.cast(), Some(on_event));
         destination.adopt(tunnel.cast(), Some(on_event));
         client.set_action(c"tunnelling a WebSocket");
@@ -169,19 +177,19 @@ impl Tunnel {
 
     fn settings(&self) -> &Settings {
         // SAFETY: the configuration lives as long as its connections, see `LocationConf`
-        unsafe { &(*self.conf).settings }
+        unsafe { &(*self.parts.conf).settings }
     }
 
     /// Something happened to the connection of `end`.
     fn on_event(&mut self, end: End, write: bool, worker: &mut Worker) -> Flow {
-        match self.connections[end as usize].take_close() {
+        match self.parts.connections[end as usize].take_close() {
             Some(true) => {
                 return self.act(worker, None, |session, _, _, wire| session.finish_now(wire))
             }
             Some(false) => return self.drain(worker),
             None => {}
         }
-        if self.connections[end as usize].take_timeout() {
+        if self.parts.connections[end as usize].take_timeout() {
             return self.on_timer(worker);
         }
         if write {
@@ -194,7 +202,7 @@ impl Tunnel {
     /// Reads what `from` has sent and passes it on, until nothing is left, the other end takes no
     /// more, or others want their turn.
     fn pump(&mut self, from: End, worker: &mut Worker) -> Flow {
-        let connection = self.connections[from as usize];
+        let connection = self.parts.connections[from as usize];
         for _ in 0..ROUNDS {
             if self.pending[from.peer() as usize].is_some() || !connection.is_readable() {
                 return self.or_error(from, connection.wait_readable());
@@ -223,7 +231,7 @@ impl Tunnel {
 
     /// Writes what waits for `to`.
     fn flush(&mut self, to: End, worker: &mut Worker) -> Flow {
-        let connection = self.connections[to as usize];
+        let connection = self.parts.connections[to as usize];
         let Some(pending) = &mut self.pending[to as usize] else { return Flow::Continue(()) };
         while let Some(rest) = pending.bytes.get(pending.written..).filter(|rest| !rest.is_empty())
         {
@@ -253,7 +261,7 @@ impl Tunnel {
     /// The worker is leaving.
     fn drain(&mut self, worker: &mut Worker) -> Flow {
         // SAFETY: as in `settings`
-        let drain = unsafe { (*self.conf).drain };
+        let drain = unsafe { (*self.parts.conf).drain };
         let Some(drain) = drain::plan(drain, now(), &mut worker.random) else {
             return Flow::Continue(());
         };
@@ -282,10 +290,10 @@ impl Tunnel {
     ) -> Flow {
         let blocked = [self.pending[0].is_some(), self.pending[1].is_some()];
         // SAFETY: as in `settings`, without borrowing the tunnel
-        let settings = unsafe { &(*self.conf).settings };
+        let settings = unsafe { &(*self.parts.conf).settings };
         let mut wire = Wire {
             chunk,
-            connections: self.connections,
+            connections: self.parts.connections,
             pending: &mut self.pending,
             tallies,
             random,
@@ -299,7 +307,7 @@ impl Tunnel {
             if self.pending[end as usize].is_some() && !blocked[end as usize] {
                 let next = self.session.on_blocked(end, now());
                 self.follow(next)?;
-                self.or_error(end, self.connections[end as usize].wait_writable())?;
+                self.or_error(end, self.parts.connections[end as usize].wait_writable())?;
             }
         }
         self.follow(next)
@@ -323,7 +331,7 @@ impl Tunnel {
 
     /// Sets the timer, unless it fires early enough as it is: firing too early is harmless.
     fn set_timer(&mut self) {
-        let client = self.connections[End::Client as usize];
+        let client = self.parts.connections[End::Client as usize];
         let deadline = self.session.deadline(self.settings()).unwrap_or(now() + NEVER);
         if client.timer().is_none_or(|at| at > deadline) {
             client.set_timer(deadline);
@@ -342,12 +350,13 @@ impl Tunnel {
     /// Closes both connections.
     fn close(self: Box<Self>) {
         // SAFETY: as in `settings`
-        if let (Some(head), Some(log)) = (&self.head, unsafe { (*self.conf).log }) {
+        if let (Some(head), Some(log)) = (&self.parts.head, unsafe { (*self.parts.conf).log }) {
             log.write(head, now().saturating_sub(self.since), &self.session.summary());
         }
-        let Self { connections: [client, destination], share, .. } = *self;
+        let Parts { connections: [client, destination], share, hold, .. } = self.parts;
         destination.close_destination();
-        drop(share);
+        // not before: what they count is open connections
+        drop((share, hold));
         client.delete_timers();
         client.set_idle(false);
         if client.can_linger() {
@@ -383,7 +392,7 @@ unsafe extern "C" fn on_event(ev: *mut ngx_event_t) {
     };
     // SAFETY: as above; the worker's state is taken here alone
     let (end, worker) = unsafe {
-        let is_client = (*tunnel).connections[End::Client as usize].as_ptr() == c;
+        let is_client = (*tunnel).parts.connections[End::Client as usize].as_ptr() == c;
         (if is_client { End::Client } else { End::Destination }, Worker::get())
     };
     let Some(worker) = worker else { return };
