@@ -112,7 +112,7 @@ impl Model {
             Op::Wait(time) => self.tunnel.wait(*time),
             Op::Block(end) if !self.peer(*end).blocked => {
                 self.peer(*end).blocked = true;
-                let next = self.tunnel.session.on_blocked(*end, now);
+                let next = self.tunnel.session.on_blocked(*end, now, &mut self.tunnel.ends);
                 let _ = self.tunnel.noted(next);
             }
             Op::Progress(end) if self.peer(*end).blocked => {

@@ -178,7 +178,7 @@ fn any_byte_is_life() {
 fn progress_towards_an_end_is_life_and_a_blocked_peer_is_not_judged() {
     for end in End::BOTH {
         let (mut tunnel, _) = pinged(end);
-        let _ = tunnel.session.on_blocked(end, tunnel.now);
+        let _ = tunnel.session.on_blocked(end, tunnel.now, &mut tunnel.ends);
         for _ in 0..10 {
             tunnel.wait(9_000);
             tunnel.session.on_progress(end, tunnel.now);
