@@ -109,6 +109,17 @@ ProxyHeader::v2_local() . $::Request
 
 
 
+=== version 2, a family that is none of IP names nobody
+--- http_config eval: $::Servers
+--- config
+--- port: 1
+--- raw_request eval
+ProxyHeader::v2_unspecified() . $::Request
+--- response_body
+127.0.0.1
+
+
+
 === TRUSTED_PROXIES with the peer in one of its blocks
 --- http_config eval: $::Servers
 --- config

@@ -88,10 +88,4 @@ sub reads {
     return 1;
 }
 
-# Tells the other side that nothing more will come.
-sub finish_sending {
-    my ($self) = @_;
-    return shutdown $self->{socket}, 1;
-}
-
 1;

@@ -67,7 +67,8 @@ sub loud_messages {
     my @conf = lines_of("$root/conf/nginx.conf");
     my @messages;
     for (lines_of("$root/logs/error.log")) {
-        my ($message) = /\[(?:emerg|alert|crit)\] \d+#\d+: (.*)/ or next;
+        next if !/$Prefix::Loud/;
+        my $message = s/.*\[emerg\] \d+#\d+: //r;
         $message =~ s/ in \Q$root\E\S+:(\d+)/$conf[$1 - 1] =~ m(\b(?:elb|websocket)_) ? '' : $&/e;
         push @messages, $message;
     }

@@ -25,12 +25,18 @@ $ENV{TEST_NGINX_RANDOMIZE} //= 1;
 
 our ($Version) = `$Nginx -v 2>&1` =~ m{nginx/([\d.]+)} or die "$Nginx does not tell its version\n";
 
+# What no log may have that no test asked for: also a panic of ours, a sanitizer's report.
+our $Loud = qr/\[(?:emerg|alert|crit)\]|panicked at|Sanitizer/;
+
 # Whether the binary is at least of this version.
 sub since {
     my ($version) = @_;
     my ($have, $want) = map { sprintf '%03d%03d%03d', split /\./ } $Version, $version;
     return $have >= $want;
 }
+
+# Whether the binary has the mail module, or the prefix brings it along.
+sub has_mail { return -e "$Path/modules/ngx_mail_module.so" || `$Nginx -V 2>&1` =~ /--with-mail\b(?!=)/ }
 
 # Whether a destination's name can be looked up while nginx runs.
 sub resolves { return since('1.27.3') }

@@ -26,6 +26,11 @@ sub v2 {
     return $SIGNATURE . pack 'C2 n/a*', 0x21, $code, $rest;
 }
 
+# Version 2, command PROXY, for a family that is none of IP.
+sub v2_unspecified {
+    return $SIGNATURE . pack 'C2 n/a*', 0x21, 0, '';
+}
+
 # Version 2, command LOCAL: the load balancer speaks for itself.
 sub v2_local {
     return $SIGNATURE . pack 'C2 n/a*', 0x20, 0, '';

@@ -137,7 +137,7 @@ sub asks_for {
 
 sub loud_messages {
     my ($self) = @_;
-    my @loud = grep { /\[(?:emerg|alert|crit)\]/ } $self->messages;
+    my @loud = grep { /$Prefix::Loud/ } $self->messages;
     for my $pattern (@{ $self->{asked_for} }) {
         @loud = grep { $_ !~ $pattern } @loud;
     }

@@ -50,10 +50,15 @@ fn an_end_that_takes_nothing_is_given_up() {
     for end in End::BOTH {
         let mut tunnel = Tunnel::new(quiet());
         let _ = tunnel.from(end.peer(), &text(end.peer(), "x"));
-        let _ = tunnel.session.on_blocked(end, tunnel.now);
+        let _ = tunnel.session.on_blocked(end, tunnel.now, &mut tunnel.ends);
         tunnel.wait(59_999);
         tunnel.session.on_progress(end, tunnel.now);
         tunnel.wait(59_999);
+        assert_eq!(
+            tunnel.session.on_blocked(end, tunnel.now, &mut tunnel.ends),
+            Next::Timer,
+            "said again"
+        );
         assert_eq!(tunnel.closed, None);
         tunnel.wait(1);
         assert_eq!(tunnel.closed, Some(tunnel.now));
@@ -64,7 +69,7 @@ fn an_end_that_takes_nothing_is_given_up() {
 #[test]
 fn a_tunnel_is_not_idle_while_an_end_is_written_to() {
     let mut tunnel = Tunnel::new(Settings { idle_timeout: 20_000, ..quiet() });
-    let _ = tunnel.session.on_blocked(Client, tunnel.now);
+    let _ = tunnel.session.on_blocked(Client, tunnel.now, &mut tunnel.ends);
     tunnel.wait(50_000);
     let _ = tunnel.session.on_drained(Client, tunnel.now);
     tunnel.wait(19_999);
@@ -105,7 +110,7 @@ fn after_both_closes_a_slow_end_gets_all_there_is() {
     let _ = tunnel.from(Client, &close(Client, 1000));
     let last = [frame(Destination, 0x82, &[1; 70_000]), close(Destination, 1000)].concat();
     let _ = tunnel.from(Destination, &last);
-    let _ = tunnel.session.on_blocked(Client, tunnel.now);
+    let _ = tunnel.session.on_blocked(Client, tunnel.now, &mut tunnel.ends);
     for _ in 0..20 {
         tunnel.wait(5_000);
         tunnel.session.on_progress(Client, tunnel.now);
