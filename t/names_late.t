@@ -37,6 +37,12 @@ if (Prefix::resolves()) {
     is(get($nginx->address, '/')->{status}, 502, 'there is no nameserver');
     $nameserver = Nameserver->start('app.example' => '127.0.0.2');
     ok(comes_within($nginx, 10), 'there is one: the name is found within 10 seconds');
+
+    $nameserver->set('app.example' => 'SERVFAIL');
+    $nginx = Shipped->start(@variables);
+    is(get($nginx->address, '/')->{status}, 502, 'the nameserver fails');
+    $nameserver->set('app.example' => '127.0.0.2');
+    ok(comes_within($nginx, 10), 'it recovers: the name is found within 10 seconds');
 }
 else {
     my ($status, @messages) = Shipped->check(@variables);
