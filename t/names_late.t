@@ -16,7 +16,7 @@ use Process qw(wait_until);
 use Shipped;
 
 my $application = Application->start(host => '127.0.0.2');
-my @variables = (-g => 'daemon off; master_process off;', DESTINATION_HOSTNAME => 'app.example',
+my @variables = (-g => $Namespace::Main, DESTINATION_HOSTNAME => 'app.example',
     DESTINATION_PORT => $application->port);
 
 sub comes_within {
