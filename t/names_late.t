@@ -16,7 +16,7 @@ use Process qw(wait_until);
 use Shipped;
 
 my $application = Application->start(host => '127.0.0.2');
-my @variables = (-g => 'daemon off; master_process off;', DESTINATION_HOSTNAME => 'app.example',
+my @variables = (-g => $Namespace::Main, DESTINATION_HOSTNAME => 'app.example',
     DESTINATION_PORT => $application->port);
 
 sub comes_within {
@@ -37,6 +37,12 @@ if (Prefix::resolves()) {
     is(get($nginx->address, '/')->{status}, 502, 'there is no nameserver');
     $nameserver = Nameserver->start('app.example' => '127.0.0.2');
     ok(comes_within($nginx, 10), 'there is one: the name is found within 10 seconds');
+
+    $nameserver->set('app.example' => 'SERVFAIL');
+    $nginx = Shipped->start(@variables);
+    is(get($nginx->address, '/')->{status}, 502, 'the nameserver fails');
+    $nameserver->set('app.example' => '127.0.0.2');
+    ok(comes_within($nginx, 10), 'it recovers: the name is found within 10 seconds');
 }
 else {
     my ($status, @messages) = Shipped->check(@variables);

@@ -19,7 +19,7 @@ use Shipped;
 my ($one, $two) = map { Application->start(host => $_) } '127.0.0.2', '127.0.0.3';
 my %names = ('one.example' => '127.0.0.2', 'two.example' => '127.0.0.3');
 my $nameserver = Nameserver->start(%names);
-my $nginx = Shipped->start(-g => 'daemon off; master_process off;', RESOLVER_VALID => '1s',
+my $nginx = Shipped->start(-g => $Namespace::Main, RESOLVER_VALID => '1s',
     DESTINATION_HOSTNAME => undef, LOG_FORMAT => 'json', DESTINATIONS => encode_json([
         { hostname => 'one.example', port => $one->port, weight => 2 },
         { hostname => 'two.example', port => $two->port },

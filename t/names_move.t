@@ -18,7 +18,7 @@ use Shipped;
 my $application = Application->start(host => '127.0.0.2');
 my $port = $application->port;
 my $nameserver = Nameserver->start('app.example' => '127.0.0.2');
-my $nginx = Shipped->start(-g => 'daemon off; master_process off;',
+my $nginx = Shipped->start(-g => $Namespace::Main,
     DESTINATION_HOSTNAME => 'app.example', DESTINATION_PORT => $port);
 
 sub serves { return get($nginx->address, '/')->{status} == 200 }

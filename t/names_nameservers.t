@@ -17,7 +17,7 @@ use Shipped;
 
 my $application = Application->start(host => '127.0.0.2');
 my $nameserver = Nameserver->start('app.example' => '127.0.0.2');
-my @variables = (-g => 'daemon off; master_process off;', DESTINATION_HOSTNAME => 'app.example',
+my @variables = (-g => $Namespace::Main, DESTINATION_HOSTNAME => 'app.example',
     DESTINATION_PORT => $application->port);
 
 sub serves {

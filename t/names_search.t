@@ -22,7 +22,7 @@ sub start {
     my ($name, $resolv_conf, %names) = @_;
     Namespace::put('/etc/resolv.conf', "nameserver 127.0.0.1\n$resolv_conf\n");
     $nameserver->set(%names);
-    return Shipped->start(-g => 'daemon off; master_process off;', RESOLVER_VALID => '1s',
+    return Shipped->start(-g => $Namespace::Main, RESOLVER_VALID => '1s',
         DESTINATION_HOSTNAME => $name, DESTINATION_PORT => $application->port);
 }
 

@@ -20,7 +20,7 @@ Namespace::put('/etc/hosts', "127.0.0.1 localhost\n127.0.0.2 App-1.internal app 
 Namespace::put('/etc/resolv.conf', "nameserver 127.0.0.1\nsearch example\noptions ndots:5\n");
 
 for my $name (qw(app APP app-1.internal app. 127.0.0.2)) {
-    my $nginx = Shipped->start(-g => 'daemon off; master_process off;',
+    my $nginx = Shipped->start(-g => $Namespace::Main,
         DESTINATION_HOSTNAME => $name, DESTINATION_PORT => $application->port);
     is(get($nginx->address, '/')->{status}, 200, "$name is there");
     is(scalar(grep { /\[notice\] .* (?:destination|names) / } $nginx->messages), 0,

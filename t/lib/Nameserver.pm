@@ -23,7 +23,7 @@ sub start {
     return $self;
 }
 
-# The names that there are, each with an IPv4 address.
+# The names that there are, each with an IPv4 address, or SERVFAIL for no answer to it.
 sub set {
     my ($self, %names) = @_;
     write_file("$self->{folder}/names", join '', map { "$_ $names{$_}\n" } keys %names);
@@ -49,10 +49,11 @@ sub serve {
         my ($name, $type) = (lc $question->qname, $question->qtype);
         print $log "$name\n";
         my %names = map { split / / } lines_of("$self->{folder}/names");
+        my $found = $names{$name} // 'NXDOMAIN';
         my $answer = $query->reply;
-        $answer->header->rcode($names{$name} ? 'NOERROR' : 'NXDOMAIN');
-        $answer->push(answer => Net::DNS::RR->new("$name. $TTL IN A $names{$name}"))
-            if $names{$name} && $type eq 'A';
+        $answer->header->rcode($found =~ /\d/ ? 'NOERROR' : $found);
+        $answer->push(answer => Net::DNS::RR->new("$name. $TTL IN A $found"))
+            if $found =~ /\d/ && $type eq 'A';
         $socket->send($answer->data, 0, $peer);
     }
     return;

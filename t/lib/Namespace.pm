@@ -11,7 +11,10 @@ use Test::More;
 
 use Process qw(folder);
 
-# Takes "files dns" for names, whatever this machine has besides.
+# What nginx needs on its command line: where a user made the namespace there is no user but root.
+our $Main = 'daemon off; master_process off; user root;';
+
+# Names are looked up in files and DNS, whatever this machine has besides.
 my %files = (
     '/etc/nsswitch.conf' => "hosts: files dns\n",
     '/etc/hosts'         => "127.0.0.1 localhost\n",

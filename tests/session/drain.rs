@@ -2,7 +2,7 @@
 
 use super::harness::*;
 use ngx_http_elb_websocket_module::frame::apply_mask;
-use ngx_http_elb_websocket_module::session::{Drain, End, Event, Next, Reason};
+use ngx_http_elb_websocket_module::session::{Drain, End, Event, Next, Reason, Settings};
 
 const AWAY: &[u8] = b"\x03\xe9";
 
@@ -264,7 +264,7 @@ fn ends_that_are_parting_by_themselves_are_left_alone() {
 #[test]
 fn finish_now_says_close_where_it_can() {
     let long = frame(Destination, 0x82, &[9; 1000]);
-    let mut tunnel = Tunnel::new(settings());
+    let mut tunnel = Tunnel::new(Settings { max_age_code: 1012, ..settings() });
     assert_eq!(tunnel.session.finish_now(&mut tunnel.ends), Next::Close);
     assert!(is_close(Client, &tunnel.take(Client)));
     assert!(is_close(Destination, &tunnel.take(Destination)));
@@ -326,6 +326,16 @@ fn a_second_drain_only_shortens_the_first() {
     assert!(is_close(Client, &tunnel.take(Client)));
     let _ = tunnel.session.begin_drain(&late);
     tunnel.wait(2_000);
+    assert_eq!(tunnel.closed, Some(tunnel.now));
+
+    // one that begins sooner may not end later
+    let mut tunnel = Tunnel::new(settings());
+    let _ = tunnel.from(Destination, &frame(Destination, 0x01, b"begin")[..3]);
+    let brief = Drain { at: START + 5_000, grace: 100, handshake: 100, code: 1001 };
+    let _ = tunnel.session.begin_drain(&brief);
+    let _ = tunnel.session.begin_drain(&Drain { at: START + 4_900, grace: 200, ..brief });
+    let _ = tunnel.session.begin_drain(&Drain { at: START + 4_800, handshake: 9_000, ..brief });
+    tunnel.wait(5_200);
     assert_eq!(tunnel.closed, Some(tunnel.now));
 
     // in each phase, one that must be over sooner is

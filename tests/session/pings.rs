@@ -140,6 +140,19 @@ fn held_bytes_are_released_when_the_connection_ends() {
 }
 
 #[test]
+fn held_bytes_are_released_when_they_turn_out_to_be_no_frame() {
+    for end in End::BOTH {
+        let (mut tunnel, _) = pinged(end);
+        let _ = tunnel.from(end, b"\x8a");
+        assert_eq!(tunnel.take(end.peer()), b"");
+        let _ = tunnel.from(end, b"\xff");
+        let _ = tunnel.from(end, b"\x8a and so on");
+        assert_eq!(tunnel.take(end.peer()), b"\x8a\xff\x8a and so on");
+        assert!(tunnel.session.is_opaque());
+    }
+}
+
+#[test]
 fn an_end_that_stays_silent_is_dead_and_the_other_is_told() {
     for end in End::BOTH {
         let (mut tunnel, _) = pinged(end);

@@ -28,6 +28,20 @@ fn an_idle_tunnel_is_closed_with_a_close() {
 }
 
 #[test]
+fn an_idle_tunnel_within_a_frame_is_closed_behind_it() {
+    let mut tunnel = Tunnel::new(Settings { idle_timeout: 60_000, ..quiet() });
+    let long = frame(Destination, 0x82, &[1; 100]);
+    let _ = tunnel.from(Destination, &long[..50]);
+    tunnel.wait(60_000);
+    assert_eq!(tunnel.take(Client), long[..50]);
+    assert_eq!(frames_to(Destination, &tunnel.take(Destination)).len(), 1);
+    let _ = tunnel.from(Destination, &[&long[50..], &text(Destination, "more")].concat());
+    let out = tunnel.take(Client);
+    assert_eq!(out[..52], long[50..]);
+    assert_eq!(frames_to(Client, &out[52..]), [(0x88, b"\x03\xe9".to_vec())]);
+}
+
+#[test]
 fn our_own_pings_and_pongs_do_not_keep_a_tunnel_busy() {
     let mut tunnel = Tunnel::new(Settings { idle_timeout: 60_000, ..settings() });
     for _ in 0..2 {
