@@ -95,8 +95,8 @@ sub path {
 
 sub is_ready {
     my ($self) = @_;
-    # listening comes before the file
-    return -s $self->path('nginx.pid');
+    # nginx listens before it writes the file, and has workers after that
+    return -s $self->path('nginx.pid') && ($self->{main} =~ /master_process off/ || $self->workers);
 }
 
 # The process that nginx itself says is its master.
