@@ -94,8 +94,9 @@ pub trait Io {
     fn tally(&mut self, from: End) -> &mut Tally;
 
     /// How many of the bytes sent towards `to` its host has not acknowledged yet, those kept by
-    /// the owner included. Asked when a Ping goes out and when its Pong is overdue: behind a long
-    /// queue, a Pong that is late says nothing as long as the queue moves.
+    /// the owner included. Asked when a Ping goes out and when its Pong is overdue, when bytes
+    /// begin to wait and when they have waited too long: as long as the queue moves, neither says
+    /// anything about the end.
     fn queued(&mut self, to: End) -> u64 {
         let _ = to;
         0
@@ -157,7 +158,8 @@ struct Side {
     foreign: u32,
     /// When that was forwarded, the low bits of the time.
     foreign_at: u32,
-    /// Low bits of what its host had acknowledged of `sent` when last asked.
+    /// Low bits of what its host had acknowledged of `sent` when last asked: for a Pong that is
+    /// late, and for bytes that wait.
     acked: u32,
     /// Low bits of `sent` behind the Ping.
     ping_end: u32,

@@ -263,6 +263,19 @@ fn controls_come_out_unmasked() {
 }
 
 #[test]
+fn nothing_is_looked_at_after_a_close() {
+    for mask in [None, Some(MASK)] {
+        let mut scanner = scanner_of(mask.is_some());
+        let stream = [&frame::close(1000, "", mask)[..], b"\x08 no frame"].concat();
+        let mut tally = Tally::default();
+        let seen = steps(&mut scanner, &[&stream], Stop::AtFrame, &mut tally);
+        assert!(matches!(seen[..], [Seen::Control(..)]), "{seen:?}");
+        assert!(scanner.is_closed() && !scanner.between_frames() && !scanner.is_lost());
+        assert_eq!(scanner.frames(), 1);
+    }
+}
+
+#[test]
 fn builders_cut_what_is_too_long() {
     assert_eq!(*frame::close(1001, "", None), *b"\x88\x02\x03\xe9");
     assert_eq!(

@@ -4,6 +4,7 @@
                                        request's headers as JSON, GET /slow after two seconds
     peer.py talk HOST PORT [HEADER]    the client: sends HEADER (hex) before its handshake, then
                                        messages of every kind, and prints what came back
+    peer.py hold HOST PORT [HEADER]    the client that only waits, and prints how it was closed
 """
 
 import asyncio
@@ -37,11 +38,16 @@ async def serve(port):
         await asyncio.Future()
 
 
-async def talk(host, port, header=""):
+def connect(host, port, header=""):
+    """A WebSocket on a connection that starts with the header."""
     connection = socket.create_connection((host, int(port)))
     connection.sendall(bytes.fromhex(header))
     uri = f"ws://{host}:{port}/chat?room=1"
-    async with websockets.connect(uri, sock=connection, max_size=None) as websocket:
+    return websockets.connect(uri, sock=connection, max_size=None)
+
+
+async def talk(*where):
+    async with connect(*where) as websocket:
         print("client", await websocket.recv())
         for kind, message, whole in [
             ("text", "hello", "hello"),
@@ -56,4 +62,11 @@ async def talk(host, port, header=""):
     print("closed", websocket.close_code)
 
 
-asyncio.run({"serve": serve, "talk": talk}[sys.argv[1]](*sys.argv[2:]))
+async def hold(*where):
+    async with connect(*where) as websocket:
+        print("client", await websocket.recv())
+        await websocket.wait_closed()
+        print("closed", websocket.close_code)
+
+
+asyncio.run({"serve": serve, "talk": talk, "hold": hold}[sys.argv[1]](*sys.argv[2:]))

@@ -1,4 +1,4 @@
-# Stopping lets requests end, and ends well.
+# Stopping lets requests end, tells WebSockets, and ends well.
 
 use strict;
 use warnings;
@@ -17,6 +17,9 @@ my $tls = port($proxy, 444);
 my $header = proxy_v1('203.0.113.7');
 ok(wait_for(15, sub { get($tls, '/', $header) =~ /^HTTP\S+ 200/ }), 'the proxy answers');
 
+my $client = start_client($tls, $header);
+ok(wait_for(15, sub { logs($client) =~ /^client/ }), 'a WebSocket is open');
+
 # The signal is sent while a request is under way, which takes the application two seconds.
 my $child = fork // die "fork: $!";
 if (!$child) {
@@ -29,8 +32,10 @@ my $begin = time;
 like(get($tls, '/slow', $header), qr{^HTTP/1\.1 200 .*"path": "/slow"}s,
     'a request under way is answered');
 waitpid $child, 0;
-cmp_ok(time - $begin, '<', 8, 'the container is gone soon after');
-is(exit_code($proxy), 0, 'it exits with 0');
+is(exit_code($client), 0, 'the WebSocket ends');
+like(logs($client), qr/^closed 1001$/m, 'with the code of one that goes away');
+is(exit_code($proxy), 0, 'the proxy exits with 0');
+cmp_ok(time - $begin, '<', 9, 'before it would be killed');
 like(logs($proxy), qr/signal 3 \(SIGQUIT\).*shutting down/, 'it was asked by SIGQUIT');
 clean_logs($proxy);
 

@@ -27,7 +27,12 @@ impl Session {
         }
         for end in End::BOTH {
             if is_due(self.send_deadline(settings, end), now) {
-                return self.give_up(Reason::SendTimeout(end), io);
+                // A socket says that it is writable only once a good part of its buffer is free:
+                // a slow reader may take long for that.
+                if !self.has_moved(end, io) {
+                    return self.give_up(Reason::SendTimeout(end), io);
+                }
+                self.on_progress(end, now);
             }
             if is_due(self.pong_deadline(settings, end), now) && !self.is_moving(end, now, io) {
                 self.side_mut(end).set(flag::GONE);
@@ -57,11 +62,15 @@ impl Session {
         }
     }
 
-    /// The socket did not take all that is to go to `to`: some of it is kept from now on.
-    pub fn on_blocked(&mut self, to: End, now: u64) -> Next {
-        let side = self.side_mut(to);
-        side.set(flag::BLOCKED);
-        side.moved = now;
+    /// The socket did not take all that is to go to `to`: some of it is kept from now on. Saying so
+    /// again changes nothing.
+    pub fn on_blocked<I: Io>(&mut self, to: End, now: u64, io: &mut I) -> Next {
+        if !self.side(to).has(flag::BLOCKED) {
+            self.has_moved(to, io);
+            let side = self.side_mut(to);
+            side.set(flag::BLOCKED);
+            side.moved = now;
+        }
         self.or_close(Next::Timer)
     }
 
@@ -185,18 +194,23 @@ impl Session {
         side.ping_end = side.sent as u32;
     }
 
+    /// Whether the host of `end` has acknowledged anything since this was last asked.
+    fn has_moved<I: Io>(&mut self, end: End, io: &mut I) -> bool {
+        let queued = io.queued(end);
+        let side = self.side_mut(end);
+        let acked = side.sent.saturating_sub(queued) as u32;
+        std::mem::replace(&mut side.acked, acked) != acked
+    }
+
     /// Whether the Pong of `end` is late because its Ping stands in a queue that moves, or stood
     /// there until just now. It gets more time then.
     fn is_moving<I: Io>(&mut self, end: End, now: u64, io: &mut I) -> bool {
         if !self.side(end).has(flag::QUEUED) {
             return false;
         }
-        let queued = io.queued(end);
+        let moving = self.has_moved(end, io);
         let side = self.side_mut(end);
-        let acked = side.sent.saturating_sub(queued) as u32;
-        let moving = acked != side.acked;
-        side.acked = acked;
-        if acked.wrapping_sub(side.ping_end) <= i32::MAX as u32 {
+        if side.acked.wrapping_sub(side.ping_end) <= i32::MAX as u32 {
             side.clear(flag::QUEUED);
         }
         if moving {

@@ -9,7 +9,8 @@ package Directives;
 #
 #   --- env       NAME=VALUE lines, the environment of nginx; $TEST_NGINX_... is replaced
 #   --- faults    nginx refuses to start, with these messages and no others at [emerg]; the
-#                 " in FILE:LINE" of a message is left out where that line has a directive elb_...
+#                 " in FILE:LINE" of a message is left out where that line has a directive elb_... or
+#                 websocket_...
 #   --- port: N   the request goes to $TEST_NGINX_PORT_N (1 to 3), not to Test::Nginx's server
 #
 # In every block, [emerg], [alert] and [crit] in error.log that it did not ask for are a failure.
@@ -68,7 +69,7 @@ sub loud_messages {
     for (lines_of("$root/logs/error.log")) {
         next if !/$Prefix::Loud/;
         my $message = s/.*\[emerg\] \d+#\d+: //r;
-        $message =~ s/ in \Q$root\E\S+:(\d+)/$conf[$1 - 1] =~ m(\belb_) ? '' : $&/e;
+        $message =~ s/ in \Q$root\E\S+:(\d+)/$conf[$1 - 1] =~ m(\b(?:elb|websocket)_) ? '' : $&/e;
         push @messages, $message;
     }
     return @messages;

@@ -1,7 +1,8 @@
 //! A worker leaves.
 
 use super::harness::*;
-use ngx_http_elb_websocket_module::session::{Drain, End, Event, Next, Reason};
+use ngx_http_elb_websocket_module::frame::apply_mask;
+use ngx_http_elb_websocket_module::session::{Drain, End, Event, Next, Reason, Settings};
 
 const AWAY: &[u8] = b"\x03\xe9";
 
@@ -66,6 +67,40 @@ fn the_close_waits_for_the_end_of_messages_both_ways() {
             assert!(passed.ends_with(&text(Client, "next")));
         }
     }
+}
+
+#[test]
+fn a_close_right_behind_the_end_of_the_message_is_replaced_too() {
+    let mut tunnel = Tunnel::new(settings());
+    let _ = tunnel.from(Client, &frame(Client, 0x01, b"begin"));
+    let _ = tunnel.drain_in(0);
+    tunnel.wait(500);
+    tunnel.take(Destination);
+    let end = frame(Client, 0x80, b"end");
+    let _ = tunnel.from(Client, &[end.clone(), close(Client, 4000)].concat());
+    assert!(is_close(Client, &tunnel.take(Client)));
+    let out = tunnel.take(Destination);
+    assert_eq!(out[..end.len()], end);
+    assert!(is_close(Destination, &out[end.len()..]));
+}
+
+#[test]
+fn the_rest_of_a_pong_of_ours_is_no_close() {
+    let mut tunnel = Tunnel::new(settings());
+    tunnel.wait(25_000);
+    let mut payload = token(Client, &tunnel.take(Client));
+    tunnel.take(Destination);
+    // With this mask the first byte of the payload looks like that of a Close.
+    let mask = [payload[0] ^ 0x88, 0, 0, 0];
+    apply_mask(&mut payload, mask, 0);
+    let _ = tunnel.from(Client, &[&[0x8a, 0x88][..], &mask].concat());
+    let _ = tunnel.drain_in(0);
+    tunnel.wait(10);
+    assert!(is_close(Client, &tunnel.take(Client)), "what is held back stops nothing");
+    let _ = tunnel.from(Client, &payload);
+    assert_eq!(tunnel.take(Destination), b"");
+    let _ = tunnel.from(Client, &text(Client, "last words"));
+    assert_eq!(tunnel.take(Destination), text(Client, "last words"));
 }
 
 #[test]
@@ -168,6 +203,37 @@ fn a_client_that_uploads_is_heard_to_the_end() {
 }
 
 #[test]
+fn a_stream_that_gets_lost_during_the_drain_ends_it() {
+    for wait in [500, 1_500] {
+        let mut tunnel = Tunnel::new(settings());
+        let begun = frame(Destination, 0x82, &[9; 100]);
+        let _ = tunnel.from(Destination, &begun[..50]);
+        let _ = tunnel.drain_in(0);
+        tunnel.wait(wait);
+        assert_eq!(tunnel.closed, None);
+        let _ = tunnel.from(Client, b"no frame");
+        assert_eq!(tunnel.take(Destination), b"no frame");
+        tunnel.wait(0);
+        assert_eq!(tunnel.closed, Some(tunnel.now));
+        assert_eq!(tunnel.take(Destination), b"");
+    }
+}
+
+#[test]
+fn a_client_that_goes_on_talking_is_not_taken_for_mute() {
+    let mut tunnel = Tunnel::new(settings());
+    let _ = tunnel.drain_in(0);
+    tunnel.wait(900);
+    let _ = tunnel.from(Client, &text(Client, "one"));
+    tunnel.wait(600);
+    let _ = tunnel.from(Client, &text(Client, "two"));
+    assert_eq!(tunnel.take(Destination), [text(Client, "one"), text(Client, "two")].concat());
+    tunnel.wait(500);
+    assert_eq!(tunnel.closed, Some(tunnel.now));
+    assert!(is_close(Destination, &tunnel.take(Destination)));
+}
+
+#[test]
 fn ends_that_are_parting_by_themselves_are_left_alone() {
     for first in End::BOTH {
         // the first Close came before the drain
@@ -198,7 +264,7 @@ fn ends_that_are_parting_by_themselves_are_left_alone() {
 #[test]
 fn finish_now_says_close_where_it_can() {
     let long = frame(Destination, 0x82, &[9; 1000]);
-    let mut tunnel = Tunnel::new(settings());
+    let mut tunnel = Tunnel::new(Settings { max_age_code: 1012, ..settings() });
     assert_eq!(tunnel.session.finish_now(&mut tunnel.ends), Next::Close);
     assert!(is_close(Client, &tunnel.take(Client)));
     assert!(is_close(Destination, &tunnel.take(Destination)));
@@ -260,6 +326,16 @@ fn a_second_drain_only_shortens_the_first() {
     assert!(is_close(Client, &tunnel.take(Client)));
     let _ = tunnel.session.begin_drain(&late);
     tunnel.wait(2_000);
+    assert_eq!(tunnel.closed, Some(tunnel.now));
+
+    // one that begins sooner may not end later
+    let mut tunnel = Tunnel::new(settings());
+    let _ = tunnel.from(Destination, &frame(Destination, 0x01, b"begin")[..3]);
+    let brief = Drain { at: START + 5_000, grace: 100, handshake: 100, code: 1001 };
+    let _ = tunnel.session.begin_drain(&brief);
+    let _ = tunnel.session.begin_drain(&Drain { at: START + 4_900, grace: 200, ..brief });
+    let _ = tunnel.session.begin_drain(&Drain { at: START + 4_800, handshake: 9_000, ..brief });
+    tunnel.wait(5_200);
     assert_eq!(tunnel.closed, Some(tunnel.now));
 
     // in each phase, one that must be over sooner is

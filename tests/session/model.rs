@@ -112,7 +112,7 @@ impl Model {
             Op::Wait(time) => self.tunnel.wait(*time),
             Op::Block(end) if !self.peer(*end).blocked => {
                 self.peer(*end).blocked = true;
-                let next = self.tunnel.session.on_blocked(*end, now);
+                let next = self.tunnel.session.on_blocked(*end, now, &mut self.tunnel.ends);
                 let _ = self.tunnel.noted(next);
             }
             Op::Progress(end) if self.peer(*end).blocked => {
@@ -131,6 +131,7 @@ impl Model {
                 let _ = self.tunnel.noted(next);
                 let bound = at + grace + handshake;
                 self.bound = Some(self.bound.map_or(bound, |earlier| earlier.min(bound)));
+                self.tunnel.wait(0);
             }
             Op::Eof(end) if !self.peer(*end).eof => {
                 let peer = self.peer(*end);
@@ -242,7 +243,8 @@ impl Model {
         }
         for to in End::BOTH {
             let (peer, source) = (&self.peers[to as usize], &self.peers[to.peer() as usize]);
-            let quiet = source.eof || self.tunnel.closed.is_some() || peer.told || source.babbled;
+            let gone = source.eof || peer.eof;
+            let quiet = gone || self.tunnel.closed.is_some() || peer.told || source.babbled;
             assert!(quiet || peer.got == source.expected, "not all came out at {to}");
             if self.tunnel.ends.events.contains(&Event::Ponged(to)) {
                 assert!(!peer.tokens.is_empty());

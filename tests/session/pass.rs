@@ -93,7 +93,7 @@ fn the_summary_counts_what_happened() {
 fn a_half_closed_connection_ends_the_tunnel_once_written() {
     let mut tunnel = Tunnel::new(settings());
     let _ = tunnel.from(Client, &text(Client, "bye"));
-    assert_eq!(tunnel.session.on_blocked(Destination, tunnel.now), Next::Timer);
+    assert_eq!(tunnel.session.on_blocked(Destination, tunnel.now, &mut tunnel.ends), Next::Timer);
     assert_eq!(tunnel.eof(Client), Next::Flush(Destination));
     // the other end goes on meanwhile
     let _ = tunnel.from(Destination, &text(Destination, "still here"));

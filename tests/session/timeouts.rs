@@ -28,6 +28,20 @@ fn an_idle_tunnel_is_closed_with_a_close() {
 }
 
 #[test]
+fn an_idle_tunnel_within_a_frame_is_closed_behind_it() {
+    let mut tunnel = Tunnel::new(Settings { idle_timeout: 60_000, ..quiet() });
+    let long = frame(Destination, 0x82, &[1; 100]);
+    let _ = tunnel.from(Destination, &long[..50]);
+    tunnel.wait(60_000);
+    assert_eq!(tunnel.take(Client), long[..50]);
+    assert_eq!(frames_to(Destination, &tunnel.take(Destination)).len(), 1);
+    let _ = tunnel.from(Destination, &[&long[50..], &text(Destination, "more")].concat());
+    let out = tunnel.take(Client);
+    assert_eq!(out[..52], long[50..]);
+    assert_eq!(frames_to(Client, &out[52..]), [(0x88, b"\x03\xe9".to_vec())]);
+}
+
+#[test]
 fn our_own_pings_and_pongs_do_not_keep_a_tunnel_busy() {
     let mut tunnel = Tunnel::new(Settings { idle_timeout: 60_000, ..settings() });
     for _ in 0..2 {
@@ -50,10 +64,15 @@ fn an_end_that_takes_nothing_is_given_up() {
     for end in End::BOTH {
         let mut tunnel = Tunnel::new(quiet());
         let _ = tunnel.from(end.peer(), &text(end.peer(), "x"));
-        let _ = tunnel.session.on_blocked(end, tunnel.now);
+        let _ = tunnel.session.on_blocked(end, tunnel.now, &mut tunnel.ends);
         tunnel.wait(59_999);
         tunnel.session.on_progress(end, tunnel.now);
         tunnel.wait(59_999);
+        assert_eq!(
+            tunnel.session.on_blocked(end, tunnel.now, &mut tunnel.ends),
+            Next::Timer,
+            "said again"
+        );
         assert_eq!(tunnel.closed, None);
         tunnel.wait(1);
         assert_eq!(tunnel.closed, Some(tunnel.now));
@@ -64,7 +83,7 @@ fn an_end_that_takes_nothing_is_given_up() {
 #[test]
 fn a_tunnel_is_not_idle_while_an_end_is_written_to() {
     let mut tunnel = Tunnel::new(Settings { idle_timeout: 20_000, ..quiet() });
-    let _ = tunnel.session.on_blocked(Client, tunnel.now);
+    let _ = tunnel.session.on_blocked(Client, tunnel.now, &mut tunnel.ends);
     tunnel.wait(50_000);
     let _ = tunnel.session.on_drained(Client, tunnel.now);
     tunnel.wait(19_999);
@@ -105,7 +124,7 @@ fn after_both_closes_a_slow_end_gets_all_there_is() {
     let _ = tunnel.from(Client, &close(Client, 1000));
     let last = [frame(Destination, 0x82, &[1; 70_000]), close(Destination, 1000)].concat();
     let _ = tunnel.from(Destination, &last);
-    let _ = tunnel.session.on_blocked(Client, tunnel.now);
+    let _ = tunnel.session.on_blocked(Client, tunnel.now, &mut tunnel.ends);
     for _ in 0..20 {
         tunnel.wait(5_000);
         tunnel.session.on_progress(Client, tunnel.now);

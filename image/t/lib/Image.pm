@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-    engine start start_app remove talk exit_code logs clean_logs address port request get wait_for
+    engine start start_app start_client remove talk exit_code logs clean_logs address port request get wait_for
     proxy_v1 proxy_v2 folder_of
 );
 
@@ -40,20 +40,25 @@ sub must {
 }
 
 # start(OPTION...): a container of the image in the test's own network; its name.
-sub start { return run($image, [], @_) }
+sub start { return run($image, [], '--network', network(), @_) }
 
 # start_app(NAME): the application on port 45490, reached by that name.
 sub start_app {
     my ($name) = @_;
-    return run("$image-peer", ['serve', 45490], '--network-alias', $name);
+    return run("$image-peer", ['serve', 45490], '--network', network(), '--network-alias', $name);
+}
+
+# The test's own network, made when it is first asked for.
+sub network {
+    must('network', 'create', $network) unless $has_network++;
+    return $network;
 }
 
 sub run {
     my ($of, $arguments, @options) = @_;
     my $name = "$network-" . $count++;
-    must('network', 'create', $network) unless $has_network++;
     push @started, $name;
-    must('run', '-d', '--name', $name, '--network', $network, @options, $of, @$arguments);
+    must('run', '-d', '--name', $name, @options, $of, @$arguments);
     return $name;
 }
 
@@ -70,6 +75,13 @@ sub talk {
     my ($code, $output) = engine('run', '--rm', '--network', 'host', "$image-peer",
         'talk', '127.0.0.1', $port, unpack('H*', $header));
     return $output;
+}
+
+# start_client(PORT, HEADER): one that waits for the end of its WebSocket and logs it.
+sub start_client {
+    my ($port, $header) = @_;
+    my @arguments = ('hold', '127.0.0.1', $port, unpack('H*', $header));
+    return run("$image-peer", \@arguments, '--network', 'host');
 }
 
 # The exit code of a container that has ended, once it has.

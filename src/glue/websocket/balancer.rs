@@ -60,8 +60,8 @@ impl Share {
                 ngx_rwlock_rlock(&raw mut (*peers).rwlock);
             }
             let mut peer = (*peers).peer;
-            // core's get handlers hand out the name of the peer itself
-            while !peer.is_null() && &raw mut (*peer).name != u.peer.name {
+            // core's get handlers hand out the address of the peer itself
+            while !peer.is_null() && (*peer).sockaddr != u.peer.sockaddr {
                 peer = (*peer).next;
             }
             if !peer.is_null() {
@@ -77,7 +77,7 @@ impl Share {
             if shared {
                 ngx_rwlock_unlock(&raw mut (*peers).rwlock);
             }
-            (!peer.is_null()).then_some(Self { peers, peer })
+            (!peer.is_null()).then(|| Self { peers, peer })
         }
     }
 }

@@ -7,7 +7,8 @@ use ngx::ffi::{
     ioctl, ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_del_timer,
     ngx_destroy_pool, ngx_event_handler_pt, ngx_event_t, ngx_handle_read_event,
     ngx_handle_write_event, ngx_http_close_connection, ngx_post_event, ngx_posted_next_events,
-    ngx_ssl_free_buffer, ngx_ssl_shutdown, shutdown, NGX_AGAIN, NGX_OK, SHUT_WR, TIOCOUTQ,
+    ngx_ssl_free_buffer, ngx_ssl_shutdown, shutdown, SSL_ctrl, NGX_AGAIN, NGX_OK, SHUT_WR,
+    SSL_CTRL_MODE, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TIOCOUTQ,
 };
 
 /// A thin wrapper; it owns nothing.
@@ -211,6 +212,17 @@ impl Connection {
         if !self.raw().ssl.is_null() {
             // SAFETY: a TLS connection
             unsafe { ngx_ssl_free_buffer(self.as_ptr()) };
+        }
+    }
+
+    /// Lets a TLS write that did not fit be tried again from other memory: the first try is from
+    /// the worker's buffer, the next from the tunnel's own.
+    pub fn let_tls_writes_move(self) {
+        // SAFETY: null or the TLS state of an open connection
+        if let Some(ssl) = unsafe { self.raw().ssl.as_ref() } {
+            let mode = SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER;
+            // SAFETY: an open TLS connection; this is what the macro SSL_set_mode stands for
+            unsafe { SSL_ctrl(ssl.connection, SSL_CTRL_MODE as _, mode.into(), null_mut()) };
         }
     }
 

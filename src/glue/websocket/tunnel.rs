@@ -149,6 +149,8 @@ impl Tunnel {
         client.adopt(tunnel.cast(), Some(on_event));
         destination.adopt(tunnel.cast(), Some(on_event));
         client.set_action(c"tunnelling a WebSocket");
+        client.let_tls_writes_move();
+        destination.let_tls_writes_move();
         client.set_idle(true);
 
         // SAFETY: made above; what runs may end it, so it is not used after
@@ -288,7 +290,6 @@ impl Tunnel {
         chunk: &[u8],
         call: impl FnOnce(&mut Session, &Settings, &[u8], &mut Wire) -> Next,
     ) -> Flow {
-        let blocked = [self.pending[0].is_some(), self.pending[1].is_some()];
         // SAFETY: as in `settings`, without borrowing the tunnel
         let settings = unsafe { &(*self.parts.conf).settings };
         let mut wire = Wire {
@@ -299,16 +300,20 @@ impl Tunnel {
             random,
             failed: None,
         };
-        let next = call(&mut self.session, settings, chunk, &mut wire);
+        let mut next = call(&mut self.session, settings, chunk, &mut wire);
+        for end in End::BOTH {
+            if wire.pending[end as usize].is_some() {
+                let told = self.session.on_blocked(end, now(), &mut wire);
+                if next == Next::Keep || told == Next::Close {
+                    next = told;
+                }
+                if !self.parts.connections[end as usize].wait_writable() {
+                    wire.failed = Some(end);
+                }
+            }
+        }
         if let Some(end) = wire.failed {
             return self.or_error(end, false);
-        }
-        for end in End::BOTH {
-            if self.pending[end as usize].is_some() && !blocked[end as usize] {
-                let next = self.session.on_blocked(end, now());
-                self.follow(next)?;
-                self.or_error(end, self.parts.connections[end as usize].wait_writable())?;
-            }
         }
         self.follow(next)
     }

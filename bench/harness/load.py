@@ -1,0 +1,72 @@
+"""The load tool as a child process: destination, and clients that work in rounds."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from harness.nginx import free_port
+
+BENCH = Path(__file__).resolve().parent.parent
+WSLOAD = BENCH / "target/release/wsload"
+
+
+def build() -> None:
+    """Brings the load tool up to date."""
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=BENCH, check=True)
+
+
+class Wsload:
+    """One running wsload that ends when its standard input does."""
+
+    def __init__(self, core: int, *arguments: object):
+        command = ["taskset", "-c", str(core), str(WSLOAD), *map(str, arguments)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.ready = self._line()
+
+    def _line(self) -> dict:
+        text = self.process.stdout.readline()
+        if not text:
+            raise RuntimeError(f"{self.process.args} ended early")
+        line = json.loads(text)
+        if line["errors"]:
+            self.close()
+            raise RuntimeError(f"{self.process.args}: {line['errors']}")
+        return line
+
+    def go(self) -> dict:
+        """Has it do a round; an error if any message was lost or damaged."""
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self._line()
+
+    def close(self) -> None:
+        """Ends it."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Destination(Wsload):
+    """The destination, listening on a port of its own."""
+
+    def __init__(self, core: int):
+        self.address = f"127.0.0.1:{free_port()}"
+        super().__init__(core, "serve", "--until-eof", "--listen", self.address)
+
+
+class Clients(Wsload):
+    """Clients that have opened their sockets at `address` and wait for rounds."""
+
+    def __init__(self, core: int, mode: str, address: str, *arguments: object):
+        super().__init__(core, mode, "--gate", "--connect", address, *arguments)

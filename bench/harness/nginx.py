@@ -1,0 +1,165 @@
+"""An nginx of the benchmark's own: configuration, start, worker, end."""
+
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from harness import proc
+
+CONF = """\
+{load_module}
+daemon off;
+master_process {master};
+worker_processes 1;
+worker_cpu_affinity {affinity};
+worker_rlimit_nofile 20000;
+pid nginx.pid;
+error_log error.log notice;
+events {{ worker_connections 16000; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path tmp;
+    proxy_temp_path tmp;
+    fastcgi_temp_path tmp;
+    uwsgi_temp_path tmp;
+    scgi_temp_path tmp;
+    map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
+    upstream destination {{ server {destination}; }}
+    server {{
+        listen 127.0.0.1:{plain} proxy_protocol;
+        location / {{ return 301 https://$host$request_uri; }}
+    }}
+    server {{
+        listen 127.0.0.1:{port} proxy_protocol;
+        set_real_ip_from 127.0.0.0/8;
+        real_ip_header proxy_protocol;
+        proxy_read_timeout 1h;
+        proxy_send_timeout 1h;
+        {directives}
+        location = /ping {{ return 200 "ok\\n"; }}
+        location / {{
+            proxy_pass http://destination;
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto https;
+        }}
+    }}
+}}
+"""
+
+PROBE = b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\nGET /ping HTTP/1.0\r\nHost: a\r\n\r\n"
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Nginx:
+    """One running nginx with one worker on `core`, fronting `destination`."""
+
+    def __init__(
+        self,
+        binary: Path,
+        destination: str,
+        *,
+        module: Path | None = None,
+        directives: str = "",
+        core: int = 0,
+        master: bool = True,
+        under: tuple[str, ...] = (),
+    ):
+        self.port, self.plain_port = free_port(), free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="bench-nginx-"))
+        # a worker of a root master runs as another user and writes here
+        self.folder.chmod(0o777)
+        self.log = self.folder / "error.log"
+        conf = self.folder / "nginx.conf"
+        conf.write_text(
+            CONF.format(
+                load_module=f"load_module {module};" if module else "",
+                master="on" if master else "off",
+                affinity=format(1 << core, "b"),
+                destination=destination,
+                plain=self.plain_port,
+                port=self.port,
+                directives=directives,
+            )
+        )
+        command = [*under, str(binary), "-p", str(self.folder), "-c", str(conf)]
+        with open(self.folder / "output", "wb") as output:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        self._wait_until_it_answers()
+        self.worker = proc.children(self.process.pid)[0] if master else self.process.pid
+
+    @property
+    def address(self) -> str:
+        """Where WebSockets are taken."""
+        return f"127.0.0.1:{self.port}"
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with suppress(OSError):
+                with socket.create_connection(("127.0.0.1", self.port), timeout=5) as probe:
+                    probe.sendall(PROBE)
+                    if b" 200 " in probe.recv(1024):
+                        return
+            time.sleep(0.05)
+        said = (self.folder / "output").read_text() + self._logged()
+        self._end()
+        raise RuntimeError(f"nginx does not answer: {said.strip()}")
+
+    def _logged(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    def _end(self) -> None:
+        """Ends it by its pid."""
+        # a process without a master that is told while it works sleeps once more before it obeys
+        time.sleep(0.3)
+        self.process.terminate()
+        for _ in range(30):
+            try:
+                self.process.wait(1)
+                return
+            except subprocess.TimeoutExpired:
+                with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                    pass  # something to wake up for
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """Ends it; an error if it logged that something was wrong."""
+        self._end()
+        log = self._logged()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        bad = [line for line in log.splitlines() if re.search(r"\[(alert|crit|emerg)\]", line)]
+        # sockets that are still open when it is told to end are what SIGTERM leaves
+        bad = [line for line in bad if "open socket" not in line and "aborting" not in line]
+        if bad:
+            raise RuntimeError("nginx logged: " + "; ".join(bad[:3]))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def version(binary: Path) -> str:
+    """The version that `nginx -v` prints."""
+    result = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True)
+    return result.stderr.strip().removeprefix("nginx version: ")

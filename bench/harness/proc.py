@@ -1,0 +1,71 @@
+"""What Linux knows about processes: CPU, memory, and what else the machine is doing."""
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a single-threaded process, to the nanosecond where `stat` has 10 ms ticks."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Memory that belongs to no file: heap, anonymous mappings, stack.
+
+    Pages still shared with the master after the fork are counted as well, so writing to one of
+    them does not look like growth.
+    """
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Anonymous:\s+(\d+) kB", rollup, re.M)[1]) * 1024
+
+
+def children(pid: int) -> list[int]:
+    """Processes whose parent is `pid`."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # the name may hold spaces and parentheses; the fields start after the last one
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == pid:
+            found.append(int(stat.parent.name))
+    return sorted(found)
+
+
+def busy_seconds() -> float:
+    """CPU time of all cores so far, whoever used it."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _iowait, irq, softirq = map(int, fields[:7])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def own_seconds(pids: list[int]) -> float:
+    """CPU time of these processes and their children so far."""
+    total = 0.0
+    for pid in pids:
+        for each in [pid, *children(pid)]:
+            total += cpu_seconds(each)
+    return total
+
+
+def machine() -> dict:
+    """What the figures were measured on."""
+    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    memory = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
+    return {
+        "cpu": cpu[1] if cpu else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(int(memory[1]) / 2**20, 1),
+        "kernel": platform.release(),
+    }
+
+
+def commit(folder: Path) -> str:
+    """The commit that was measured, with a mark if files differ from it."""
+    git = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    result = subprocess.run(git, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"

@@ -1,0 +1,279 @@
+//! Many client connections of one process: opened a few at a time, then worked in rounds.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::Receiver;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context, Result};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::control::{self, Order};
+use crate::handshake::{Proxy, Request};
+use crate::link::{Buffers, End, Link, Outbox, Session};
+use crate::tally::{Event, Line, Tally};
+
+const WAKER: Token = Token(usize::MAX);
+
+/// What the sessions of a process share.
+pub struct Shared {
+    /// The header in front of each connection.
+    pub proxy: Proxy,
+    /// What each request says.
+    pub request: Request,
+    /// The counts.
+    pub tally: Tally,
+}
+
+/// The client's side of a protocol.
+pub trait Client: Session<Shared = Shared> {
+    /// The connection is made: `local` is the client, `peer` the proxy.
+    fn greet(&mut self, local: SocketAddr, peer: SocketAddr, out: &mut Outbox, shared: &mut Shared);
+
+    /// Whether it is open and waits for rounds.
+    fn waits(&self) -> bool;
+
+    /// A round begins.
+    fn start(&mut self, out: &mut Outbox, shared: &mut Shared);
+}
+
+/// Where connections come from: by default the kernel chooses.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Addresses, each with a run of ports from `first_port`.
+    pub addresses: Vec<std::net::IpAddr>,
+    /// First port of each address.
+    pub first_port: u16,
+    /// How many ports of each are used.
+    pub ports: u32,
+}
+
+impl Sources {
+    /// The source of the connection numbered `index`.
+    fn of(&self, index: u32) -> Option<SocketAddr> {
+        if self.addresses.is_empty() || self.ports == 0 {
+            return None;
+        }
+        let address = self.addresses[(index / self.ports) as usize % self.addresses.len()];
+        Some(SocketAddr::new(address, self.first_port + (index % self.ports) as u16))
+    }
+}
+
+/// The limits of a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The proxies, in turn.
+    pub targets: Vec<SocketAddr>,
+    /// Where connections come from.
+    pub sources: Sources,
+    /// How many connections are being opened at once.
+    pub opening: usize,
+    /// When the process gives up.
+    pub deadline: Instant,
+}
+
+/// The connections of one process.
+pub struct Fleet<C> {
+    plan: Plan,
+    poll: Poll,
+    waker: Arc<Waker>,
+    links: Slab<Entry<C>>,
+    buffers: Buffers,
+    /// What the sessions share.
+    pub shared: Shared,
+    opening: usize,
+    lost: u64,
+}
+
+struct Entry<C> {
+    link: Link<C>,
+    connected: bool,
+    waits: bool,
+}
+
+impl<C: Client> Fleet<C> {
+    /// A fleet without connections.
+    pub fn new(plan: Plan, shared: Shared) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        Ok(Self {
+            plan,
+            poll,
+            waker,
+            links: Slab::new(),
+            buffers: Buffers::default(),
+            shared,
+            opening: 0,
+            lost: 0,
+        })
+    }
+
+    /// Orders from standard input.
+    pub fn orders(&self) -> Receiver<Order> {
+        control::orders(Arc::clone(&self.waker))
+    }
+
+    /// Open connections.
+    pub fn len(&self) -> u64 {
+        self.links.len() as u64
+    }
+
+    /// Makes `clients`, each with the number of its source, and returns when each of them waits
+    /// or has ended.
+    pub fn open(&mut self, clients: impl IntoIterator<Item = (u32, C)>) -> Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut clients = clients.into_iter();
+        loop {
+            while self.opening < self.plan.opening {
+                let Some((index, client)) = clients.next() else { break };
+                self.connect(index, client)?;
+            }
+            if self.opening == 0 {
+                return Ok(());
+            }
+            self.turn(&mut events, Duration::from_millis(100))?;
+        }
+    }
+
+    /// Has every open connection do its share, and returns how long that took.
+    pub fn round(&mut self) -> Result<Duration> {
+        let mut events = Events::with_capacity(1024);
+        let began = Instant::now();
+        let sockets = self.len();
+        self.lost = 0;
+        let keys: Vec<usize> = self.links.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.with(key, |link, buffers, shared| {
+                link.speak(buffers, shared, |session, out, shared| {
+                    session.start(out, shared);
+                    Ok(())
+                })
+            });
+        }
+        while self.shared.tally.finished + self.lost < sockets {
+            self.turn(&mut events, Duration::from_millis(100))?;
+        }
+        Ok(began.elapsed())
+    }
+
+    /// Serves the connections until there is an order.
+    pub fn wait(&mut self, orders: &Receiver<Order>) -> Result<Order> {
+        let mut events = Events::with_capacity(1024);
+        loop {
+            if let Ok(order) = orders.try_recv() {
+                return Ok(order);
+            }
+            self.turn(&mut events, Duration::from_millis(500))?;
+        }
+    }
+
+    /// Serves the connections for this long.
+    pub fn serve_for(&mut self, time: Duration) -> Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.turn(&mut events, left)?;
+        }
+    }
+
+    /// The counts since the last line.
+    pub fn line(&mut self, event: Event, took: Duration) -> Line {
+        let sockets = self.len();
+        self.shared.tally.take(event, sockets, took)
+    }
+
+    fn connect(&mut self, index: u32, client: C) -> Result<()> {
+        let target = self.plan.targets[index as usize % self.plan.targets.len()];
+        let stream = dial(target, self.plan.sources.of(index))
+            .with_context(|| format!("connecting to {target}"))?;
+        let link = Link::new(stream, client);
+        let key = self.links.insert(Entry { link, connected: false, waits: false });
+        let stream = &mut self.links[key].link.stream;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(stream, Token(key), interest)?;
+        self.opening += 1;
+        Ok(())
+    }
+
+    fn turn(&mut self, events: &mut Events, timeout: Duration) -> Result<()> {
+        if Instant::now() > self.plan.deadline {
+            bail!("out of time, {} connections open, {} opening", self.len(), self.opening);
+        }
+        match self.poll.poll(events, Some(timeout)) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        for event in events.iter().filter(|event| event.token() != WAKER) {
+            let key = event.token().0;
+            match self.links.get_mut(key) {
+                Some(entry) if !entry.connected => {
+                    entry.connected = true;
+                    self.with(key, |link, buffers, shared| {
+                        let failed = |_| End::Unreachable;
+                        if let Some(error) = link.stream.take_error().map_err(failed)? {
+                            return Err(failed(error));
+                        }
+                        let local = link.stream.local_addr().map_err(failed)?;
+                        let peer = link.stream.peer_addr().map_err(failed)?;
+                        link.speak(buffers, shared, |session, out, shared| {
+                            session.greet(local, peer, out, shared);
+                            Ok(())
+                        })
+                    });
+                }
+                _ => self.with(key, |link, buffers, shared| link.ready(event, buffers, shared)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets something happen to a connection and draws the consequences.
+    fn with(
+        &mut self,
+        key: usize,
+        act: impl FnOnce(&mut Link<C>, &mut Buffers, &mut Shared) -> Result<(), End>,
+    ) {
+        let Some(entry) = self.links.get_mut(key) else { return };
+        let result = act(&mut entry.link, &mut self.buffers, &mut self.shared);
+        if !entry.waits && entry.link.session.waits() {
+            entry.waits = true;
+            self.opening -= 1;
+        }
+        if let Err(end) = result {
+            let entry = self.links.remove(key);
+            if entry.waits {
+                self.lost += 1;
+            } else {
+                self.opening -= 1;
+            }
+            // a socket that was to be closed has ended well if both sides said so
+            if entry.waits || end != End::Orderly {
+                self.shared.tally.lost(end);
+            }
+        }
+    }
+}
+
+/// Begins a connection.
+fn dial(target: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(source) = source {
+        socket.set_reuse_address(true)?;
+        socket.bind(&source.into())?;
+    }
+    match socket.connect(&target.into()) {
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        other => other?,
+    }
+    Ok(TcpStream::from_std(socket.into()))
+}

@@ -1,0 +1,178 @@
+//! A non-blocking socket with what is still to be written to it, and the walk from a readiness
+//! event to the protocol on top.
+
+use std::io::{ErrorKind, Read, Write};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+
+/// Buffers kept for reuse; sockets that have nothing to write own none.
+const SPARES: usize = 64;
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The peer closed it, or it was closed here, as the protocol wants.
+    Orderly,
+    /// The peer closed it without saying so.
+    Dropped,
+    /// The peer closed it in the middle of something.
+    CutOff,
+    /// The connection could not be made.
+    Unreachable,
+    /// The connection was reset or failed.
+    Reset,
+    /// The peer sent something that it should not have.
+    Fault(&'static str),
+}
+
+/// The protocol of one connection. It does no input or output: bytes come in, bytes to write are
+/// appended to `out`.
+pub trait Session {
+    /// What all sessions of the process share.
+    type Shared;
+
+    /// Bytes arrived; the session may change them in place.
+    fn received(
+        &mut self,
+        bytes: &mut [u8],
+        out: &mut Outbox,
+        shared: &mut Self::Shared,
+    ) -> Result<(), End>;
+
+    /// All of `out` is written.
+    fn drained(&mut self, out: &mut Outbox, shared: &mut Self::Shared);
+
+    /// The peer sent its last byte: how that is to be judged.
+    fn peer_closed(&mut self) -> End;
+}
+
+/// Bytes on their way out.
+#[derive(Default)]
+pub struct Outbox {
+    /// What is to be written; sessions append.
+    pub bytes: Vec<u8>,
+    written: usize,
+    /// Close the connection once everything is written.
+    pub close: bool,
+}
+
+/// What a process's connections share for reading and writing.
+pub struct Buffers {
+    read: Box<[u8]>,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { read: vec![0; 256 * 1024].into(), spare: Vec::new() }
+    }
+}
+
+/// One connection.
+pub struct Link<S> {
+    /// The socket.
+    pub stream: TcpStream,
+    /// The protocol.
+    pub session: S,
+    out: Outbox,
+}
+
+impl<S: Session> Link<S> {
+    /// A connection, perhaps still being made.
+    pub fn new(stream: TcpStream, session: S) -> Self {
+        Self { stream, session, out: Outbox::default() }
+    }
+
+    /// Lets the session say something of its own accord.
+    pub fn speak(
+        &mut self,
+        buffers: &mut Buffers,
+        shared: &mut S::Shared,
+        say: impl FnOnce(&mut S, &mut Outbox, &mut S::Shared) -> Result<(), End>,
+    ) -> Result<(), End> {
+        self.lend(buffers);
+        say(&mut self.session, &mut self.out, shared)?;
+        // a failed write tells nothing of what the peer said before it went; a read does
+        self.flush(buffers, shared)
+            .or_else(|failed| self.read(true, buffers, shared).and(Err(failed)))
+    }
+
+    /// Acts on a readiness event.
+    pub fn ready(
+        &mut self,
+        event: &Event,
+        buffers: &mut Buffers,
+        shared: &mut S::Shared,
+    ) -> Result<(), End> {
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.lend(buffers);
+            let read = self.read(event.is_read_closed() || event.is_error(), buffers, shared);
+            // what the peer is still owed goes out even if the session ends here
+            return read.and(self.flush(buffers, shared));
+        }
+        if event.is_writable() && !self.out.bytes.is_empty() {
+            return self.flush(buffers, shared);
+        }
+        Ok(())
+    }
+
+    /// Reads until there is no more. Events are edge-triggered, but a short read on a stream says
+    /// the same as a second one that fails, unless the end of the stream is behind it.
+    fn read(
+        &mut self,
+        ended: bool,
+        buffers: &mut Buffers,
+        shared: &mut S::Shared,
+    ) -> Result<(), End> {
+        loop {
+            match self.stream.read(&mut buffers.read) {
+                Ok(0) => return Err(self.session.peer_closed()),
+                Ok(n) => {
+                    self.session.received(&mut buffers.read[..n], &mut self.out, shared)?;
+                    if n < buffers.read.len() && !ended {
+                        return Ok(());
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(End::Reset),
+            }
+        }
+    }
+
+    /// Writes what there is to write, and what the session adds when that is done.
+    fn flush(&mut self, buffers: &mut Buffers, shared: &mut S::Shared) -> Result<(), End> {
+        while self.out.written < self.out.bytes.len() {
+            match self.stream.write(&self.out.bytes[self.out.written..]) {
+                Ok(n) => self.out.written += n,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Err(End::Reset),
+            }
+            if self.out.written == self.out.bytes.len() {
+                self.out.bytes.clear();
+                self.out.written = 0;
+                self.session.drained(&mut self.out, shared);
+            }
+        }
+        self.give_back(buffers);
+        if self.out.close {
+            return Err(End::Orderly);
+        }
+        Ok(())
+    }
+
+    fn lend(&mut self, buffers: &mut Buffers) {
+        if self.out.bytes.capacity() == 0 {
+            self.out.bytes = buffers.spare.pop().unwrap_or_default();
+        }
+    }
+
+    fn give_back(&mut self, buffers: &mut Buffers) {
+        let bytes = std::mem::take(&mut self.out.bytes);
+        if bytes.capacity() > 0 && buffers.spare.len() < SPARES {
+            buffers.spare.push(bytes);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What is counted, how the counts of several processes become one, and the line that is printed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use serde_json::{json, Value};
+
+use crate::link::End;
+
+/// Counts of one process since the last report.
+pub struct Tally {
+    /// Messages that came back, or were acknowledged, as they were sent.
+    pub messages: u64,
+    /// Their payload.
+    pub bytes: u64,
+    /// Sessions that did their share of the round.
+    pub finished: u64,
+    /// Nanoseconds from question to answer.
+    pub latency: Histogram<u64>,
+    /// What went wrong, by name.
+    pub errors: BTreeMap<String, u64>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            messages: 0,
+            bytes: 0,
+            finished: 0,
+            latency: new_histogram(),
+            errors: BTreeMap::new(),
+        }
+    }
+}
+
+impl Tally {
+    /// Counts a message that took `latency` (none for a stream of them).
+    pub fn message(&mut self, bytes: u64, latency: Option<Duration>) {
+        self.messages += 1;
+        self.bytes += bytes;
+        if let Some(latency) = latency {
+            self.latency.saturating_record(latency.as_nanos() as u64);
+        }
+    }
+
+    /// Counts the end of a connection that nobody asked for.
+    pub fn lost(&mut self, end: End) {
+        let name = match end {
+            End::Orderly => "closed early",
+            End::Dropped => "closed without a close",
+            End::CutOff => "cut off",
+            End::Unreachable => "connect failed",
+            End::Reset => "reset",
+            End::Fault(what) => what,
+        };
+        *self.errors.entry(name.to_owned()).or_default() += 1;
+    }
+
+    /// The counts as a line, starting anew.
+    pub fn take(&mut self, event: Event, sockets: u64, took: Duration) -> Line {
+        let tally = std::mem::take(self);
+        Line {
+            event,
+            sockets,
+            messages: tally.messages,
+            bytes: tally.bytes,
+            seconds: took.as_secs_f64(),
+            latency: tally
+                .latency
+                .iter_recorded()
+                .map(|step| (step.value_iterated_to(), step.count_at_value()))
+                .collect(),
+            errors: tally.errors,
+        }
+    }
+}
+
+/// A nanosecond to a minute, to three digits.
+fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("constant bounds are valid")
+}
+
+/// When a line is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Event {
+    /// All sockets are open (or the destination listens).
+    Ready,
+    /// A round of messages is over.
+    Round,
+}
+
+/// What one process tells another: the counts with the whole histogram.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// When it was printed.
+    pub event: Event,
+    /// Open sockets.
+    pub sockets: u64,
+    /// See [`Tally`].
+    pub messages: u64,
+    /// See [`Tally`].
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Values and how often each was recorded.
+    pub latency: Vec<(u64, u64)>,
+    /// See [`Tally`].
+    pub errors: BTreeMap<String, u64>,
+}
+
+impl Line {
+    /// Adds what a process that worked at the same time counted.
+    pub fn merge(&mut self, other: Self) {
+        self.sockets += other.sockets;
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+        self.seconds = self.seconds.max(other.seconds);
+        self.latency.extend(other.latency);
+        for (name, count) in other.errors {
+            *self.errors.entry(name).or_default() += count;
+        }
+    }
+
+    /// The line that a person or a script reads.
+    pub fn summary(&self) -> Value {
+        let mut summary = json!({
+            "event": self.event,
+            "sockets": self.sockets,
+            "messages": self.messages,
+            "bytes": self.bytes,
+            "seconds": (self.seconds * 1e6).round() / 1e6,
+            "errors": self.errors,
+        });
+        if !self.latency.is_empty() {
+            let mut histogram = new_histogram();
+            for (value, count) in &self.latency {
+                histogram.saturating_record_n(*value, *count);
+            }
+            let us = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+            summary["latency_us"] = json!({
+                "p50": us(0.5),
+                "p99": us(0.99),
+                "p99.9": us(0.999),
+                "max": us(1.0),
+            });
+        }
+        summary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(latencies_us: std::ops::Range<u64>, lost: u64) -> Line {
+        let mut tally = Tally::default();
+        for us in latencies_us {
+            tally.message(10, Some(Duration::from_micros(us)));
+        }
+        (0..lost).for_each(|_| tally.lost(End::Reset));
+        tally.take(Event::Round, 2, Duration::from_secs(1))
+    }
+
+    #[test]
+    fn two_processes_count_as_one() {
+        let mut merged = line(1..501, 0);
+        merged.merge(line(501..1001, 3));
+        let summary = merged.summary();
+        assert_eq!(summary["messages"], 1000);
+        assert_eq!(summary["bytes"], 10_000);
+        assert_eq!(summary["sockets"], 4);
+        assert_eq!(summary["errors"], json!({ "reset": 3 }));
+        for (name, expected) in [("p50", 500.0), ("p99", 990.0), ("p99.9", 999.0)] {
+            let value = summary["latency_us"][name].as_f64().unwrap();
+            assert!((value / expected - 1.0).abs() < 0.002, "{name} is {value}");
+        }
+    }
+
+    #[test]
+    fn a_line_survives_its_way_through_a_pipe() {
+        let line = line(1..50, 1);
+        let text = serde_json::to_string(&line).unwrap();
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
+    }
+
+    #[test]
+    fn a_report_starts_the_counts_anew() {
+        let mut tally = Tally::default();
+        tally.message(1, None);
+        assert_eq!(tally.take(Event::Round, 1, Duration::ZERO).messages, 1);
+        assert_eq!(tally.take(Event::Round, 1, Duration::ZERO).messages, 0);
+    }
+}
