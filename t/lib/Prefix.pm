@@ -20,8 +20,6 @@ our $Module = "$Path/modules/ngx_http_elb_websocket_module.so";
 $ENV{TEST_NGINX_BINARY} = $Nginx;
 # an nginx that was not built with all of its own modules has them beside ours
 $ENV{TEST_NGINX_LOAD_MODULES} = join ' ', $Module, grep { $_ ne $Module } glob "$Path/modules/*.so";
-# a port and a folder of its own for each file: other tests may run at the same time
-$ENV{TEST_NGINX_RANDOMIZE} //= 1;
 
 our ($Version) = `$Nginx -v 2>&1` =~ m{nginx/([\d.]+)} or die "$Nginx does not tell its version\n";
 
