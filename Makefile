@@ -3,10 +3,10 @@
 
 CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib
 
-.PHONY: help build run test lint matrix image image-test clean
+.PHONY: help build run test lint fuzz matrix image image-test bench-tunnel bench-instructions build-bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 build: ## an nginx in build/sbin and the module in build/modules
 	scripts/install-deps build
@@ -26,6 +26,10 @@ lint: ## formatting, clippy, licences
 	scripts/install-deps build
 	scripts/lint
 
+fuzz: ## the frame scanner and the session, each for a short while
+	scripts/install-deps build
+	scripts/fuzz
+
 matrix: ## the module built for, and tested in, older versions of nginx
 	scripts/matrix
 
@@ -34,6 +38,16 @@ image: ## the container image, with docker or podman
 
 image-test: ## the image, built offline, and its containers tested
 	scripts/image-test
+
+bench-tunnel: build-bench ## memory and CPU of a WebSocket, websocket_tunnel on beside off
+	bench/tunnel
+
+bench-instructions: build-bench ## instructions of a message under callgrind
+	bench/instructions
+
+build-bench: build
+	scripts/install-deps bench
+	cargo build --release --locked --manifest-path bench/Cargo.toml
 
 clean: ## remove what was built
 	rm -rf build target

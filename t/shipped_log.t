@@ -46,7 +46,7 @@ subtest 'JSON' => sub {
     my ($proxied, $redirected) = @lines;
     like(delete $proxied->{time}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$/, 'the time');
     like(delete $proxied->{bytes_sent}, qr{^\d+$}, 'bytes_sent');
-    cmp_ok(delete $proxied->{$_}, '<', 5, $_) for qw(request_time upstream_response_time);
+    like(delete $proxied->{$_}, qr/^\d+(\.\d+)?$/, $_) for qw(request_time upstream_response_time);
     is_deeply($proxied, {
         remote_addr => '192.0.2.1', host => 'app.example', method => 'GET', uri => '/a?b=%22c',
         protocol => 'HTTP/1.1', status => 200, upgrade => '', referer => 'https://app.example/',

@@ -26,6 +26,7 @@ mod handshake;
 mod limit;
 mod log;
 mod tunnel;
+mod wire;
 mod worker;
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;

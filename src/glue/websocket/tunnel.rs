@@ -1,6 +1,6 @@
 //! A tunnel: two connections and the session between them.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 
@@ -10,10 +10,11 @@ use super::balancer::Share;
 use super::connection::{Connection, Io};
 use super::drain;
 use super::limit::Hold;
+use super::wire::{Pending, Wire};
 use super::worker::{Random, Worker};
 use super::LocationConf;
 use crate::frame::Tally;
-use crate::session::{self, End, Head, Next, Session, Settings};
+use crate::session::{End, Head, Next, Session, Settings};
 
 /// Reads of one end in a row, before other connections have their turn.
 const ROUNDS: usize = 8;
@@ -25,12 +26,6 @@ const LINGER: u64 = 5_000;
 /// A timer for tunnels without one, in milliseconds: a worker that leaves waits for nothing else
 /// (`ngx_event_no_timers_left`).
 const NEVER: u64 = 24 * 60 * 60 * 1000;
-
-/// Bytes that a socket did not take.
-struct Pending {
-    bytes: Vec<u8>,
-    written: usize,
-}
 
 /// What a request leaves to its tunnel.
 pub struct Parts {
@@ -58,68 +53,6 @@ pub struct Tunnel {
 
 /// Goes on, or ends the tunnel.
 type Flow = ControlFlow<()>;
-
-/// What a session does, done: the chunk is in the scratch buffer, sockets take what they can.
-struct Wire<'a> {
-    chunk: &'a [u8],
-    connections: [Connection; 2],
-    pending: &'a mut [Option<Box<Pending>>; 2],
-    tallies: &'a mut [Tally; 2],
-    random: &'a mut Random,
-    failed: Option<End>,
-}
-
-impl Wire<'_> {
-    #[inline]
-    fn send(&mut self, to: End, mut bytes: &[u8]) {
-        if let Some(pending) = &mut self.pending[to as usize] {
-            pending.bytes.extend_from_slice(bytes);
-            return;
-        }
-        while !bytes.is_empty() {
-            match self.connections[to as usize].send(bytes) {
-                Io::Bytes(n) => bytes = bytes.get(n..).unwrap_or_default(),
-                Io::Again => {
-                    let bytes = bytes.to_vec();
-                    self.pending[to as usize] = Some(Box::new(Pending { bytes, written: 0 }));
-                    return;
-                }
-                Io::Eof | Io::Error => {
-                    self.failed = Some(to);
-                    return;
-                }
-            }
-        }
-    }
-}
-
-impl session::Io for Wire<'_> {
-    #[inline]
-    fn forward(&mut self, to: End, part: Range<usize>) {
-        if let Some(bytes) = self.chunk.get(part) {
-            self.send(to, bytes);
-        }
-    }
-
-    fn insert(&mut self, to: End, bytes: &[u8]) {
-        self.send(to, bytes);
-    }
-
-    fn random(&mut self) -> u64 {
-        self.random.next()
-    }
-
-    fn queued(&mut self, to: End) -> u64 {
-        let pending = self.pending[to as usize].as_ref();
-        let kept = pending.map_or(0, |pending| pending.bytes.len() - pending.written);
-        self.connections[to as usize].unacknowledged() + kept as u64
-    }
-
-    #[inline]
-    fn tally(&mut self, from: End) -> &mut Tally {
-        &mut self.tallies[from as usize]
-    }
-}
 
 /// nginx's clock in milliseconds.
 #[inline]
@@ -235,10 +168,9 @@ impl Tunnel {
     fn flush(&mut self, to: End, worker: &mut Worker) -> Flow {
         let connection = self.parts.connections[to as usize];
         let Some(pending) = &mut self.pending[to as usize] else { return Flow::Continue(()) };
-        while let Some(rest) = pending.bytes.get(pending.written..).filter(|rest| !rest.is_empty())
-        {
-            match connection.send(rest) {
-                Io::Bytes(n) => pending.written += n,
+        while !pending.rest().is_empty() {
+            match connection.send(pending.rest()) {
+                Io::Bytes(n) => pending.advance(n),
                 Io::Again => {
                     self.session.on_progress(to, now());
                     return self.or_error(to, connection.wait_writable());
