@@ -1,15 +1,15 @@
 //! The HTTP module of the WebSocket tunnel.
 
-use ngx::core::Pool;
-use std::ptr::{addr_of, NonNull};
+use std::ffi::c_void;
+use std::ptr::{addr_of, null_mut, NonNull};
 
 use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_output_header_filter_pt,
     ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t, ngx_module_t, ngx_parse_time,
-    ngx_str_t, NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE12, NGX_CONF_TAKE23, NGX_DECLINED,
-    NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE,
-    NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF, NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR,
-    NGX_LOG_INFO, NGX_OK,
+    ngx_pool_cleanup_add, ngx_str_t, NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
+    NGX_CONF_TAKE23, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
+    NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF,
+    NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR, NGX_LOG_INFO, NGX_OK,
 };
 use ngx::http::{HttpModule, HttpModuleLocationConf, Merge, MergeConfigError};
 
@@ -244,7 +244,9 @@ fn websocket_log(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     };
     let log = match path {
         "off" => None,
-        "" => return Err(invalid(cf, path, "a path or \"off\"")),
+        path if path.is_empty() || path.starts_with("syslog:") => {
+            return Err(invalid(cf, path, "a path or \"off\""));
+        }
         path => Some(log::Log::open(cf, path, format)?),
     };
     once(&mut conf.own.log, log)
@@ -339,7 +341,7 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
     rc
 }
 
-/// What this module keeps of a request; it is dropped with the request's pool.
+/// What this module keeps of a request; it goes with the request's pool.
 #[derive(Default)]
 struct RequestContext {
     handover: Option<NonNull<detach::Handover>>,
@@ -352,16 +354,57 @@ impl RequestContext {
     /// # Safety
     /// `r` is live, and nobody else holds its context.
     unsafe fn of<'a>(r: *mut ngx_http_request_t) -> Option<&'a mut Self> {
-        // SAFETY: nginx makes the array with a slot for every HTTP module
-        let slot = unsafe { (*r).ctx.add(Module::module().ctx_index) };
-        // SAFETY: null or what is made here, in the pool of the same request
+        // SAFETY: nginx makes the array with a slot for every HTTP module; the slot holds null or
+        // what is made here, in the pool of the same request
         unsafe {
+            let slot = (*r).ctx.add(Module::module().ctx_index);
             if (*slot).is_null() {
-                *slot = Pool::from_ngx_pool((*r).pool).allocate(Self::default()).cast();
+                *slot = Self::find(r).unwrap_or_else(|| Self::make(r)).cast();
             }
             (*slot).cast::<Self>().as_mut()
         }
     }
+
+    /// An internal redirect forgets the contexts of a request, but not its cleanups
+    /// (`ngx_http_realip_get_module_ctx`).
+    ///
+    /// # Safety
+    /// `r` is live.
+    unsafe fn find(r: *mut ngx_http_request_t) -> Option<*mut Self> {
+        let ours: unsafe extern "C" fn(*mut c_void) = drop_context;
+        // SAFETY: by contract; each link is null or a cleanup of the pool
+        unsafe {
+            let mut cleanup = (*(*r).pool).cleanup;
+            while let Some(link) = cleanup.as_ref() {
+                if link.handler.is_some_and(|handler| std::ptr::fn_addr_eq(handler, ours)) {
+                    return Some(link.data.cast());
+                }
+                cleanup = link.next;
+            }
+        }
+        None
+    }
+
+    /// # Safety
+    /// `r` is live.
+    unsafe fn make(r: *mut ngx_http_request_t) -> *mut Self {
+        // SAFETY: by contract; the cleanup's data has room for a context
+        unsafe {
+            let cleanup = ngx_pool_cleanup_add((*r).pool, size_of::<Self>());
+            if cleanup.is_null() {
+                return null_mut();
+            }
+            let context = (*cleanup).data.cast::<Self>();
+            context.write(Self::default());
+            (*cleanup).handler = Some(drop_context);
+            context
+        }
+    }
+}
+
+unsafe extern "C" fn drop_context(data: *mut c_void) {
+    // SAFETY: the data of a cleanup that `RequestContext::make` has added; called once
+    unsafe { data.cast::<RequestContext>().drop_in_place() };
 }
 
 /// Counts a handshake before it goes to the destination.
@@ -372,12 +415,15 @@ unsafe extern "C" fn on_preaccess(r: *mut ngx_http_request_t) -> ngx_int_t {
     let Some(limit) = limit.filter(|_| handshake::is_asked_for(request)) else {
         return NGX_DECLINED as _;
     };
+    // SAFETY: live, and the context is held here alone
+    let Some(context) = (unsafe { RequestContext::of(r) }) else { return NGX_ERROR as _ };
+    if context.hold.is_some() {
+        // it is counted; an internal redirect brought it here again
+        return NGX_DECLINED as _;
+    }
     match limit.take(request) {
         Ok(hold) => {
-            // SAFETY: live, and the context is held here alone
-            if let Some(context) = unsafe { RequestContext::of(r) } {
-                context.hold = hold;
-            }
+            context.hold = hold;
             NGX_DECLINED as _
         }
         Err(refused) => {

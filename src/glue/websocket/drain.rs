@@ -32,9 +32,17 @@ pub fn plan(times: Times, now: u64, random: &mut Random) -> Option<Drain> {
     let stop = times.stop?;
     let spread = if superseded() { times.reload } else { stop };
     let Times { grace, handshake, .. } = times;
-    let at = now + random.next() % (spread + 1);
+    // the first to ask has seen the worker begin to leave
+    let began = match LEAVING_SINCE.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => now,
+        Err(since) => since,
+    };
+    let at = now.max(began + random.next() % (spread + 1));
     Some(Drain { at, grace, handshake, code: GOING_AWAY })
 }
+
+/// When this process began to leave, in nginx's milliseconds; 0 before.
+static LEAVING_SINCE: AtomicU64 = AtomicU64::new(0);
 
 /// Number of the newest configuration, in memory that the master shares with its workers.
 static NEWEST: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());

@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+"""websocket_limit_conn: how many WebSockets one key may have, over all workers."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
+from nginx import Nginx
+from tap import equal, run, test, until
+
+SERVER = """
+    location /two/ {
+        proxy_pass http://DESTINATION;
+        websocket_limit_conn two$arg_key 2;
+    }
+    location /one/ {
+        proxy_pass http://DESTINATION;
+        websocket_limit_conn one$arg_key 1 status=429;
+    }
+    location /empty/ {
+        proxy_pass http://DESTINATION;
+        websocket_limit_conn $arg_key 1;
+    }
+    location /off/ {
+        proxy_pass http://DESTINATION;
+        websocket_limit_conn $arg_key off;
+    }
+    location /redirected/ {
+        try_files /none @redirected;
+        websocket_limit_conn redirected$arg_key 1;
+    }
+    location @redirected {
+        proxy_pass http://DESTINATION;
+        websocket_limit_conn redirected$arg_key 1;
+    }
+"""
+
+
+async def statuses(nginx, path, count):
+    """Asks for so many WebSockets, one after the other: those that live, and all statuses."""
+    clients = [await nginx.client(path) for _ in range(count)]
+    return ([client for client in clients if client.status == 101],
+            [client.status for client in clients])
+
+
+@test
+async def over_the_limit(nginx):
+    _, got = await statuses(nginx, "/two/?key=a", 4)
+    equal(got, [101, 101, 503, 503])
+    _, got = await statuses(nginx, "/two/?key=b", 3)
+    equal(got, [101, 101, 503], "another key")
+
+
+@test
+async def another_status(nginx):
+    _, got = await statuses(nginx, "/one/?key=c", 2)
+    equal(got, [101, 429])
+
+
+@test
+async def one_that_ends_makes_room(nginx):
+    for _ in range(3):
+        live, got = await statuses(nginx, "/one/?key=d", 2)
+        equal(got, [101, 429])
+        live[0].close()
+        await nginx.end_of("/one/?key=d")
+
+
+@test
+async def no_key_or_no_limit(nginx):
+    for path in ("/empty/", "/off/?key=e"):
+        _, got = await statuses(nginx, path, 3)
+        equal(got, [101, 101, 101], path)
+
+
+@test
+async def an_internal_redirect_counts_once(nginx):
+    _, got = await statuses(nginx, "/redirected/?key=f", 2)
+    equal(got, [101, 503])
+
+
+@test
+async def counts_outlive_a_reload(nginx):
+    live, got = await statuses(nginx, "/one/?key=g", 1)
+    old = nginx.workers()
+    await nginx.reload()
+    await until(lambda: set(nginx.workers()) - set(old), what="no new worker came")
+    _, got = await statuses(nginx, "/one/?key=g", 1)
+    equal(got, [429], "beside one of the old worker")
+    live[0].close()
+    await nginx.end_of("/one/?key=g")
+    _, got = await statuses(nginx, "/one/?key=g", 1)
+    equal(got, [101], "after it")
+
+
+run(Nginx(server=SERVER, workers=2, http="websocket_drain off;",
+          asks_for=()), together=False)
