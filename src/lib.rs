@@ -1,1 +1,13 @@
 //! nginx dynamic module: a WebSocket front for applications behind an AWS load balancer.
+//!
+//! Data walks one way: environment to [`settings`] to directives; bytes to [`frame`]s to
+//! [`session`] to actions on connections. The pure layers know nothing of nginx; `glue` (feature
+//! `export-modules`) is the only one that does, and the only one with `unsafe` code.
+
+pub mod frame;
+#[cfg(feature = "export-modules")]
+#[allow(unsafe_code)]
+mod glue;
+pub mod limit;
+pub mod session;
+pub mod settings;

@@ -1,0 +1,53 @@
+# Every target works alone, from a fresh clone: it installs what it needs where that is missing
+# (scripts/install-deps) and builds what it needs.
+
+CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib
+
+.PHONY: help build run test lint fuzz matrix image image-test bench-tunnel bench-instructions build-bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+build: ## an nginx in build/sbin and the module in build/modules
+	scripts/install-deps build
+	$(CARGO_MODULE)
+	scripts/layout build target/release
+
+run: build ## an example application behind the proxy, until Ctrl-C
+	scripts/run
+
+test: ## the tests of the pure layers and of the module in nginx
+	scripts/install-deps test
+	$(MAKE) build
+	cargo test --locked --no-default-features
+	prove -r t
+
+lint: ## formatting, clippy, licences
+	scripts/install-deps build
+	scripts/lint
+
+fuzz: ## the frame scanner and the session, each for a short while
+	scripts/install-deps build
+	scripts/fuzz
+
+matrix: ## the module built for, and tested in, older versions of nginx
+	scripts/matrix
+
+image: ## the container image, with docker or podman
+	scripts/image
+
+image-test: ## the image, built offline, and its containers tested
+	scripts/image-test
+
+bench-tunnel: build-bench ## memory and CPU of a WebSocket, websocket_tunnel on beside off
+	bench/tunnel
+
+bench-instructions: build-bench ## instructions of a message under callgrind
+	bench/instructions
+
+build-bench: build
+	scripts/install-deps bench
+	cargo build --release --locked --manifest-path bench/Cargo.toml
+
+clean: ## remove what was built
+	rm -rf build target

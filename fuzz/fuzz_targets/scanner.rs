@@ -1,0 +1,40 @@
+//! Any bytes, cut anywhere, are seen as if they had come in one piece.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ngx_http_elb_websocket_module::frame::{Control, Fault, Scanner, Step, Stop, Tally};
+
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Frame(usize),
+    Control(Control, usize),
+    Fault(Fault),
+}
+
+fn scan(mut scanner: Scanner, chunks: &[&[u8]], stop: Stop) -> (Vec<Seen>, Tally, Vec<u8>) {
+    let (mut seen, mut tally, mut before) = (Vec::new(), Tally::default(), 0);
+    for chunk in chunks {
+        let mut at = if stop == Stop::AtControl { scanner.pass_data(chunk, &mut tally) } else { 0 };
+        loop {
+            match scanner.scan(chunk, &mut at, stop, &mut tally) {
+                Step::End => break,
+                Step::Frame => seen.push(Seen::Frame(before + at)),
+                Step::Control(control) => seen.push(Seen::Control(control, before + at)),
+                Step::Fault(fault) => seen.push(Seen::Fault(fault)),
+            }
+        }
+        assert_eq!(at, chunk.len());
+        before += at;
+    }
+    (seen, tally, scanner.begun().to_vec())
+}
+
+// The first byte says whose stream it is and where to stop, the second how long the chunks are.
+fuzz_target!(|data: &[u8]| {
+    let [how, size, stream @ ..] = data else { return };
+    let scanner = if how & 1 == 0 { Scanner::of_client() } else { Scanner::of_server() };
+    let stop = if how & 2 == 0 { Stop::AtControl } else { Stop::AtFrame };
+    let chunks: Vec<&[u8]> = stream.chunks(usize::from(*size).max(1)).collect();
+    assert_eq!(scan(scanner.clone(), &chunks, stop), scan(scanner, &[stream], stop));
+});

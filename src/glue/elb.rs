@@ -1,0 +1,261 @@
+//! The HTTP module of the load balancer's directives.
+
+use std::ffi::{c_char, c_void};
+use std::ptr::addr_of;
+
+use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
+use ngx::ffi::{
+    ngx_command_t, ngx_conf_t, ngx_http_module_t, ngx_http_request_t, ngx_int_t, ngx_module_t,
+    NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_DECLINED, NGX_ERROR,
+    NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET,
+    NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_OK,
+};
+use ngx::http::{
+    HttpModule, HttpModuleLocationConf, HttpModuleMainConf, HttpModuleServerConf, Merge,
+    MergeConfigError, NgxHttpCoreModule,
+};
+
+use super::conf::{command, Conf, Error, Outcome};
+use super::request::{register, Answer, Request, POST_READ, REWRITE, SERVER_REWRITE};
+use crate::settings::value::{FromText, PingPath};
+use crate::settings::{self, Redirect};
+
+mod destination;
+
+static mut COMMANDS: [ngx_command_t; 6] = [
+    command!(
+        "elb_listen",
+        NGX_HTTP_SRV_CONF | NGX_CONF_1MORE,
+        NGX_HTTP_SRV_CONF_OFFSET,
+        elb_listen
+    ),
+    command!(
+        "elb_destination",
+        NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
+        NGX_HTTP_MAIN_CONF_OFFSET,
+        destination::elb_destination
+    ),
+    command!(
+        "elb_trusted_proxies",
+        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_NOARGS,
+        NGX_HTTP_SRV_CONF_OFFSET,
+        elb_trusted_proxies
+    ),
+    command!(
+        "elb_redirect",
+        NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+        NGX_HTTP_LOC_CONF_OFFSET,
+        elb_redirect
+    ),
+    command!(
+        "elb_ping",
+        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
+        NGX_HTTP_SRV_CONF_OFFSET,
+        elb_ping
+    ),
+    ngx_command_t::empty(),
+];
+
+static CONTEXT: ngx_http_module_t = ngx_http_module_t {
+    preconfiguration: None,
+    postconfiguration: Some(Module::postconfiguration),
+    create_main_conf: Some(Module::create_main_conf),
+    init_main_conf: Some(Module::init_main_conf),
+    create_srv_conf: Some(Module::create_srv_conf),
+    merge_srv_conf: Some(Module::merge_srv_conf),
+    create_loc_conf: Some(Module::create_loc_conf),
+    merge_loc_conf: Some(Module::merge_loc_conf),
+};
+
+/// The module, as `load_module` finds it.
+#[no_mangle]
+#[allow(non_upper_case_globals)]
+pub static mut ngx_http_elb_module: ngx_module_t = ngx_module_t {
+    ctx: (&raw const CONTEXT).cast_mut().cast(),
+    commands: (&raw mut COMMANDS).cast(),
+    type_: NGX_HTTP_MODULE as _,
+    ..ngx_module_t::default()
+};
+
+struct Module;
+
+/// Configuration of a server.
+#[derive(Default)]
+struct ServerConf {
+    /// Where `elb_trusted_proxies` stands already.
+    trusted_proxies: bool,
+    ping: Option<PingPath>,
+}
+
+/// Configuration of a location.
+#[derive(Default)]
+struct LocationConf {
+    redirect: Option<Redirect>,
+}
+
+impl Merge for ServerConf {
+    fn merge(&mut self, prev: &Self) -> Result<(), MergeConfigError> {
+        if self.ping.is_none() {
+            self.ping = prev.ping.clone();
+        }
+        Ok(())
+    }
+}
+
+impl Merge for LocationConf {
+    fn merge(&mut self, prev: &Self) -> Result<(), MergeConfigError> {
+        self.redirect = self.redirect.or(prev.redirect);
+        Ok(())
+    }
+}
+
+// SAFETY: create_*_conf of the trait make values of these very types
+unsafe impl HttpModuleMainConf for Module {
+    type MainConf = destination::MainConf;
+}
+
+// SAFETY: as above
+unsafe impl HttpModuleServerConf for Module {
+    type ServerConf = ServerConf;
+}
+
+// SAFETY: as above
+unsafe impl HttpModuleLocationConf for Module {
+    type LocationConf = LocationConf;
+}
+
+impl HttpModule for Module {
+    fn module() -> &'static ngx_module_t {
+        // SAFETY: nginx writes the indexes before it calls any function of the module
+        unsafe { &*addr_of!(ngx_http_elb_module) }
+    }
+
+    unsafe extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
+        // SAFETY: nginx passes what create_main_conf made
+        let (cf, own) =
+            unsafe { (Conf::from_ptr(cf), conf.cast::<destination::MainConf>().as_mut()) };
+        match (cf, own) {
+            (Some(mut cf), Some(own)) => {
+                own.complete(&mut cf).map_or(NGX_CONF_ERROR, |()| NGX_CONF_OK)
+            }
+            _ => NGX_CONF_ERROR,
+        }
+    }
+
+    unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+        // SAFETY: nginx passes the configuration of http{}
+        let registered = unsafe {
+            register(cf, POST_READ, on_post_read)
+                && register(cf, SERVER_REWRITE, on_rewrite)
+                && register(cf, REWRITE, on_rewrite)
+        };
+        if registered {
+            NGX_OK as _
+        } else {
+            NGX_ERROR as _
+        }
+    }
+}
+
+/// `elb_listen VARIABLE [parameter ...];`
+fn elb_listen(cf: &mut Conf, _: &mut ServerConf) -> Outcome {
+    let args = cf.args()?;
+    let variable = args.first().cloned().unwrap_or_default();
+    let listen = cf.read(|env| settings::listen(env, &variable).map_err(Some));
+    let proxy_protocol = cf.read(|env| settings::proxy_protocol(env).map_err(Some));
+    let Some(listen) = listen else {
+        // else core would have the server listen on its default port
+        if let Some(server) = NgxHttpCoreModule::server_conf_mut(cf) {
+            server.set_listen(1);
+        }
+        return Ok(());
+    };
+    let listen = listen.to_string();
+    let parameters = args[1..]
+        .iter()
+        .map(String::as_str)
+        .filter(|parameter| *parameter != "proxy_protocol" || proxy_protocol != Some(false));
+    let words: Vec<_> = ["listen", &listen].into_iter().chain(parameters).collect();
+    cf.apply(&words, &[variable])
+}
+
+/// `elb_trusted_proxies;`
+fn elb_trusted_proxies(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
+    if std::mem::replace(&mut own.trusted_proxies, true) {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    let trusted = cf.read(|env| settings::trusted_proxies(env).map_err(Some));
+    let proxy_protocol = cf.read(|env| settings::proxy_protocol(env).map_err(Some));
+    let (Some(trusted), Some(proxy_protocol)) = (trusted, proxy_protocol) else { return Ok(()) };
+
+    for block in trusted.everybody() {
+        cf.warn(format_args!(
+            "\"{block}\" in environment variable \"TRUSTED_PROXIES\" lets any peer name \
+             any address as the client's"
+        ));
+    }
+    let variables = ["TRUSTED_PROXIES".to_owned()];
+    for block in &trusted.blocks {
+        cf.apply(&["set_real_ip_from", block], &variables)?;
+    }
+    if proxy_protocol {
+        return cf.apply(&["real_ip_header", "proxy_protocol"], &[]);
+    }
+    cf.apply(&["real_ip_header", "X-Forwarded-For"], &[])?;
+    cf.apply(&["real_ip_recursive", "on"], &[])
+}
+
+/// `elb_redirect https;`
+fn elb_redirect(cf: &mut Conf, own: &mut LocationConf) -> Outcome {
+    if own.redirect.is_some() {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    let args = cf.args()?;
+    if args != ["https"] {
+        return Err(Error::Message(format!(
+            "invalid value \"{}\" in \"elb_redirect\" directive, it must be \"https\"",
+            args.join(" ")
+        )));
+    }
+    own.redirect = cf.read(settings::redirect);
+    Ok(())
+}
+
+/// `elb_ping path;`
+fn elb_ping(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
+    if own.ping.is_some() {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    let args = cf.args()?;
+    let path = args.first().map_or("", String::as_str);
+    own.ping = Some(PingPath::from_text(path).ok_or_else(|| {
+        let expected = PingPath::EXPECTED;
+        Error::Message(format!(
+            "invalid value \"{path}\" in \"elb_ping\" directive, it must be {expected}"
+        ))
+    })?);
+    Ok(())
+}
+
+/// The health check is answered before anything of the configuration can get in its way.
+unsafe extern "C" fn on_post_read(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes the request that it works on
+    let Some(mut request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
+    let ping = Module::server_conf(request.raw()).and_then(|conf| conf.ping.as_ref());
+    match ping {
+        Some(ping) if request.is_get_or_head() && request.path() == ping.0.as_bytes() => {
+            request.skip_access_log();
+            request.answer(&Answer::text("ok"))
+        }
+        _ => NGX_DECLINED as _,
+    }
+}
+
+unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes the request that it works on
+    let Some(mut request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
+    match Module::location_conf(request.raw()).and_then(|conf| conf.redirect) {
+        Some(redirect) => request.redirect_to_https(redirect),
+        None => NGX_DECLINED as _,
+    }
+}

@@ -1,0 +1,241 @@
+//! `elb_destination`: the servers of an upstream block, looked up again while nginx runs.
+
+use std::ffi::CString;
+use std::fs;
+use std::mem::zeroed;
+use std::net::IpAddr;
+use std::ptr::{null, null_mut};
+
+use ngx::ffi::__socket_type_SOCK_STREAM as SOCK_STREAM;
+use ngx::ffi::{
+    addrinfo, freeaddrinfo, getaddrinfo, ngx_http_upstream_srv_conf_t, EAI_AGAIN,
+    NGX_HTTP_UPSTREAM_BACKUP,
+};
+use ngx::http::NgxHttpUpstreamModule;
+use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule};
+
+use crate::glue::compat;
+use crate::glue::conf::{Conf, Error, Outcome, Place};
+use crate::settings::destinations::{destinations, variables, Destination};
+use crate::settings::resolver::{first_found, in_hosts, Lookup, ResolvConf};
+use crate::settings::value::Host;
+
+/// Memory for the run-time state of an upstream block's servers.
+const ZONE_SIZE: &str = "256k";
+
+/// The upstream blocks of a configuration.
+#[derive(Default)]
+pub struct MainConf {
+    /// Blocks with a name to look up while running, and where they were given one.
+    resolving: Vec<(*mut ngx_http_upstream_srv_conf_t, Place)>,
+    /// Blocks with `elb_destination`.
+    seen: Vec<*mut ngx_http_upstream_srv_conf_t>,
+    resolv_conf: Option<ResolvConf>,
+    told_of_old_nginx: bool,
+}
+
+/// How nginx is told of one destination.
+enum Server {
+    /// Its address is settled once, at start.
+    Static(String),
+    /// These names are looked up while running; those behind the first are its stand-ins.
+    Resolved(Vec<String>),
+}
+
+/// `elb_destination [parameter ...];`
+pub fn elb_destination(cf: &mut Conf, own: &mut MainConf) -> Outcome {
+    let parameters = cf.args()?;
+    let upstream: *mut _ = NgxHttpUpstreamModule::server_conf_mut(cf)
+        .ok_or_else(|| Error::Message("no upstream block".to_owned()))?;
+    if own.seen.contains(&upstream) {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    own.seen.push(upstream);
+
+    let Some(destinations) = cf.read(destinations) else {
+        // else core would stop at an upstream block without servers
+        return placeholder(cf);
+    };
+    for destination in &destinations {
+        let server = own.server_for(cf, upstream, destination);
+        if own.apply(cf, upstream, destination, &server, &parameters).is_err() {
+            // nginx said why; read on for further faults
+            cf.doom();
+            placeholder(cf)?;
+        }
+    }
+    Ok(())
+}
+
+fn placeholder(cf: &mut Conf) -> Outcome {
+    cf.apply(&["server", "127.0.0.1:1", "down"], &[])
+}
+
+impl MainConf {
+    /// Decides whether and under which names a destination is looked up while running.
+    fn server_for(
+        &mut self,
+        cf: &mut Conf,
+        upstream: *mut ngx_http_upstream_srv_conf_t,
+        destination: &Destination,
+    ) -> Server {
+        let name = match &destination.host {
+            Host::Address(_) => return Server::Static(destination.host.to_string()),
+            Host::Name(name) => name,
+        };
+        let absolute = name.strip_suffix('.').unwrap_or(name);
+        let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+        if in_hosts(&hosts, absolute) {
+            return Server::Static(absolute.to_owned());
+        }
+        if !compat::RESOLVES {
+            if !std::mem::replace(&mut self.told_of_old_nginx, true) {
+                cf.notice(
+                    "names of destinations are looked up at start only, by nginx before 1.27.3",
+                );
+            }
+            return Server::Static(name.clone());
+        }
+        // SAFETY: the block is being read
+        let own_resolver = compat::has_resolver(unsafe { &*upstream });
+        let conf = self.resolv_conf(cf);
+        if conf.nameservers.is_empty() && !own_resolver && !http_resolver(cf) {
+            cf.notice(format_args!(
+                "/etc/resolv.conf has no nameserver that nginx can ask: \
+                 \"{name}\" is looked up at start only"
+            ));
+            return Server::Static(name.clone());
+        }
+        let candidates = conf.candidates(name);
+        choose(cf, absolute, candidates)
+    }
+
+    /// What /etc/resolv.conf says; nameservers that nginx cannot ask are told once.
+    fn resolv_conf(&mut self, cf: &mut Conf) -> &ResolvConf {
+        self.resolv_conf.get_or_insert_with(|| {
+            let text = fs::read("/etc/resolv.conf").unwrap_or_default();
+            let conf = ResolvConf::parse(&String::from_utf8_lossy(&text));
+            for nameserver in &conf.unusable {
+                cf.notice(format_args!(
+                    "nameserver \"{nameserver}\" of /etc/resolv.conf is left out: \
+                     nginx cannot ask it"
+                ));
+            }
+            conf
+        })
+    }
+
+    fn apply(
+        &mut self,
+        cf: &mut Conf,
+        upstream: *mut ngx_http_upstream_srv_conf_t,
+        destination: &Destination,
+        server: &Server,
+        parameters: &[String],
+    ) -> Outcome {
+        let (names, resolve) = match server {
+            Server::Static(name) => (std::slice::from_ref(name), false),
+            Server::Resolved(names) => (names.as_slice(), true),
+        };
+        if resolve && !self.resolving.iter().any(|(known, _)| *known == upstream) {
+            self.resolving.push((upstream, cf.place()));
+        }
+        // with parameters beside them, nginx may well mean those
+        let variables = match parameters {
+            [] => cf.read(|env| Ok::<_, Vec<_>>(variables(env))).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let weight = destination.weight.map(|weight| format!("weight={weight}"));
+        // SAFETY: the block is being read
+        let takes_backup = unsafe { (*upstream).flags } & NGX_HTTP_UPSTREAM_BACKUP as usize != 0;
+        for (index, name) in names.iter().enumerate() {
+            let stands_in = index > 0;
+            if stands_in && !takes_backup {
+                break;
+            }
+            let address = format!("{name}:{}", destination.port);
+            let mut words = vec!["server", &address];
+            words.extend(parameters.iter().map(String::as_str));
+            words.extend(weight.as_deref());
+            words.extend((destination.backup || stands_in).then_some("backup"));
+            words.extend(resolve.then_some("resolve"));
+            cf.apply(&words, &variables)?;
+        }
+        Ok(())
+    }
+
+    /// Gives each block what looking up names needs, unless it has its own.
+    pub fn complete(&mut self, cf: &mut Conf) -> Outcome {
+        let nameservers = self.resolv_conf.take().unwrap_or_default().nameservers;
+        for (upstream, place) in std::mem::take(&mut self.resolving) {
+            // SAFETY: the blocks live as long as the configuration that is being read
+            let block = unsafe { &*upstream };
+            if block.shm_zone.is_null() {
+                let name = format!("elb_{}", block.host);
+                cf.apply_at(&place, &["zone", &name, ZONE_SIZE], &[])?;
+            }
+            if !compat::has_resolver(block) && !http_resolver(cf) {
+                resolver(cf, &place, &nameservers)?;
+            }
+            if !compat::has_resolver_timeout(block) {
+                cf.apply_at(&place, &["resolver_timeout", "2s"], &[])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn resolver(cf: &mut Conf, place: &Place, nameservers: &[IpAddr]) -> Outcome {
+    let valid = cf.read(|env| env.variable("RESOLVER_VALID").map_err(Some)).flatten();
+    let variables: Vec<_> = valid.iter().map(|_| "RESOLVER_VALID".to_owned()).collect();
+    let valid = format!("valid={}", valid.as_ref().map_or("5s", |valid| valid.text()));
+    let nameservers: Vec<_> =
+        nameservers.iter().map(|address| Host::Address(*address).to_string()).collect();
+    let words = ["resolver", &valid].into_iter();
+    let words: Vec<_> = words.chain(nameservers.iter().map(String::as_str)).collect();
+    cf.apply_at(place, &words, &variables)
+}
+
+/// Whether `resolver` stands in http{}. Where it does not, core's merge leaves a resolver without
+/// nameservers (`ngx_http_core_merge_loc_conf`).
+fn http_resolver(cf: &Conf) -> bool {
+    NgxHttpCoreModule::location_conf(cf)
+        // SAFETY: null or a resolver that lives as long as the configuration
+        .and_then(|http| unsafe { http.resolver.as_ref() })
+        .is_some_and(|resolver| resolver.connections.nelts > 0)
+}
+
+/// Takes the candidate that resolves, or else the likeliest ones.
+fn choose(cf: &mut Conf, name: &str, candidates: Vec<String>) -> Server {
+    if let Some(found) = first_found(&candidates, lookup) {
+        if found != name {
+            cf.notice(format_args!("destination \"{name}\" is looked up as \"{found}\""));
+        }
+        return Server::Resolved(vec![found.clone()]);
+    }
+    cf.notice(format_args!(
+        "destination \"{name}\" does not resolve yet: it is looked up as \"{}\"",
+        candidates.join("\", else as \"")
+    ));
+    Server::Resolved(candidates)
+}
+
+/// Asks the system for an absolute name.
+fn lookup(name: &str) -> Lookup {
+    let Ok(name) = CString::new(format!("{name}.")) else { return Lookup::NotFound };
+    // SAFETY: all-zero is a valid value of the C struct
+    let mut hints: addrinfo = unsafe { zeroed() };
+    hints.ai_socktype = SOCK_STREAM as _;
+    let mut found = null_mut();
+    // SAFETY: strings are terminated, found takes the result
+    let rc = unsafe { getaddrinfo(name.as_ptr(), null(), &raw const hints, &raw mut found) };
+    match rc {
+        0 => {
+            // SAFETY: getaddrinfo made it
+            unsafe { freeaddrinfo(found) };
+            Lookup::Found
+        }
+        EAI_AGAIN => Lookup::NoAnswer,
+        _ => Lookup::NotFound,
+    }
+}

@@ -1,0 +1,61 @@
+//! `elb_env`: any directive, with its arguments from the environment.
+
+use std::ptr::null_mut;
+
+use ngx::ffi::{ngx_command_t, ngx_module_t, NGX_ANY_CONF, NGX_CONF_1MORE, NGX_CONF_MODULE};
+
+use super::conf::{command, Conf, Error, Outcome};
+use crate::settings::expand::{self, expand, Expanded};
+use crate::settings::Fault;
+
+static mut COMMANDS: [ngx_command_t; 2] =
+    [command!("elb_env", NGX_ANY_CONF | NGX_CONF_1MORE, 0, elb_env), ngx_command_t::empty()];
+
+/// The module, as `load_module` finds it. Its type makes nginx take its directive everywhere
+/// (`ngx_conf_handler`), as it does `include`.
+#[no_mangle]
+#[allow(non_upper_case_globals)]
+pub static mut ngx_elb_env_module: ngx_module_t = ngx_module_t {
+    ctx: null_mut(),
+    commands: (&raw mut COMMANDS).cast(),
+    type_: NGX_CONF_MODULE as _,
+    ..ngx_module_t::default()
+};
+
+/// `elb_env directive [argument ...];`
+fn elb_env(cf: &mut Conf, _: &mut ()) -> Outcome {
+    let args = cf.args()?;
+    let expanded = cf.read(|env| match args.iter().map(|arg| expand(env, arg)).collect() {
+        Ok(expanded) => Ok::<Result<Vec<Expanded>, String>, Option<Fault>>(Ok(expanded)),
+        Err(expand::Error::Syntax(what)) => Ok(Err(what)),
+        Err(expand::Error::Environment(fault)) => Err(Some(fault)),
+    });
+    let expanded = match expanded {
+        Some(Ok(expanded)) => expanded,
+        Some(Err(what)) => {
+            return Err(Error::Message(format!("{what}, in \"elb_env\" directive")));
+        }
+        // the fault is noted; the rest of the file may have more
+        None => return Ok(()),
+    };
+
+    let mut variables: Vec<_> = expanded.iter().flat_map(|arg| arg.variables.clone()).collect();
+    variables.sort();
+    variables.dedup();
+    // an argument of references that came to nothing is no argument
+    let words: Vec<_> = expanded
+        .iter()
+        .filter(|arg| !arg.refers || !arg.text.is_empty())
+        .map(|arg| arg.text.as_str())
+        .collect();
+    if words.first() == Some(&"elb_env") {
+        return Err(Error::Message("\"elb_env\" directive cannot be nested".to_owned()));
+    }
+    let outcome = cf.apply(&words, &variables);
+    if outcome.is_err() && !variables.is_empty() {
+        // nginx refused the value: read on for further faults
+        cf.doom();
+        return Ok(());
+    }
+    outcome
+}

@@ -1,0 +1,411 @@
+//! The HTTP module of the WebSocket tunnel.
+
+use ngx::core::Pool;
+use std::ptr::{addr_of, NonNull};
+
+use ngx::ffi::{
+    ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_output_header_filter_pt,
+    ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t, ngx_module_t, ngx_parse_time,
+    ngx_str_t, NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE12, NGX_CONF_TAKE23, NGX_DECLINED,
+    NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE,
+    NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF, NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR,
+    NGX_LOG_INFO, NGX_OK,
+};
+use ngx::http::{HttpModule, HttpModuleLocationConf, Merge, MergeConfigError};
+
+use super::conf::{command, Conf, Error, Outcome};
+use super::request::{register, PREACCESS};
+use crate::limit::Refused;
+use crate::session::{Format, Settings};
+
+mod balancer;
+mod connection;
+mod detach;
+mod drain;
+mod handshake;
+mod limit;
+mod log;
+mod tunnel;
+mod wire;
+mod worker;
+
+const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+
+/// An entry of the table: all directives stand in http, server and location.
+macro_rules! setting {
+    ($name:literal, $arguments:expr, $handler:path) => {
+        command!($name, ANYWHERE | $arguments, NGX_HTTP_LOC_CONF_OFFSET, $handler)
+    };
+}
+
+static mut COMMANDS: [ngx_command_t; 10] = [
+    setting!("websocket_tunnel", NGX_CONF_TAKE1, websocket_tunnel),
+    setting!("websocket_ping", NGX_CONF_TAKE1, websocket_ping),
+    setting!("websocket_pong_timeout", NGX_CONF_TAKE1, websocket_pong_timeout),
+    setting!("websocket_idle_timeout", NGX_CONF_TAKE1, websocket_idle_timeout),
+    setting!("websocket_send_timeout", NGX_CONF_TAKE1, websocket_send_timeout),
+    setting!("websocket_max_age", NGX_CONF_TAKE12, websocket_max_age),
+    setting!("websocket_drain", NGX_CONF_1MORE, websocket_drain),
+    setting!("websocket_log", NGX_CONF_TAKE12, websocket_log),
+    setting!("websocket_limit_conn", NGX_CONF_TAKE23, websocket_limit_conn),
+    ngx_command_t::empty(),
+];
+
+static CONTEXT: ngx_http_module_t = ngx_http_module_t {
+    preconfiguration: None,
+    postconfiguration: Some(Module::postconfiguration),
+    create_main_conf: None,
+    init_main_conf: None,
+    create_srv_conf: None,
+    merge_srv_conf: None,
+    create_loc_conf: Some(Module::create_loc_conf),
+    merge_loc_conf: Some(Module::merge_loc_conf),
+};
+
+/// The module, as `load_module` finds it.
+#[no_mangle]
+#[allow(non_upper_case_globals)]
+pub static mut ngx_http_websocket_module: ngx_module_t = ngx_module_t {
+    ctx: (&raw const CONTEXT).cast_mut().cast(),
+    commands: (&raw mut COMMANDS).cast(),
+    type_: NGX_HTTP_MODULE as _,
+    init_module: Some(init_module),
+    init_process: Some(init_process),
+    exit_process: Some(exit_process),
+    ..ngx_module_t::default()
+};
+
+struct Module;
+
+/// Configuration of a location. It lives in the pool of its cycle, which nginx keeps as long as
+/// the process has connections of that cycle.
+#[derive(Default)]
+pub struct LocationConf {
+    own: Own,
+    tunnel: bool,
+    settings: Settings,
+    drain: drain::Times,
+    log: Option<log::Log>,
+    limit: Option<limit::Limit>,
+}
+
+/// What is said at one level, each to be inherited where it is not.
+#[derive(Default, Clone)]
+struct Own {
+    tunnel: Option<bool>,
+    ping: Option<u64>,
+    pong_timeout: Option<u64>,
+    idle_timeout: Option<u64>,
+    send_timeout: Option<u64>,
+    max_age: Option<(u64, u8)>,
+    drain: Option<drain::Times>,
+    log: Option<Option<log::Log>>,
+    limit: Option<Option<limit::Limit>>,
+}
+
+impl Merge for LocationConf {
+    fn merge(&mut self, prev: &Self) -> Result<(), MergeConfigError> {
+        let (own, prev) = (&mut self.own, &prev.own);
+        own.tunnel = own.tunnel.or(prev.tunnel);
+        own.ping = own.ping.or(prev.ping);
+        own.pong_timeout = own.pong_timeout.or(prev.pong_timeout);
+        own.idle_timeout = own.idle_timeout.or(prev.idle_timeout);
+        own.send_timeout = own.send_timeout.or(prev.send_timeout);
+        own.max_age = own.max_age.or(prev.max_age);
+        own.drain = own.drain.or(prev.drain);
+        own.log = own.log.or(prev.log);
+        own.limit = own.limit.or(prev.limit);
+
+        self.tunnel = own.tunnel.unwrap_or(false);
+        self.drain = own.drain.unwrap_or_default();
+        self.log = own.log.flatten();
+        self.limit = own.limit.flatten();
+        let (max_age, max_age_jitter) = own.max_age.unwrap_or((0, 10));
+        self.settings = Settings {
+            ping: own.ping.unwrap_or(25_000),
+            pong_timeout: own.pong_timeout.unwrap_or(10_000),
+            idle_timeout: own.idle_timeout.unwrap_or(0),
+            send_timeout: own.send_timeout.unwrap_or(60_000),
+            max_age,
+            max_age_jitter,
+            grace: self.drain.grace,
+            handshake: self.drain.handshake,
+            ..Settings::default()
+        };
+        Ok(())
+    }
+}
+
+// SAFETY: create_loc_conf of the trait makes a value of this very type
+unsafe impl HttpModuleLocationConf for Module {
+    type LocationConf = LocationConf;
+}
+
+impl HttpModule for Module {
+    fn module() -> &'static ngx_module_t {
+        // SAFETY: nginx writes the indexes before it calls any function of the module
+        unsafe { &*addr_of!(ngx_http_websocket_module) }
+    }
+
+    unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+        // SAFETY: nginx passes the configuration of http{}
+        if !unsafe { register(cf, PREACCESS, on_preaccess) } {
+            return NGX_ERROR as _;
+        }
+        // SAFETY: globals of nginx, while it reads the configuration
+        unsafe {
+            NEXT_HEADER_FILTER = ngx_http_top_header_filter;
+            ngx_http_top_header_filter = Some(header_filter);
+        }
+        NGX_OK as _
+    }
+}
+
+/// `websocket_tunnel on | off;`
+fn websocket_tunnel(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let on = match args.first().map(String::as_str) {
+        Some("on") => true,
+        Some("off") => false,
+        _ => return Err(invalid(cf, &args.join(" "), "\"on\" or \"off\"")),
+    };
+    once(&mut conf.own.tunnel, on)
+}
+
+/// `websocket_ping time | off;`
+fn websocket_ping(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    set_time(cf, &mut conf.own.ping)
+}
+
+/// `websocket_pong_timeout time | off;`
+fn websocket_pong_timeout(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    set_time(cf, &mut conf.own.pong_timeout)
+}
+
+/// `websocket_idle_timeout time | off;`
+fn websocket_idle_timeout(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    set_time(cf, &mut conf.own.idle_timeout)
+}
+
+/// `websocket_send_timeout time | off;`
+fn websocket_send_timeout(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    set_time(cf, &mut conf.own.send_timeout)
+}
+
+/// `websocket_max_age time | off [jitter=percent%];`
+fn websocket_max_age(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let age = time_or_off(cf, args.first())?;
+    let jitter = match args.get(1) {
+        None => 10,
+        Some(word) => word
+            .strip_prefix("jitter=")
+            .and_then(|word| word.strip_suffix('%')?.parse().ok())
+            .filter(|percent| *percent <= 100)
+            .ok_or_else(|| invalid(cf, word, "\"jitter=\" with 0% to 100%"))?,
+    };
+    once(&mut conf.own.max_age, (age, jitter))
+}
+
+/// `websocket_drain time | off [reload=time] [grace=time] [handshake=time];`
+fn websocket_drain(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let stop = match args.first().map(String::as_str) {
+        Some("off") => None,
+        word => Some(time(cf, word.unwrap_or_default())?),
+    };
+    let mut times = drain::Times { stop, ..Default::default() };
+    for word in args.iter().skip(1) {
+        let (slot, value) = match word.split_once('=') {
+            Some(("reload", value)) => (&mut times.reload, value),
+            Some(("grace", value)) => (&mut times.grace, value),
+            Some(("handshake", value)) => (&mut times.handshake, value),
+            _ => {
+                return Err(invalid(
+                    cf,
+                    word,
+                    "\"reload=\", \"grace=\" or \"handshake=\" with a time",
+                ))
+            }
+        };
+        *slot = time(cf, value)?;
+    }
+    once(&mut conf.own.drain, times)
+}
+
+/// `websocket_log path [text | json];` or `websocket_log off;`
+fn websocket_log(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let path = args.first().map_or("", String::as_str);
+    let format = match args.get(1).map(String::as_str) {
+        None | Some("text") => Format::Text,
+        Some("json") => Format::Json,
+        Some(word) => return Err(invalid(cf, word, "\"text\" or \"json\"")),
+    };
+    let log = match path {
+        "off" => None,
+        "" => return Err(invalid(cf, path, "a path or \"off\"")),
+        path => Some(log::Log::open(cf, path, format)?),
+    };
+    once(&mut conf.own.log, log)
+}
+
+/// `websocket_limit_conn key number | off [status=503 | status=429];`
+fn websocket_limit_conn(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let [key, most, rest @ ..] = args.as_slice() else { return Err(Error::Logged) };
+    let status = match rest.first().map(String::as_str) {
+        None | Some("status=503") => NGX_HTTP_SERVICE_UNAVAILABLE,
+        Some("status=429") => NGX_HTTP_TOO_MANY_REQUESTS,
+        Some(word) => return Err(invalid(cf, word, "\"status=503\" or \"status=429\"")),
+    };
+    let limit = match most.as_str() {
+        "off" => None,
+        most => match most.parse() {
+            Ok(most) if most > 0 => Some(limit::Limit::new(cf, key, most, status as _)?),
+            _ => return Err(invalid(cf, most, "a number above 0 or \"off\"")),
+        },
+    };
+    once(&mut conf.own.limit, limit)
+}
+
+fn once<T>(slot: &mut Option<T>, value: T) -> Outcome {
+    if slot.is_some() {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    *slot = Some(value);
+    Ok(())
+}
+
+fn set_time(cf: &mut Conf, slot: &mut Option<u64>) -> Outcome {
+    let args = cf.args()?;
+    let value = time_or_off(cf, args.first())?;
+    once(slot, value)
+}
+
+/// A time in milliseconds, 0 for `off`.
+fn time_or_off(cf: &Conf, word: Option<&String>) -> Result<u64, Error> {
+    match word.map(String::as_str) {
+        Some("off") => Ok(0),
+        word => match time(cf, word.unwrap_or_default())? {
+            0 => Err(invalid(cf, word.unwrap_or_default(), "a time above 0 or \"off\"")),
+            time => Ok(time),
+        },
+    }
+}
+
+/// A time in nginx's notation, in milliseconds.
+fn time(cf: &Conf, word: &str) -> Result<u64, Error> {
+    let mut text = ngx_str_t { len: word.len(), data: word.as_ptr().cast_mut() };
+    // SAFETY: the text is only read
+    let time = unsafe { ngx_parse_time(&raw mut text, 0) };
+    u64::try_from(time).map_err(|_| invalid(cf, word, "a time such as \"25s\""))
+}
+
+fn invalid(cf: &Conf, value: &str, expected: &str) -> Error {
+    let name = cf.directive();
+    Error::Message(format!(
+        "invalid value \"{value}\" in \"{name}\" directive, it must be {expected}"
+    ))
+}
+
+static mut NEXT_HEADER_FILTER: ngx_http_output_header_filter_pt = None;
+
+unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a live request; set in postconfiguration
+    let (request, next) = unsafe { (&*r, NEXT_HEADER_FILTER) };
+    let Some(next) = next else { return NGX_ERROR as _ };
+    let conf = match handshake::is_upgrade(request) {
+        true => Module::location_conf(request).filter(|conf| conf.tunnel),
+        false => None,
+    };
+    // SAFETY: the next filter of nginx's chain
+    let rc = unsafe { next(r) };
+    if let Some(conf) = conf.filter(|_| rc != NGX_ERROR as ngx_int_t && rc <= NGX_OK as ngx_int_t) {
+        // SAFETY: a request whose answer is an upgrade has an upstream
+        let fit = unsafe { handshake::check(&*r, &*(*r).upstream) };
+        match fit {
+            // SAFETY: checked
+            Ok(()) => unsafe {
+                detach::prepare(r, conf);
+            },
+            Err(unfit) => {
+                // SAFETY: a live request has a connection with a log
+                let log = unsafe { (*(*r).connection).log };
+                ngx::ngx_log_error!(NGX_LOG_INFO, log, "not tunnelled: {}", unfit.as_str());
+            }
+        }
+    }
+    rc
+}
+
+/// What this module keeps of a request; it is dropped with the request's pool.
+#[derive(Default)]
+struct RequestContext {
+    handover: Option<NonNull<detach::Handover>>,
+    hold: Option<limit::Hold>,
+}
+
+impl RequestContext {
+    /// The context of a request, made where there is none.
+    ///
+    /// # Safety
+    /// `r` is live, and nobody else holds its context.
+    unsafe fn of<'a>(r: *mut ngx_http_request_t) -> Option<&'a mut Self> {
+        // SAFETY: nginx makes the array with a slot for every HTTP module
+        let slot = unsafe { (*r).ctx.add(Module::module().ctx_index) };
+        // SAFETY: null or what is made here, in the pool of the same request
+        unsafe {
+            if (*slot).is_null() {
+                *slot = Pool::from_ngx_pool((*r).pool).allocate(Self::default()).cast();
+            }
+            (*slot).cast::<Self>().as_mut()
+        }
+    }
+}
+
+/// Counts a handshake before it goes to the destination.
+unsafe extern "C" fn on_preaccess(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes the request that it works on
+    let request = unsafe { &mut *r };
+    let limit = Module::location_conf(request).and_then(|conf| conf.limit);
+    let Some(limit) = limit.filter(|_| handshake::is_asked_for(request)) else {
+        return NGX_DECLINED as _;
+    };
+    match limit.take(request) {
+        Ok(hold) => {
+            // SAFETY: live, and the context is held here alone
+            if let Some(context) = unsafe { RequestContext::of(r) } {
+                context.hold = hold;
+            }
+            NGX_DECLINED as _
+        }
+        Err(refused) => {
+            let why = match refused {
+                Refused::Limit => "its key has as many as it may have",
+                Refused::Full => "there is no room to count its key",
+            };
+            // SAFETY: a live request has a connection with a log
+            let log = unsafe { (*request.connection).log };
+            ngx::ngx_log_error!(NGX_LOG_ERR, log, "WebSocket refused: {why}");
+            limit.status
+        }
+    }
+}
+
+unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the new cycle
+    drain::raise_generation(unsafe { (*cycle).log });
+    NGX_OK as _
+}
+
+unsafe extern "C" fn init_process(_: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx calls it before the process serves
+    unsafe { worker::Worker::init() };
+    NGX_OK as _
+}
+
+unsafe extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
+    // SAFETY: nginx passes its cycle at the end of the process
+    unsafe { tunnel::finish_all(cycle) };
+}

@@ -1,0 +1,262 @@
+//! A connection of nginx, as far as a tunnel uses it.
+
+use std::ffi::c_void;
+use std::ptr::{null_mut, NonNull};
+
+use ngx::ffi::{
+    ioctl, ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_del_timer,
+    ngx_destroy_pool, ngx_event_handler_pt, ngx_event_t, ngx_handle_read_event,
+    ngx_handle_write_event, ngx_http_close_connection, ngx_post_event, ngx_posted_next_events,
+    ngx_ssl_free_buffer, ngx_ssl_shutdown, shutdown, SSL_ctrl, NGX_AGAIN, NGX_OK, SHUT_WR,
+    SSL_CTRL_MODE, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TIOCOUTQ,
+};
+
+/// A thin wrapper; it owns nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Connection(NonNull<ngx_connection_t>);
+
+/// What a read or a write came to.
+pub enum Io {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// Nothing now; nginx calls the handler when there is more to do.
+    Again,
+    /// The other side has closed its sending side; only a read finds this.
+    Eof,
+    /// The connection failed; nginx has logged it.
+    Error,
+}
+
+impl Connection {
+    /// Wraps nginx's pointer.
+    ///
+    /// # Safety
+    /// `c` is an open connection and stays one while the result is used: until one of the `close`
+    /// methods was called.
+    pub unsafe fn from_ptr(c: *mut ngx_connection_t) -> Option<Self> {
+        NonNull::new(c).map(Self)
+    }
+
+    /// nginx's own structure.
+    pub fn as_ptr(self) -> *mut ngx_connection_t {
+        self.0.as_ptr()
+    }
+
+    /// nginx's own structure.
+    #[expect(clippy::mut_from_ref, reason = "nginx's structures are shared and mutable")]
+    #[inline]
+    fn raw(&self) -> &mut ngx_connection_t {
+        // SAFETY: open by the contract of from_ptr; nginx is single-threaded and no reference is
+        // held over a call into it
+        unsafe { &mut *self.0.as_ptr() }
+    }
+
+    #[expect(clippy::mut_from_ref, reason = "as above")]
+    #[inline]
+    fn read_event(&self) -> &mut ngx_event_t {
+        // SAFETY: an open connection has both events
+        unsafe { &mut *self.raw().read }
+    }
+
+    #[expect(clippy::mut_from_ref, reason = "as above")]
+    #[inline]
+    fn write_event(&self) -> &mut ngx_event_t {
+        // SAFETY: as above
+        unsafe { &mut *self.raw().write }
+    }
+
+    /// Makes `handler` the one for all events of the connection and `data` what it finds there.
+    pub fn adopt(self, data: *mut c_void, handler: ngx_event_handler_pt) {
+        self.raw().data = data;
+        self.read_event().handler = handler;
+        self.write_event().handler = handler;
+    }
+
+    /// Whether a read may find something.
+    #[inline]
+    pub fn is_readable(self) -> bool {
+        self.read_event().ready() != 0
+    }
+
+    /// Reads into `buf` what is there.
+    #[inline]
+    pub fn recv(self, buf: &mut [u8]) -> Io {
+        let Some(recv) = self.raw().recv else { return Io::Error };
+        // SAFETY: the buffer is writable for its length
+        match unsafe { recv(self.as_ptr(), buf.as_mut_ptr(), buf.len()) } {
+            n if n > 0 => Io::Bytes(n as usize),
+            0 => Io::Eof,
+            n if n == NGX_AGAIN as isize => Io::Again,
+            _ => Io::Error,
+        }
+    }
+
+    /// Writes what the socket takes of `bytes`.
+    #[inline]
+    pub fn send(self, bytes: &[u8]) -> Io {
+        if self.write_event().ready() == 0 {
+            return Io::Again;
+        }
+        let Some(send) = self.raw().send else { return Io::Error };
+        // SAFETY: nginx only reads the bytes
+        match unsafe { send(self.as_ptr(), bytes.as_ptr().cast_mut(), bytes.len()) } {
+            n if n > 0 => Io::Bytes(n as usize),
+            n if n == NGX_AGAIN as isize || n == 0 => Io::Again,
+            _ => Io::Error,
+        }
+    }
+
+    /// How many bytes the peer's host has not acknowledged (tcp(7), `SIOCOUTQ`).
+    pub fn unacknowledged(self) -> u64 {
+        let mut bytes: std::ffi::c_int = 0;
+        // SAFETY: an open socket; the kernel writes an int
+        let rc = unsafe { ioctl(self.raw().fd, TIOCOUTQ.into(), &raw mut bytes) };
+        if rc == 0 {
+            u64::try_from(bytes).unwrap_or(0)
+        } else {
+            0
+        }
+    }
+
+    /// Asks for a call when there is something to read, or, where `ready` says that nobody wants
+    /// to know, for none.
+    #[inline]
+    pub fn wait_readable(self) -> bool {
+        // SAFETY: the event of an open connection
+        unsafe { ngx_handle_read_event(self.read_event(), 0) == NGX_OK as isize }
+    }
+
+    /// Asks for a call when the socket takes bytes again.
+    #[inline]
+    pub fn wait_writable(self) -> bool {
+        // SAFETY: the event of an open connection
+        unsafe { ngx_handle_write_event(self.write_event(), 0) == NGX_OK as isize }
+    }
+
+    /// Has the read handler called again, after the other connections had their turn.
+    pub fn read_later(self) {
+        // SAFETY: the event of an open connection; nginx's queue
+        unsafe { ngx_post_event(self.read_event(), &raw mut ngx_posted_next_events) };
+    }
+
+    /// When the timer will fire, in nginx's milliseconds, if it is set.
+    pub fn timer(self) -> Option<u64> {
+        let event = self.read_event();
+        (event.timer_set() != 0).then_some(event.timer.key as u64)
+    }
+
+    /// Sets the timer to `at`, in nginx's milliseconds.
+    pub fn set_timer(self, at: u64) {
+        // SAFETY: a global of nginx
+        let wait = at.saturating_sub(unsafe { ngx_current_msec } as u64);
+        // SAFETY: the event of an open connection
+        unsafe { ngx_add_timer(self.read_event(), wait as usize) };
+    }
+
+    /// Whether the call of the handler is due to the timer; asks once.
+    pub fn take_timeout(self) -> bool {
+        let event = self.read_event();
+        let due = event.timedout() != 0;
+        event.set_timedout(0);
+        due
+    }
+
+    /// Removes the timers that nginx has set.
+    pub fn delete_timers(self) {
+        for event in [self.read_event(), self.write_event()] {
+            if event.timer_set() != 0 {
+                // SAFETY: it is set
+                unsafe { ngx_del_timer(event) };
+            }
+            event.set_timedout(0);
+            event.set_delayed(0);
+        }
+    }
+
+    /// Has nginx call the read handler when the worker begins to leave
+    /// (`ngx_close_idle_connections`).
+    pub fn set_idle(self, idle: bool) {
+        self.raw().set_idle(idle.into());
+    }
+
+    /// Whether nginx wants the connection closed; asks once. `Some(true)` is at once
+    /// (`ngx_shutdown_timer_handler`), `Some(false)` as soon as it suits.
+    pub fn take_close(self) -> Option<bool> {
+        let c = self.raw();
+        if c.close() == 0 {
+            return None;
+        }
+        c.set_close(0);
+        Some(c.error() != 0)
+    }
+
+    /// Whether the other side has closed, or the connection failed.
+    pub fn is_over(self) -> bool {
+        let event = self.read_event();
+        event.eof() != 0 || event.error() != 0 || self.raw().error() != 0
+    }
+
+    /// Whether bytes of the peer are left unread, and it makes sense to wait for it to read ours.
+    pub fn can_linger(self) -> bool {
+        self.is_readable() && !self.is_over() && self.raw().ssl.is_null()
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub fn shut_down_sending(self) {
+        // SAFETY: an open socket
+        unsafe { shutdown(self.raw().fd, SHUT_WR as _) };
+    }
+
+    /// Frees the buffer of a TLS connection; it comes back by itself when needed.
+    pub fn free_tls_buffer(self) {
+        if !self.raw().ssl.is_null() {
+            // SAFETY: a TLS connection
+            unsafe { ngx_ssl_free_buffer(self.as_ptr()) };
+        }
+    }
+
+    /// Lets a TLS write that did not fit be tried again from other memory: the first try is from
+    /// the worker's buffer, the next from the tunnel's own.
+    pub fn let_tls_writes_move(self) {
+        // SAFETY: null or the TLS state of an open connection
+        if let Some(ssl) = unsafe { self.raw().ssl.as_ref() } {
+            let mode = SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER;
+            // SAFETY: an open TLS connection; this is what the macro SSL_set_mode stands for
+            unsafe { SSL_ctrl(ssl.connection, SSL_CTRL_MODE as _, mode.into(), null_mut()) };
+        }
+    }
+
+    /// Whether bytes wait in nginx's output.
+    pub fn has_buffered(self) -> bool {
+        self.raw().buffered() != 0
+    }
+
+    /// What error messages say is being done.
+    pub fn set_action(self, action: &'static std::ffi::CStr) {
+        // SAFETY: a connection has a log
+        unsafe { (*self.raw().log).action = action.as_ptr().cast_mut() };
+    }
+
+    /// Closes a connection to the destination, as `ngx_http_upstream_finalize_request` does.
+    pub fn close_destination(self) {
+        let c = self.raw();
+        // SAFETY: open until here; its pool is its own
+        unsafe {
+            if let Some(ssl) = c.ssl.as_mut() {
+                ssl.set_no_wait_shutdown(1);
+                ngx_ssl_shutdown(self.as_ptr());
+            }
+            if !c.pool.is_null() {
+                ngx_destroy_pool(c.pool);
+                c.pool = null_mut();
+            }
+            ngx_close_connection(self.as_ptr());
+        }
+    }
+
+    /// Closes the connection of a client.
+    pub fn close_client(self) {
+        // SAFETY: open until here, and no request is left on it
+        unsafe { ngx_http_close_connection(self.as_ptr()) };
+    }
+}

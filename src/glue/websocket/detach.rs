@@ -1,0 +1,291 @@
+//! From a request to a tunnel: the 101 is sent, the request is freed, its connections go on.
+//!
+//! The way there has two steps. In the header filter, where the 101 passes, nothing of the stream
+//! has moved yet: the bytes behind the handshake are put aside, so that nginx's own copier, which
+//! runs once when the filter returns (`ngx_http_upstream_upgrade`), finds nothing to do. Then, as
+//! a posted event, with nginx's hands off the request, it is freed. Whatever gets in between, a
+//! failure or something that holds on to the request, finds it as nginx left it.
+
+use std::ffi::c_void;
+use std::ptr::{null_mut, NonNull};
+
+use ngx::ffi::{
+    ngx_buf_t, ngx_delete_posted_event, ngx_event_t, ngx_handle_write_event, ngx_http_cleanup_add,
+    ngx_http_core_loc_conf_t, ngx_http_finalize_request, ngx_http_free_request,
+    ngx_http_output_filter, ngx_http_request_t, ngx_http_upstream_t, ngx_int_t, ngx_pcalloc,
+    ngx_pfree, ngx_post_event, ngx_posted_events, NGX_AGAIN, NGX_ERROR, NGX_LOG_INFO,
+};
+use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
+
+use super::balancer::Share;
+use super::connection::Connection;
+use super::handshake;
+use super::log;
+use super::tunnel::{Parts, Tunnel};
+use super::worker::Worker;
+use super::{LocationConf, RequestContext};
+
+/// A request on its way to be a tunnel; it lives in the request's pool.
+#[repr(C)]
+pub struct Handover {
+    event: ngx_event_t,
+    request: *mut ngx_http_request_t,
+    conf: *const LocationConf,
+    /// The buffers of nginx's copier as they were.
+    buffer: ngx_buf_t,
+    header_in: *mut u8,
+}
+
+/// Where the copier's buffers point meanwhile: no byte, and no room for one.
+static mut NOTHING: [u8; 1] = [0];
+
+/// Prepares the request of a 101 that has just been sent; `false` where nginx goes on alone.
+///
+/// # Safety
+/// `r` is live, its answer an upgrade that `handshake::check` has let pass.
+pub unsafe fn prepare(r: *mut ngx_http_request_t, conf: &LocationConf) -> bool {
+    // SAFETY: by contract; the pool and the list of cleanups are the request's
+    unsafe {
+        let handover = ngx_pcalloc((*r).pool, size_of::<Handover>()).cast::<Handover>();
+        let cleanup = ngx_http_cleanup_add(r, 0);
+        if handover.is_null() || cleanup.is_null() {
+            return false;
+        }
+        (*cleanup).handler = Some(cancel);
+        (*cleanup).data = handover.cast();
+
+        let u = (*r).upstream;
+        (*handover).request = r;
+        (*handover).conf = conf;
+        (*handover).buffer = (*u).buffer;
+        (*handover).header_in = (*(*r).header_in).pos;
+        empty(&mut (*u).buffer);
+        empty(&mut (*u).from_client);
+        (*(*r).header_in).pos = (*(*r).header_in).last;
+
+        (*handover).event.data = handover.cast();
+        (*handover).event.handler = Some(on_posted);
+        (*handover).event.log = (*(*r).connection).log;
+        ngx_post_event(&raw mut (*handover).event, &raw mut ngx_posted_events);
+    }
+    true
+}
+
+fn empty(buffer: &mut ngx_buf_t) {
+    let nothing = (&raw mut NOTHING).cast::<u8>();
+    buffer.start = nothing;
+    buffer.pos = nothing;
+    buffer.last = nothing;
+    buffer.end = nothing;
+}
+
+/// The request ends before its tunnel begins.
+unsafe extern "C" fn cancel(data: *mut c_void) {
+    let handover = data.cast::<Handover>();
+    // SAFETY: the data of the cleanup, in the pool of the request that ends
+    unsafe {
+        if (*handover).event.posted() != 0 {
+            ngx_delete_posted_event(&raw mut (*handover).event);
+        }
+    }
+}
+
+unsafe extern "C" fn on_posted(ev: *mut ngx_event_t) {
+    // SAFETY: the event of a handover, whose request is alive: else `cancel` had removed it
+    unsafe { proceed((*ev).data.cast()) }
+}
+
+/// # Safety
+/// The request of `handover` is alive; after the call it may not be.
+unsafe fn proceed(handover: *mut Handover) {
+    // SAFETY: by contract
+    unsafe {
+        let r = (*handover).request;
+        let u = (*r).upstream;
+        if handshake::check(&*r, &*u).is_err() {
+            return give_back(handover);
+        }
+        let client = Connection::from_ptr((*r).connection);
+        let destination = Connection::from_ptr((*u).peer.connection);
+        let (Some(client), Some(destination)) = (client, destination) else {
+            return give_back(handover);
+        };
+        if !(*r).out.is_null() || client.has_buffered() {
+            return flush_first(handover);
+        }
+        detach(handover, client, destination);
+    }
+}
+
+/// Lets nginx's copier go on after all.
+///
+/// # Safety
+/// As `proceed`.
+unsafe fn give_back(handover: *mut Handover) {
+    // SAFETY: by contract; what was put aside is still in the request's memory
+    unsafe {
+        let r = (*handover).request;
+        let u = (*r).upstream;
+        (*u).buffer = (*handover).buffer;
+        (*u).from_client.start = null_mut();
+        (*(*r).header_in).pos = (*handover).header_in;
+        let connection_log = (*(*r).connection).log;
+        ngx::ngx_log_error!(
+            NGX_LOG_INFO,
+            connection_log,
+            "not tunnelled: {}",
+            handshake::Unfit::Busy.as_str()
+        );
+        if !(*u).peer.connection.is_null() {
+            ngx_post_event((*(*u).peer.connection).read, &raw mut ngx_posted_events);
+        }
+        ngx_post_event((*(*r).connection).read, &raw mut ngx_posted_events);
+    }
+}
+
+/// The client has not taken the whole 101 yet, and what is left of it is in the request's memory.
+///
+/// # Safety
+/// As `proceed`.
+unsafe fn flush_first(handover: *mut Handover) {
+    // SAFETY: by contract
+    unsafe {
+        let r = (*handover).request;
+        let u = (*r).upstream;
+        let client = (*r).connection;
+        if let Some(context) = RequestContext::of(r) {
+            context.handover = NonNull::new(handover);
+        }
+        (*r).read_event_handler = Some(wait);
+        (*r).write_event_handler = Some(flush);
+        (*u).read_event_handler = Some(wait_upstream);
+        (*u).write_event_handler = Some(wait_upstream);
+        for connection in [Some(client), Some((*u).peer.connection)].into_iter().flatten() {
+            if let Some(connection) = Connection::from_ptr(connection) {
+                connection.delete_timers();
+            }
+        }
+        flush(r);
+    }
+}
+
+unsafe extern "C" fn wait(_: *mut ngx_http_request_t) {}
+
+unsafe extern "C" fn wait_upstream(_: *mut ngx_http_request_t, _: *mut ngx_http_upstream_t) {}
+
+unsafe extern "C" fn flush(r: *mut ngx_http_request_t) {
+    // SAFETY: the write handler of a live request, set in `flush_first`
+    unsafe {
+        let client = (*r).connection;
+        let write = (*client).write;
+        if (*write).timedout() != 0 {
+            (*client).set_timedout(1);
+            return ngx_http_finalize_request(r, NGX_ERROR as ngx_int_t);
+        }
+        let rc = ngx_http_output_filter(r, null_mut());
+        if rc == NGX_ERROR as ngx_int_t {
+            return ngx_http_finalize_request(r, NGX_ERROR as ngx_int_t);
+        }
+        let core: Option<&ngx_http_core_loc_conf_t> = NgxHttpCoreModule::location_conf(&*r);
+        if rc == NGX_AGAIN as ngx_int_t || !(*r).out.is_null() || (*client).buffered() != 0 {
+            let wait = core.map_or(60_000, |core| core.send_timeout);
+            if (*write).timer_set() == 0 {
+                ngx::ffi::ngx_add_timer(write, wait);
+            }
+            if ngx_handle_write_event(write, 0) != 0 {
+                ngx_http_finalize_request(r, NGX_ERROR as ngx_int_t);
+            }
+            return;
+        }
+        if let Some(handover) = RequestContext::of(r).and_then(|context| context.handover) {
+            // not from here: the caller goes on with the request
+            ngx_post_event(&raw mut (*handover.as_ptr()).event, &raw mut ngx_posted_events);
+        }
+    }
+}
+
+/// # Safety
+/// As `proceed`; nothing of nginx waits for the request any more.
+unsafe fn detach(handover: *mut Handover, client: Connection, destination: Connection) {
+    // SAFETY: by contract; nothing of the request is used after it is freed
+    unsafe {
+        let r = (*handover).request;
+        let u = (*r).upstream;
+        let c = client.as_ptr();
+        let Some(worker) = Worker::get() else { return give_back(handover) };
+        let Some(conf) = (*handover).conf.as_ref() else { return give_back(handover) };
+
+        let header_in = (*r).header_in;
+        let from_client = between((*handover).header_in, (*header_in).last);
+        let from_destination = between((*handover).buffer.pos, (*handover).buffer.last);
+        let share = Share::take(&*u);
+        let hold = RequestContext::of(r).and_then(|context| context.hold.take());
+        let head = conf.log.is_some().then(|| log::head(&*r, &*u));
+
+        client.delete_timers();
+        destination.delete_timers();
+        (*u).peer.connection = null_mut();
+
+        // the realip module gives the balancer's address back when the request's pool goes; the
+        // text of the client's is in the connection's pool
+        let addr_text = (*c).addr_text;
+
+        // as ngx_http_terminate_request does, so that no cleanup closes the connection
+        (*r).set_count((*r).count() + 1);
+        let mut cleanup = (*r).cleanup;
+        (*r).cleanup = null_mut();
+        while !cleanup.is_null() {
+            if let Some(handler) = (*cleanup).handler {
+                handler((*cleanup).data);
+            }
+            cleanup = (*cleanup).next;
+        }
+        let hc = (*r).http_connection;
+        ngx_http_free_request(r, 0);
+        (*c).set_destroyed(0);
+        (*c).addr_text = addr_text;
+        free_header_buffers(client, hc);
+
+        let early = [from_client.as_slice(), from_destination.as_slice()];
+        let parts = Parts { connections: [client, destination], conf, share, hold, head };
+        Tunnel::start(parts, early, worker);
+    }
+}
+
+/// # Safety
+/// Both point into one buffer, or there is none between them.
+unsafe fn between(start: *const u8, end: *const u8) -> Vec<u8> {
+    // SAFETY: by contract
+    unsafe {
+        let len = usize::try_from(end.offset_from(start)).unwrap_or(0);
+        std::slice::from_raw_parts(start, len).to_vec()
+    }
+}
+
+/// Frees what `ngx_http_set_keepalive` frees of an idle connection.
+///
+/// # Safety
+/// The connection has no request any more; `hc` is its own.
+unsafe fn free_header_buffers(client: Connection, hc: *mut ngx::ffi::ngx_http_connection_t) {
+    // SAFETY: by contract; the buffers were allocated from the connection's pool
+    unsafe {
+        let c = client.as_ptr();
+        let buffer = (*c).buffer;
+        if !buffer.is_null() && !(*buffer).start.is_null() {
+            ngx_pfree((*c).pool, (*buffer).start.cast());
+            (*buffer).start = null_mut();
+            (*buffer).pos = null_mut();
+            (*buffer).last = null_mut();
+        }
+        for list in [&raw mut (*hc).free, &raw mut (*hc).busy] {
+            let mut link = *list;
+            while !link.is_null() {
+                ngx_pfree((*c).pool, (*(*link).buf).start.cast());
+                link = (*link).next;
+            }
+            *list = null_mut();
+        }
+        (*hc).nbusy = 0;
+    }
+    client.free_tls_buffer();
+}

@@ -1,0 +1,126 @@
+//! `websocket_limit_conn`: how many WebSockets one key may have.
+
+use std::ffi::c_void;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem::zeroed;
+
+use ngx::ffi::{
+    ngx_http_compile_complex_value, ngx_http_compile_complex_value_t, ngx_http_complex_value,
+    ngx_http_complex_value_t, ngx_http_request_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t,
+    ngx_shmtx_lock, ngx_shmtx_unlock, ngx_slab_calloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR,
+    NGX_OK,
+};
+
+use super::ngx_http_websocket_module;
+use crate::glue::conf::{Conf, Error};
+use crate::limit::{give_back, take, Refused, Slot};
+
+/// Memory of the table, shared by all workers: about 57,000 keys.
+const ZONE_SIZE: usize = 1024 * 1024;
+
+/// Slots in that memory, less what the allocator needs for itself.
+const SLOTS: usize = ZONE_SIZE / size_of::<Slot>() / 8 * 7;
+
+/// A limit as configured.
+#[derive(Clone, Copy)]
+pub struct Limit {
+    key: *mut ngx_http_complex_value_t,
+    most: u64,
+    /// Answered over the limit.
+    pub status: ngx_int_t,
+    zone: *mut ngx_shm_zone_t,
+}
+
+/// One WebSocket of a key, given back when dropped.
+pub struct Hold {
+    zone: *mut ngx_shm_zone_t,
+    key: u64,
+}
+
+impl Limit {
+    /// A limit of `most` for what the variables in `key` come to.
+    ///
+    /// # Errors
+    /// nginx refuses the key, or there is no memory.
+    pub fn new(cf: &mut Conf, key: &str, most: u64, status: ngx_int_t) -> Result<Self, Error> {
+        let compiled = cf.pool().calloc_type::<ngx_http_complex_value_t>();
+        let mut text = cf.string(key)?;
+        let mut name = cf.string("websocket_limit_conn")?;
+        // SAFETY: all-zero is a valid value of the C struct
+        let mut compile: ngx_http_compile_complex_value_t = unsafe { zeroed() };
+        compile.cf = cf.as_ptr();
+        compile.value = &raw mut text;
+        compile.complex_value = compiled;
+        // SAFETY: filled in as nginx wants it; nothing of it is kept but the text's memory, which
+        // is in the configuration's pool
+        let rc = unsafe { ngx_http_compile_complex_value(&raw mut compile) };
+        if compiled.is_null() || rc != NGX_OK as ngx_int_t {
+            return Err(Error::Logged);
+        }
+        // SAFETY: nginx copies the name; every limit of a configuration gets the same zone
+        let zone = unsafe {
+            ngx_shared_memory_add(
+                cf.as_ptr(),
+                &raw mut name,
+                ZONE_SIZE,
+                (&raw mut ngx_http_websocket_module).cast(),
+            )
+        };
+        // SAFETY: null or the zone
+        let Some(found) = (unsafe { zone.as_mut() }) else { return Err(Error::Logged) };
+        found.init = Some(init_zone);
+        Ok(Self { key: compiled, most, status, zone })
+    }
+
+    /// Counts the WebSocket that `r` asks for; `None` where its key is empty.
+    ///
+    /// # Errors
+    /// The key has as many as it may have, or there is no room for it.
+    pub fn take(&self, r: &mut ngx_http_request_t) -> Result<Option<Hold>, Refused> {
+        let mut value = ngx_str_t::default();
+        // SAFETY: a compiled value and a live request
+        let rc = unsafe { ngx_http_complex_value(r, self.key, &raw mut value) };
+        if rc != NGX_OK as ngx_int_t || value.is_empty() {
+            return Ok(None);
+        }
+        let mut hasher = DefaultHasher::new();
+        value.as_bytes().hash(&mut hasher);
+        let key = hasher.finish();
+        locked(self.zone, |slots| take(slots, key, self.most))?;
+        Ok(Some(Hold { zone: self.zone, key }))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        locked(self.zone, |slots| give_back(slots, self.key));
+    }
+}
+
+/// Works on the table under the zone's lock, which nginx opens again should the process die.
+fn locked<T>(zone: *mut ngx_shm_zone_t, work: impl FnOnce(&mut [Slot]) -> T) -> T {
+    // SAFETY: `init_zone` has run before any request; the zone lives as long as the configuration
+    unsafe {
+        let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
+        ngx_shmtx_lock(&raw mut (*pool).mutex);
+        let slots = std::slice::from_raw_parts_mut((*pool).data.cast::<Slot>(), SLOTS);
+        let result = work(slots);
+        ngx_shmtx_unlock(&raw mut (*pool).mutex);
+        result
+    }
+}
+
+/// Makes the table; after a reload it is there already, and the counts go on.
+unsafe extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _: *mut c_void) -> ngx_int_t {
+    // SAFETY: nginx passes the zone with its memory mapped and its allocator ready
+    unsafe {
+        let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
+        if (*pool).data.is_null() {
+            (*pool).data = ngx_slab_calloc(pool, SLOTS * size_of::<Slot>());
+        }
+        if (*pool).data.is_null() {
+            return NGX_ERROR as _;
+        }
+    }
+    NGX_OK as _
+}

@@ -1,0 +1,402 @@
+//! A tunnel: two connections and the session between them.
+
+use std::ops::ControlFlow;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::ptr::null_mut;
+
+use ngx::ffi::{ngx_connection_t, ngx_current_msec, ngx_cycle_t, ngx_event_t, ngx_exiting};
+
+use super::balancer::Share;
+use super::connection::{Connection, Io};
+use super::drain;
+use super::limit::Hold;
+use super::wire::{Pending, Wire};
+use super::worker::{Random, Worker};
+use super::LocationConf;
+use crate::frame::Tally;
+use crate::session::{End, Head, Next, Session, Settings};
+
+/// Reads of one end in a row, before other connections have their turn.
+const ROUNDS: usize = 8;
+
+/// How long bytes of a client are waited for, and dropped, after the tunnel: a socket that is
+/// closed with bytes unread resets the connection and takes what the client has not read with it.
+const LINGER: u64 = 5_000;
+
+/// A timer for tunnels without one, in milliseconds: a worker that leaves waits for nothing else
+/// (`ngx_event_no_timers_left`).
+const NEVER: u64 = 24 * 60 * 60 * 1000;
+
+/// What a request leaves to its tunnel.
+pub struct Parts {
+    /// The client's connection and the destination's, which nobody else handles any more.
+    pub connections: [Connection; 2],
+    /// The configuration; it lives as long as the connections, see [`LocationConf`].
+    pub conf: *const LocationConf,
+    /// What the balancer counts.
+    pub share: Option<Share>,
+    /// What `websocket_limit_conn` counts.
+    pub hold: Option<Hold>,
+    /// What the line in the log begins with, where there is a log.
+    pub head: Option<Head>,
+}
+
+/// A WebSocket after its handshake.
+pub struct Tunnel {
+    session: Session,
+    /// By the end they go to; while there are any, nothing is read from the other end.
+    pending: [Option<Box<Pending>>; 2],
+    /// When it began.
+    since: u64,
+    parts: Parts,
+}
+
+/// Goes on, or ends the tunnel.
+type Flow = ControlFlow<()>;
+
+/// nginx's clock in milliseconds.
+#[inline]
+fn now() -> u64 {
+    // SAFETY: a global of nginx that its single thread writes
+    unsafe { ngx_current_msec as u64 }
+}
+
+impl Tunnel {
+    /// Makes a tunnel. `early` is what came from the client and from the destination behind the
+    /// handshake.
+    pub fn start(parts: Parts, early: [&[u8]; 2], worker: &mut Worker) {
+        let mut pending = [None, None];
+        let mut wire = Wire {
+            chunk: &[],
+            connections: parts.connections,
+            pending: &mut pending,
+            tallies: &mut worker.tallies,
+            random: &mut worker.random,
+            failed: None,
+        };
+        // SAFETY: as in `settings`
+        let settings = unsafe { &(*parts.conf).settings };
+        let session = Session::new(settings, now(), &mut wire);
+        let [client, destination] = parts.connections;
+        let tunnel = Box::into_raw(Box::new(Self { session, pending, since: now(), parts }));
+        client.adopt(tunnel.cast(), Some(on_event));
+        destination.adopt(tunnel.cast(), Some(on_event));
+        client.set_action(c"tunnelling a WebSocket");
+        client.let_tls_writes_move();
+        destination.let_tls_writes_move();
+        client.set_idle(true);
+
+        // SAFETY: made above; what runs may end it, so it is not used after
+        unsafe { run(tunnel, |tunnel| tunnel.begin(early, worker)) };
+    }
+
+    fn begin(&mut self, early: [&[u8]; 2], worker: &mut Worker) -> Flow {
+        self.set_timer();
+        for end in End::BOTH {
+            let bytes = early[end as usize];
+            for chunk in bytes.chunks(worker.scratch.len()) {
+                self.act(worker, Some(chunk), |session, settings, chunk, wire| {
+                    session.on_bytes(settings, end, chunk, now(), wire)
+                })?;
+            }
+        }
+        // SAFETY: a global of nginx
+        if unsafe { ngx_exiting } != 0 {
+            self.drain(worker)?;
+        }
+        for end in End::BOTH {
+            self.pump(end, worker)?;
+        }
+        Flow::Continue(())
+    }
+
+    fn settings(&self) -> &Settings {
+        // SAFETY: the configuration lives as long as its connections, see `LocationConf`
+        unsafe { &(*self.parts.conf).settings }
+    }
+
+    /// Something happened to the connection of `end`.
+    fn on_event(&mut self, end: End, write: bool, worker: &mut Worker) -> Flow {
+        match self.parts.connections[end as usize].take_close() {
+            Some(true) => {
+                return self.act(worker, None, |session, _, _, wire| session.finish_now(wire))
+            }
+            Some(false) => return self.drain(worker),
+            None => {}
+        }
+        if self.parts.connections[end as usize].take_timeout() {
+            return self.on_timer(worker);
+        }
+        if write {
+            self.flush(end, worker)
+        } else {
+            self.pump(end, worker)
+        }
+    }
+
+    /// Reads what `from` has sent and passes it on, until nothing is left, the other end takes no
+    /// more, or others want their turn.
+    fn pump(&mut self, from: End, worker: &mut Worker) -> Flow {
+        let connection = self.parts.connections[from as usize];
+        for _ in 0..ROUNDS {
+            if self.pending[from.peer() as usize].is_some() || !connection.is_readable() {
+                return self.or_error(from, connection.wait_readable());
+            }
+            match connection.recv(&mut worker.scratch) {
+                Io::Bytes(n) => self.act_on_scratch(worker, n, from)?,
+                Io::Again => {}
+                Io::Eof => {
+                    return self
+                        .act(worker, None, |session, _, _, wire| session.on_eof(from, now(), wire))
+                }
+                Io::Error => return self.or_error(from, false),
+            }
+        }
+        connection.read_later();
+        Flow::Continue(())
+    }
+
+    fn act_on_scratch(&mut self, worker: &mut Worker, n: usize, from: End) -> Flow {
+        let Worker { scratch, random, tallies } = worker;
+        let chunk = scratch.get(..n).unwrap_or_default();
+        self.act_with(random, tallies, chunk, |session, settings, chunk, wire| {
+            session.on_bytes(settings, from, chunk, now(), wire)
+        })
+    }
+
+    /// Writes what waits for `to`.
+    fn flush(&mut self, to: End, worker: &mut Worker) -> Flow {
+        let connection = self.parts.connections[to as usize];
+        let Some(pending) = &mut self.pending[to as usize] else { return Flow::Continue(()) };
+        while !pending.rest().is_empty() {
+            match connection.send(pending.rest()) {
+                Io::Bytes(n) => pending.advance(n),
+                Io::Again => {
+                    self.session.on_progress(to, now());
+                    return self.or_error(to, connection.wait_writable());
+                }
+                Io::Eof | Io::Error => return self.or_error(to, false),
+            }
+        }
+        self.pending[to as usize] = None;
+        let next = self.session.on_drained(to, now());
+        self.follow(next)?;
+        self.pump(to.peer(), worker)
+    }
+
+    fn on_timer(&mut self, worker: &mut Worker) -> Flow {
+        self.act(worker, None, |session, settings, _, wire| {
+            session.on_timer(settings, now(), wire)
+        })?;
+        self.set_timer();
+        Flow::Continue(())
+    }
+
+    /// The worker is leaving.
+    fn drain(&mut self, worker: &mut Worker) -> Flow {
+        // SAFETY: as in `settings`
+        let drain = unsafe { (*self.parts.conf).drain };
+        let Some(drain) = drain::plan(drain, now(), &mut worker.random) else {
+            return Flow::Continue(());
+        };
+        let next = self.session.begin_drain(&drain);
+        self.follow(next)
+    }
+
+    /// Calls the session with `chunk`, and sees to what came of it.
+    fn act(
+        &mut self,
+        worker: &mut Worker,
+        chunk: Option<&[u8]>,
+        call: impl FnOnce(&mut Session, &Settings, &[u8], &mut Wire) -> Next,
+    ) -> Flow {
+        let Worker { random, tallies, .. } = worker;
+        self.act_with(random, tallies, chunk.unwrap_or_default(), call)
+    }
+
+    #[inline]
+    fn act_with(
+        &mut self,
+        random: &mut Random,
+        tallies: &mut [Tally; 2],
+        chunk: &[u8],
+        call: impl FnOnce(&mut Session, &Settings, &[u8], &mut Wire) -> Next,
+    ) -> Flow {
+        // SAFETY: as in `settings`, without borrowing the tunnel
+        let settings = unsafe { &(*self.parts.conf).settings };
+        let mut wire = Wire {
+            chunk,
+            connections: self.parts.connections,
+            pending: &mut self.pending,
+            tallies,
+            random,
+            failed: None,
+        };
+        let mut next = call(&mut self.session, settings, chunk, &mut wire);
+        for end in End::BOTH {
+            if wire.pending[end as usize].is_some() {
+                let told = self.session.on_blocked(end, now(), &mut wire);
+                if next == Next::Keep || told == Next::Close {
+                    next = told;
+                }
+                if !self.parts.connections[end as usize].wait_writable() {
+                    wire.failed = Some(end);
+                }
+            }
+        }
+        if let Some(end) = wire.failed {
+            return self.or_error(end, false);
+        }
+        self.follow(next)
+    }
+
+    #[inline]
+    fn follow(&mut self, next: Next) -> Flow {
+        match next {
+            Next::Keep => Flow::Continue(()),
+            Next::Timer => {
+                self.set_timer();
+                Flow::Continue(())
+            }
+            Next::Flush(end) if self.pending[end as usize].is_some() => {
+                self.set_timer();
+                Flow::Continue(())
+            }
+            Next::Flush(_) | Next::Close => Flow::Break(()),
+        }
+    }
+
+    /// Sets the timer, unless it fires early enough as it is: firing too early is harmless.
+    fn set_timer(&mut self) {
+        let client = self.parts.connections[End::Client as usize];
+        let deadline = self.session.deadline(self.settings()).unwrap_or(now() + NEVER);
+        if client.timer().is_none_or(|at| at > deadline) {
+            client.set_timer(deadline);
+        }
+    }
+
+    /// Ends the tunnel where an operation on the connection of `end` has failed.
+    fn or_error(&mut self, end: End, ok: bool) -> Flow {
+        if ok {
+            return Flow::Continue(());
+        }
+        let next = self.session.on_error(end);
+        self.follow(next)
+    }
+
+    /// Closes both connections.
+    fn close(self: Box<Self>) {
+        // SAFETY: as in `settings`
+        if let (Some(head), Some(log)) = (&self.parts.head, unsafe { (*self.parts.conf).log }) {
+            log.write(head, now().saturating_sub(self.since), &self.session.summary());
+        }
+        let Parts { connections: [client, destination], share, hold, .. } = self.parts;
+        destination.close_destination();
+        // not before: what they count is open connections
+        drop((share, hold));
+        client.delete_timers();
+        client.set_idle(false);
+        if client.can_linger() {
+            linger(client);
+        } else {
+            client.close_client();
+        }
+    }
+}
+
+/// Runs a part of a tunnel's life, and ends the tunnel where that says so or panics: a fault of
+/// ours costs one tunnel, not the worker.
+///
+/// # Safety
+/// `tunnel` came from `Tunnel::start`, is alive, and is not used by the caller after.
+unsafe fn run(tunnel: *mut Tunnel, part: impl FnOnce(&mut Tunnel) -> Flow) {
+    // SAFETY: alive and exclusive by contract
+    let flow = catch_unwind(AssertUnwindSafe(|| part(unsafe { &mut *tunnel })));
+    if flow.is_ok_and(|flow| flow.is_continue()) {
+        return;
+    }
+    // SAFETY: made by Box::into_raw in `start`; both connections forget it in `close`
+    unsafe { Box::from_raw(tunnel) }.close();
+}
+
+/// The handler of both connections of a tunnel.
+unsafe extern "C" fn on_event(ev: *mut ngx_event_t) {
+    // SAFETY: nginx passes an event of a connection that `Tunnel::start` has adopted: its data is
+    // the connection, whose data is the tunnel
+    let (tunnel, c, write) = unsafe {
+        let c = (*ev).data.cast::<ngx_connection_t>();
+        ((*c).data.cast::<Tunnel>(), c, (*ev).write() != 0)
+    };
+    // SAFETY: as above; the worker's state is taken here alone
+    let (end, worker) = unsafe {
+        let is_client = (*tunnel).parts.connections[End::Client as usize].as_ptr() == c;
+        (if is_client { End::Client } else { End::Destination }, Worker::get())
+    };
+    let Some(worker) = worker else { return };
+    // SAFETY: as above; it is not used after
+    unsafe { run(tunnel, |tunnel| tunnel.on_event(end, write, worker)) };
+}
+
+/// Waits a while for the client to have read all.
+fn linger(client: Connection) {
+    client.adopt(null_mut(), Some(on_linger));
+    client.set_idle(true);
+    client.set_timer(now() + LINGER);
+    client.shut_down_sending();
+    client.read_later();
+}
+
+unsafe extern "C" fn on_linger(ev: *mut ngx_event_t) {
+    // SAFETY: nginx passes an event of the connection that `linger` has adopted
+    let client = unsafe { Connection::from_ptr((*ev).data.cast()) };
+    // SAFETY: taken here alone
+    let (Some(client), Some(worker)) = (client, unsafe { Worker::get() }) else { return };
+    if client.take_close().is_none() && !client.take_timeout() {
+        for _ in 0..ROUNDS {
+            match client.recv(&mut worker.scratch) {
+                Io::Bytes(_) => {}
+                Io::Again if client.wait_readable() => return,
+                _ => return client.close_client(),
+            }
+        }
+        return client.read_later();
+    }
+    client.close_client();
+}
+
+/// The process ends at once: every tunnel gets what can be written of its Closes.
+///
+/// # Safety
+/// Called from nginx's `exit_process`.
+pub unsafe fn finish_all(cycle: *mut ngx_cycle_t) {
+    // SAFETY: the array of connections has connection_n entries
+    let connections =
+        unsafe { std::slice::from_raw_parts_mut((*cycle).connections, (*cycle).connection_n) };
+    for c in connections {
+        // SAFETY: an entry in use has a read event
+        let ours = c.fd != -1
+            && unsafe { c.read.as_ref() }.is_some_and(|read| {
+                read.handler.is_some_and(|handler| {
+                    std::ptr::fn_addr_eq(
+                        handler,
+                        on_event as unsafe extern "C" fn(*mut ngx_event_t),
+                    )
+                })
+            });
+        if !ours {
+            continue;
+        }
+        let tunnel = c.data.cast::<Tunnel>();
+        // SAFETY: the handler is that of tunnels; taken here alone
+        if let Some(worker) = unsafe { Worker::get() } {
+            // SAFETY: as above; closing it frees both connections, which the loop then passes over
+            unsafe {
+                run(tunnel, |tunnel| {
+                    let _ =
+                        tunnel.act(worker, None, |session, _, _, wire| session.finish_now(wire));
+                    Flow::Break(())
+                });
+            }
+        }
+    }
+}

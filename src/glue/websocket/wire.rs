@@ -1,0 +1,94 @@
+//! What a session does, done on two connections.
+
+use std::ops::Range;
+
+use super::connection::{Connection, Io};
+use super::worker::Random;
+use crate::frame::Tally;
+use crate::session::{self, End};
+
+/// Bytes that a socket did not take.
+pub struct Pending {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Pending {
+    /// What is still to be written.
+    pub fn rest(&self) -> &[u8] {
+        self.bytes.get(self.written..).unwrap_or_default()
+    }
+
+    /// So many more bytes are written.
+    pub fn advance(&mut self, bytes: usize) {
+        self.written += bytes;
+    }
+}
+
+/// What a session does, done: the chunk is in the scratch buffer, sockets take what they can.
+pub struct Wire<'a> {
+    /// What the session was given.
+    pub chunk: &'a [u8],
+    /// The client's and the destination's.
+    pub connections: [Connection; 2],
+    /// By the end they go to.
+    pub pending: &'a mut [Option<Box<Pending>>; 2],
+    /// What came, by the end it came from.
+    pub tallies: &'a mut [Tally; 2],
+    /// Random bits.
+    pub random: &'a mut Random,
+    /// The end whose connection has failed.
+    pub failed: Option<End>,
+}
+
+impl Wire<'_> {
+    #[inline]
+    fn send(&mut self, to: End, mut bytes: &[u8]) {
+        if let Some(pending) = &mut self.pending[to as usize] {
+            pending.bytes.extend_from_slice(bytes);
+            return;
+        }
+        while !bytes.is_empty() {
+            match self.connections[to as usize].send(bytes) {
+                Io::Bytes(n) => bytes = bytes.get(n..).unwrap_or_default(),
+                Io::Again => {
+                    let bytes = bytes.to_vec();
+                    self.pending[to as usize] = Some(Box::new(Pending { bytes, written: 0 }));
+                    return;
+                }
+                Io::Eof | Io::Error => {
+                    self.failed = Some(to);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl session::Io for Wire<'_> {
+    #[inline]
+    fn forward(&mut self, to: End, part: Range<usize>) {
+        if let Some(bytes) = self.chunk.get(part) {
+            self.send(to, bytes);
+        }
+    }
+
+    fn insert(&mut self, to: End, bytes: &[u8]) {
+        self.send(to, bytes);
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random.next()
+    }
+
+    fn queued(&mut self, to: End) -> u64 {
+        let pending = self.pending[to as usize].as_ref();
+        let kept = pending.map_or(0, |pending| pending.rest().len());
+        self.connections[to as usize].unacknowledged() + kept as u64
+    }
+
+    #[inline]
+    fn tally(&mut self, from: End) -> &mut Tally {
+        &mut self.tallies[from as usize]
+    }
+}

@@ -1,0 +1,77 @@
+//! What all tunnels of a worker process share.
+
+use std::cell::UnsafeCell;
+
+use crate::frame::Tally;
+
+/// Bytes that one read takes at most. The buffer costs no tunnel anything, and a large one is what
+/// the speed of bulk data hangs on: fewer and larger system calls.
+const SCRATCH: usize = 128 * 1024;
+
+/// The shared state; made when the process begins.
+pub struct Worker {
+    /// Where every read goes to.
+    pub scratch: Box<[u8]>,
+    /// Random bits.
+    pub random: Random,
+    /// What came from clients and from destinations.
+    pub tallies: [Tally; 2],
+}
+
+struct Global(UnsafeCell<Option<Worker>>);
+
+// SAFETY: a worker of nginx is one thread
+unsafe impl Sync for Global {}
+
+static WORKER: Global = Global(UnsafeCell::new(None));
+
+impl Worker {
+    /// Makes the state of this process.
+    ///
+    /// # Safety
+    /// Called from nginx's `init_process`, before any tunnel.
+    pub unsafe fn init() {
+        let worker = Self {
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            random: Random::default(),
+            tallies: Default::default(),
+        };
+        // SAFETY: nobody else holds it
+        unsafe { *WORKER.0.get() = Some(worker) };
+    }
+
+    /// The state of this process, if it is one that serves.
+    ///
+    /// # Safety
+    /// The caller drops it before anything else can ask for it: it takes it at the start of an
+    /// event's handler, and no handler calls another.
+    pub unsafe fn get<'a>() -> Option<&'a mut Self> {
+        // SAFETY: exclusive by contract
+        unsafe { (*WORKER.0.get()).as_mut() }
+    }
+}
+
+/// Bits from the system's generator, fetched many at a time.
+#[derive(Default)]
+pub struct Random {
+    words: [u64; 32],
+    left: usize,
+}
+
+impl Random {
+    /// 64 bits that nobody can guess.
+    pub fn next(&mut self) -> u64 {
+        if self.left == 0 {
+            let mut bytes = [0; size_of::<[u64; 32]>()];
+            // it fails only where the system has no generator, and then masks are no secret to
+            // anyone on the path between nginx and the application
+            let _ = getrandom::fill(&mut bytes);
+            for (word, chunk) in self.words.iter_mut().zip(bytes.chunks_exact(8)) {
+                *word = chunk.try_into().map(u64::from_ne_bytes).unwrap_or_default();
+            }
+            self.left = self.words.len();
+        }
+        self.left -= 1;
+        self.words[self.left]
+    }
+}

@@ -1,0 +1,330 @@
+//! One tunnel as a state machine: bytes, time and write progress in, actions out.
+//!
+//! A [`Session`] knows no socket, clock or memory. Whoever owns the two connections tells it
+//! what happened, and gets told through [`Io`] and [`Next`] what to do. `docs/tunnel.md` draws
+//! the states and says what passes, what is dropped and what is put in.
+//!
+//! # The output of an end
+//!
+//! What a session sends towards one end is a single ordered stream of bytes: each
+//! [`Io::forward`] and [`Io::insert`] appends to it, in the order of the calls. The owner writes
+//! at once what the socket takes and keeps the rest, in that order; a session never asks for
+//! bytes back. While anything towards an end is kept ("blocked"), the owner
+//!
+//! - says so once with [`Session::on_blocked`], then [`Session::on_progress`] whenever the
+//!   socket took some of it, and [`Session::on_drained`] once all is written;
+//! - does not read the other end, so a session does not judge that end's silence.
+//!
+//! # The timer
+//!
+//! One timer is enough. [`Session::deadline`] says when [`Session::on_timer`] is due; ask after
+//! every `on_timer`, and whenever a call returned [`Next::Timer`], and move the timer only if
+//! it would fire too late. Firing too early is harmless. Bytes that merely pass never move
+//! a deadline forward in the tree: they store the time, and `on_timer` finds out.
+//!
+//! ```
+//! use ngx_http_elb_websocket_module::frame::Tally;
+//! use ngx_http_elb_websocket_module::session::{End, Io, Next, Session, Settings};
+//! use std::ops::Range;
+//!
+//! struct Ends {
+//!     chunk: Vec<u8>,
+//!     sent: [Vec<u8>; 2],
+//!     tally: Tally,
+//! }
+//!
+//! impl Io for Ends {
+//!     fn forward(&mut self, to: End, part: Range<usize>) {
+//!         self.sent[to as usize].extend_from_slice(&self.chunk[part]);
+//!     }
+//!     fn insert(&mut self, to: End, bytes: &[u8]) {
+//!         self.sent[to as usize].extend_from_slice(bytes);
+//!     }
+//!     fn random(&mut self) -> u64 {
+//!         4 // a real one comes from the system
+//!     }
+//!     fn tally(&mut self, _from: End) -> &mut Tally {
+//!         &mut self.tally
+//!     }
+//! }
+//!
+//! let settings = Settings { ping: 25_000, ..Settings::default() };
+//! let chunk = b"\x81\x05Hello".to_vec();
+//! let mut ends = Ends { chunk: chunk.clone(), sent: [vec![], vec![]], tally: Tally::default() };
+//! let mut session = Session::new(&settings, 1_000, &mut ends);
+//!
+//! let next = session.on_bytes(&settings, End::Destination, &chunk, 2_000, &mut ends);
+//! assert_eq!((next, &ends.sent[0]), (Next::Keep, &chunk));
+//!
+//! // the client has been silent since the start
+//! assert_eq!(session.deadline(&settings), Some(26_000));
+//! session.on_timer(&settings, 26_000, &mut ends);
+//! assert_eq!(ends.sent[0][chunk.len()..][..2], *b"\x89\x08");
+//! ```
+
+mod clock;
+mod closing;
+mod line;
+mod report;
+mod settings;
+mod stream;
+
+pub use closing::Drain;
+pub use line::{line, Format, Head};
+pub use report::{End, Event, Next, Reason, Summary, Traffic};
+pub use settings::{Settings, GOING_AWAY};
+
+use crate::frame::{Scanner, Tally};
+use std::ops::Range;
+
+/// What a session does to its surroundings.
+pub trait Io {
+    /// Sends a part of the chunk that [`Session::on_bytes`] was called with towards `to`.
+    fn forward(&mut self, to: End, part: Range<usize>);
+
+    /// Sends bytes that are not in the chunk towards `to`.
+    fn insert(&mut self, to: End, bytes: &[u8]);
+
+    /// Random bits that nobody can guess: they mask what goes to the destination ("the masking
+    /// key MUST be derived from a strong source of entropy", RFC 6455 section 5.3) and make the
+    /// tokens of our Pings.
+    fn random(&mut self) -> u64;
+
+    /// The table that counts what comes from `from`.
+    fn tally(&mut self, from: End) -> &mut Tally;
+
+    /// How many of the bytes sent towards `to` its host has not acknowledged yet, those kept by
+    /// the owner included. Asked when a Ping goes out and when its Pong is overdue, when bytes
+    /// begin to wait and when they have waited too long: as long as the queue moves, neither says
+    /// anything about the end.
+    fn queued(&mut self, to: End) -> u64 {
+        let _ = to;
+        0
+    }
+
+    /// Something happened that counters may want to know.
+    fn event(&mut self, event: Event) {
+        let _ = event;
+    }
+}
+
+/// Where a tunnel is on its way to the end; `Session::at` belongs to each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Everything passes. `at`: when to begin a drain.
+    Open,
+    /// Waits until both directions stand between messages. `at`: when to stop waiting.
+    Grace,
+    /// Waits for any boundary towards the client. `at`: when to give up.
+    Late,
+    /// Our Close has gone to the client, and the destination hears of it when the client's
+    /// comes. `at`: when a client that says nothing is not waited for any longer.
+    Asked,
+    /// Waits for whatever each end still owes. `at`: when to give up.
+    Parting,
+    /// One end has closed its connection; what it sent is being written. `at`: when to give up.
+    Flush,
+    /// Nothing more is to be done.
+    Over,
+}
+
+/// Who closed the stream of frames towards an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    /// Nobody: frames may follow.
+    Open,
+    /// The other end; what else it sends passes as it is.
+    Theirs,
+    /// We did; what the other end sends is dropped, for nothing may follow a Close.
+    Ours,
+}
+
+/// All that is known about one end.
+#[derive(Clone, Debug)]
+struct Side {
+    /// Follows what the end sends.
+    scanner: Scanner,
+    /// When it last showed life: sent a byte, or took one that had to wait.
+    last: u64,
+    /// When it was last asked for a sign of life, 0 for never.
+    asked: u64,
+    /// When the socket last took some of what is kept for it.
+    moved: u64,
+    received: u64,
+    sent: u64,
+    /// How many Pings of ours it got; their tokens count from 1.
+    pings: u32,
+    /// Digest of the latest Ping of the other end, while `FOREIGN` is set.
+    foreign: u32,
+    /// When that was forwarded, the low bits of the time.
+    foreign_at: u32,
+    /// Low bits of what its host had acknowledged of `sent` when last asked: for a Pong that is
+    /// late, and for bytes that wait.
+    acked: u32,
+    /// Low bits of `sent` behind the Ping.
+    ping_end: u32,
+    /// How many bytes of a Pong that may be ours are held back.
+    held: u8,
+    flags: u8,
+    /// The stream towards it.
+    tail: Tail,
+}
+
+/// Bits of [`Side::flags`].
+mod flag {
+    /// The owner keeps bytes for it.
+    pub const BLOCKED: u8 = 1;
+    /// It closed its side of the connection.
+    pub const EOF: u8 = 2;
+    /// It sent a Close frame.
+    pub const CLOSED: u8 = 4;
+    /// No answer is expected of it any more.
+    pub const GONE: u8 = 8;
+    /// It is to be asked for a sign of life at the next boundary.
+    pub const DUE: u8 = 16;
+    /// A Ping of the other end waits for its Pong.
+    pub const FOREIGN: u8 = 32;
+    /// There was a queue in front of our Ping.
+    pub const QUEUED: u8 = 64;
+}
+
+impl Side {
+    fn new(scanner: Scanner, now: u64) -> Self {
+        Self {
+            scanner,
+            last: now,
+            asked: 0,
+            moved: 0,
+            received: 0,
+            sent: 0,
+            pings: 0,
+            foreign: 0,
+            foreign_at: 0,
+            acked: 0,
+            ping_end: 0,
+            held: 0,
+            flags: 0,
+            tail: Tail::Open,
+        }
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn set(&mut self, flag: u8) {
+        self.flags |= flag;
+    }
+
+    fn clear(&mut self, flag: u8) {
+        self.flags &= !flag;
+    }
+}
+
+/// One tunnel. See the [module](self) for how to drive it.
+///
+/// Calls after one that returned [`Next::Close`] do nothing and return it again.
+#[derive(Clone, Debug)]
+pub struct Session {
+    sides: [Side; 2],
+    /// Our tokens are this, with the number of the Ping and the end mixed in.
+    secret: u64,
+    /// When anything last passed.
+    active: u64,
+    /// What it is for depends on `phase`; `u64::MAX` is never.
+    at: u64,
+    /// How long to wait for a message boundary. In `Asked`, how long `Parting` will take; in
+    /// `Parting`, how long `at` may be put off while somebody is still being written to.
+    grace: u32,
+    /// How long to wait for answers to our Close.
+    handshake: u32,
+    /// The status code of our Close.
+    code: u16,
+    /// The status code of the first Close either way, 0 for none.
+    close_code: u16,
+    /// What ends the tunnel, once it is settled.
+    reason: Option<Reason>,
+    /// What `reason` will be if the drain at `at` comes to pass.
+    cause: Reason,
+    phase: Phase,
+    /// Whether a stream could not be followed; nothing is put into either any more.
+    opaque: bool,
+    /// Whether each end gets our Close at the next boundary towards it.
+    eager: bool,
+}
+
+// A tunnel is to cost little more than its sockets.
+const _: () = assert!(size_of::<Session>() <= 256);
+
+impl Session {
+    /// A tunnel that begins at `now`, in milliseconds of any clock that does not go back.
+    ///
+    /// Bytes that came with the handshake are the first chunks of [`on_bytes`](Self::on_bytes).
+    pub fn new<I: Io>(settings: &Settings, now: u64, io: &mut I) -> Self {
+        Self {
+            sides: [Side::new(Scanner::of_client(), now), Side::new(Scanner::of_server(), now)],
+            secret: io.random(),
+            active: now,
+            at: settings.expiry(now, io),
+            grace: short(settings.grace),
+            handshake: short(settings.handshake),
+            code: settings.max_age_code,
+            close_code: 0,
+            reason: None,
+            cause: Reason::MaxAge,
+            phase: Phase::Open,
+            opaque: false,
+            eager: false,
+        }
+    }
+
+    /// Whether a stream could not be followed, so that the tunnel only passes bytes on.
+    pub fn is_opaque(&self) -> bool {
+        self.opaque
+    }
+
+    /// Whether a Close frame of either end or of ours has gone by, or a drain has begun.
+    pub fn is_closing(&self) -> bool {
+        self.phase != Phase::Open || self.sides.iter().any(|side| side.has(flag::CLOSED))
+    }
+
+    /// What there is to say about the tunnel, in its log line for example.
+    pub fn summary(&self) -> Summary {
+        let traffic = |side: &Side| Traffic {
+            received: side.received,
+            sent: side.sent,
+            frames: side.scanner.frames(),
+            pings: side.pings,
+        };
+        Summary {
+            reason: self.reason,
+            code: (self.close_code != 0).then_some(self.close_code),
+            client: traffic(self.side(End::Client)),
+            destination: traffic(self.side(End::Destination)),
+            opaque: self.opaque,
+        }
+    }
+
+    #[inline]
+    fn side(&self, end: End) -> &Side {
+        &self.sides[end as usize]
+    }
+
+    #[inline]
+    fn side_mut(&mut self, end: End) -> &mut Side {
+        &mut self.sides[end as usize]
+    }
+
+    /// Whether the stream towards `to` stands where a frame of ours may go. Bytes that are held
+    /// back are not in it yet.
+    fn is_clear(&self, to: End) -> bool {
+        let from = self.side(to.peer());
+        let between = from.scanner.between_frames() || from.held > 0;
+        between && !self.opaque && self.side(to).tail == Tail::Open
+    }
+}
+
+/// Milliseconds as they are stored; 49 days are as good as never.
+fn short(milliseconds: u64) -> u32 {
+    u32::try_from(milliseconds).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,235 @@
+//! Time: silence, Pings, and everything that has a deadline.
+
+use super::{flag, End, Event, Io, Next, Phase, Reason, Session, Settings, Tail};
+use crate::frame;
+
+impl Session {
+    /// When [`on_timer`](Self::on_timer) is due, or none for never. A time that has passed is
+    /// due now.
+    pub fn deadline(&self, settings: &Settings) -> Option<u64> {
+        let mut soonest = self.at;
+        for end in End::BOTH {
+            let due = [
+                self.send_deadline(settings, end),
+                self.pong_deadline(settings, end),
+                self.ping_deadline(settings, end),
+            ];
+            soonest = due.into_iter().flatten().fold(soonest, u64::min);
+        }
+        soonest = self.idle_deadline(settings).map_or(soonest, |due| soonest.min(due.0));
+        (soonest != u64::MAX && self.phase != Phase::Over).then_some(soonest)
+    }
+
+    /// The timer fired, perhaps early. The caller asks for the next [`deadline`](Self::deadline).
+    pub fn on_timer<I: Io>(&mut self, settings: &Settings, now: u64, io: &mut I) -> Next {
+        while self.at <= now && self.phase != Phase::Over {
+            self.on_phase_end(now, io);
+        }
+        for end in End::BOTH {
+            if is_due(self.send_deadline(settings, end), now) {
+                // A socket says that it is writable only once a good part of its buffer is free:
+                // a slow reader may take long for that.
+                if !self.has_moved(end, io) {
+                    return self.give_up(Reason::SendTimeout(end), io);
+                }
+                self.on_progress(end, now);
+            }
+            if is_due(self.pong_deadline(settings, end), now) && !self.is_moving(end, now, io) {
+                self.side_mut(end).set(flag::GONE);
+                self.part(Reason::Dead(end), settings, now, io);
+            }
+            if is_due(self.ping_deadline(settings, end), now) {
+                if self.is_clear(end) {
+                    self.probe(settings, end, now, io);
+                } else {
+                    self.side_mut(end).set(flag::DUE);
+                }
+            }
+        }
+        match self.idle_deadline(settings) {
+            Some((due, closing)) if due <= now => {
+                if closing || self.opaque {
+                    return self.give_up(Reason::Idle, io);
+                }
+                self.part(Reason::Idle, settings, now, io);
+            }
+            _ => {}
+        }
+        if self.phase == Phase::Over {
+            Next::Close
+        } else {
+            Next::Timer
+        }
+    }
+
+    /// The socket did not take all that is to go to `to`: some of it is kept from now on. Saying so
+    /// again changes nothing.
+    pub fn on_blocked<I: Io>(&mut self, to: End, now: u64, io: &mut I) -> Next {
+        if !self.side(to).has(flag::BLOCKED) {
+            self.has_moved(to, io);
+            let side = self.side_mut(to);
+            side.set(flag::BLOCKED);
+            side.moved = now;
+        }
+        self.or_close(Next::Timer)
+    }
+
+    /// The socket took some of what is kept for `to`, and not all.
+    pub fn on_progress(&mut self, to: End, now: u64) {
+        let side = self.side_mut(to);
+        side.moved = now;
+        side.last = now;
+    }
+
+    /// The socket took the rest of what was kept for `to`.
+    pub fn on_drained(&mut self, to: End, now: u64) -> Next {
+        self.side_mut(to).clear(flag::BLOCKED);
+        self.side_mut(to).last = now;
+        // The other end was not read all the while: its silence begins now.
+        let other = self.side_mut(to.peer());
+        other.last = now;
+        let flushed = other.has(flag::EOF);
+        self.active = now;
+        if self.phase == Phase::Flush && flushed {
+            self.phase = Phase::Over;
+        }
+        self.or_close(Next::Timer)
+    }
+
+    pub(super) fn or_close(&self, next: Next) -> Next {
+        if self.phase == Phase::Over {
+            Next::Close
+        } else {
+            next
+        }
+    }
+
+    /// Whether anything is kept for either end.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.sides.iter().any(|side| side.has(flag::BLOCKED))
+    }
+
+    fn send_deadline(&self, settings: &Settings, to: End) -> Option<u64> {
+        let side = self.side(to);
+        after(side.has(flag::BLOCKED).then_some(side.moved), settings.send_timeout)
+    }
+
+    /// Whether the silence of `end` is its own: the tunnel is open, and it is being read.
+    fn is_judged(&self, end: End) -> bool {
+        let closing = self.sides.iter().any(|s| s.has(flag::CLOSED) || s.tail != Tail::Open);
+        self.phase == Phase::Open
+            && !closing
+            && !self.opaque
+            && !self.side(end.peer()).has(flag::BLOCKED)
+    }
+
+    fn pong_deadline(&self, settings: &Settings, end: End) -> Option<u64> {
+        let side = self.side(end);
+        let waiting = side.asked > side.last && self.is_judged(end);
+        after(waiting.then_some(side.asked), settings.pong_timeout)
+    }
+
+    fn ping_deadline(&self, settings: &Settings, end: End) -> Option<u64> {
+        let side = self.side(end);
+        let may = self.is_judged(end)
+            && !side.has(flag::DUE)
+            && !side.has(flag::BLOCKED)
+            && self.pong_deadline(settings, end).is_none();
+        after(may.then_some(side.last.max(side.asked)), settings.ping)
+    }
+
+    /// When the tunnel has been idle for too long, and whether one end had closed by then.
+    fn idle_deadline(&self, settings: &Settings) -> Option<(u64, bool)> {
+        if self.phase != Phase::Open || self.is_blocked() {
+            return None;
+        }
+        let last = self.sides.iter().map(|side| side.last).max();
+        let closed = self.sides.iter().any(|side| side.has(flag::CLOSED));
+        let close = after(last.filter(|_| closed), settings.close_timeout).map(|due| (due, true));
+        let idle = after(Some(self.active), settings.idle_timeout).map(|due| (due, closed));
+        close.into_iter().chain(idle).min()
+    }
+
+    /// A boundary came that a Ping waited for, which may be needless by now.
+    pub(super) fn probe_if_silent<I: Io>(
+        &mut self,
+        settings: &Settings,
+        end: End,
+        now: u64,
+        io: &mut I,
+    ) {
+        self.side_mut(end).clear(flag::DUE);
+        if is_due(self.ping_deadline(settings, end), now) {
+            self.probe(settings, end, now, io);
+        }
+    }
+
+    /// Asks `end`, which is silent, for a sign of life; the stream towards it is clear.
+    ///
+    /// A Ping of the other end that waits for its Pong does that as well as ours would, which
+    /// could take its answer away (RFC 6455 section 5.5.3).
+    fn probe<I: Io>(&mut self, settings: &Settings, end: End, now: u64, io: &mut I) {
+        let queued = io.queued(end);
+        let side = self.side_mut(end);
+        side.asked = now;
+        side.acked = side.sent.saturating_sub(queued) as u32;
+        side.clear(flag::QUEUED);
+        if queued > 0 {
+            side.set(flag::QUEUED);
+        }
+        // An end that had the Ping and the time, and spoke without answering it, never will.
+        let patience =
+            if settings.pong_timeout > 0 { settings.pong_timeout } else { settings.ping };
+        let age = (side.last as u32).wrapping_sub(side.foreign_at);
+        let ignored = queued == 0 && u64::from(age) > patience && age <= i32::MAX as u32;
+        if !side.has(flag::FOREIGN) || ignored {
+            side.clear(flag::FOREIGN);
+            side.pings += 1;
+            let token = u64::from(side.pings) ^ self.tag(end);
+            let ping = frame::ping(token.to_be_bytes(), mask_for(end, io));
+            self.insert(end, &ping, io);
+            io.event(Event::Pinged(end));
+        }
+        let side = self.side_mut(end);
+        side.ping_end = side.sent as u32;
+    }
+
+    /// Whether the host of `end` has acknowledged anything since this was last asked.
+    fn has_moved<I: Io>(&mut self, end: End, io: &mut I) -> bool {
+        let queued = io.queued(end);
+        let side = self.side_mut(end);
+        let acked = side.sent.saturating_sub(queued) as u32;
+        std::mem::replace(&mut side.acked, acked) != acked
+    }
+
+    /// Whether the Pong of `end` is late because its Ping stands in a queue that moves, or stood
+    /// there until just now. It gets more time then.
+    fn is_moving<I: Io>(&mut self, end: End, now: u64, io: &mut I) -> bool {
+        if !self.side(end).has(flag::QUEUED) {
+            return false;
+        }
+        let moving = self.has_moved(end, io);
+        let side = self.side_mut(end);
+        if side.acked.wrapping_sub(side.ping_end) <= i32::MAX as u32 {
+            side.clear(flag::QUEUED);
+        }
+        if moving {
+            side.asked = now;
+        }
+        moving
+    }
+}
+
+/// The mask of a frame of ours towards `to` (RFC 6455 section 5.1).
+pub(super) fn mask_for<I: Io>(to: End, io: &mut I) -> Option<[u8; 4]> {
+    (to == End::Destination).then(|| (io.random() as u32).to_le_bytes())
+}
+
+/// The end of a time that began at `since`, if there is one.
+fn after(since: Option<u64>, time: u64) -> Option<u64> {
+    since.filter(|_| time > 0).map(|since| since.saturating_add(time))
+}
+
+fn is_due(due: Option<u64>, now: u64) -> bool {
+    due.is_some_and(|due| due <= now)
+}

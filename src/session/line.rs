@@ -1,0 +1,154 @@
+//! What is logged of a tunnel at its end: one line, as text or JSON.
+
+use serde::Serialize;
+
+use super::Summary;
+
+/// The head of a line: what is known when the tunnel begins, in one small piece of memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head(Box<str>);
+
+impl Head {
+    /// The longest head, in bytes. Of the URI, which may be longer than that, the end is left out.
+    pub const MAX: usize = 440;
+
+    /// Joins the client's address, the URI and the destination's address.
+    pub fn new(client: &str, uri: &str, destination: &str) -> Self {
+        let room = Self::MAX.saturating_sub(client.len() + destination.len() + 2);
+        let uri = uri.get(..uri.floor_char_boundary(room)).unwrap_or_default();
+        // no newline passes nginx's parser of request lines
+        Self([client, uri, destination].join("\n").into_boxed_str())
+    }
+
+    fn parts(&self) -> [&str; 3] {
+        let mut parts = self.0.splitn(3, '\n');
+        [(); 3].map(|()| parts.next().unwrap_or_default())
+    }
+}
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Words and numbers, in the order of the fields of [`Line`].
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// All that a line says. Bytes and frames are what came from an end.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    /// When the tunnel ended, ISO 8601.
+    time: &'a str,
+    remote_addr: &'a str,
+    uri: &'a str,
+    upstream_addr: &'a str,
+    /// Seconds from the handshake to the end.
+    duration: f64,
+    closed_by: &'a str,
+    close_code: Option<u16>,
+    client_bytes: u64,
+    client_frames: u64,
+    upstream_bytes: u64,
+    upstream_frames: u64,
+    /// Pings of ours, to both ends.
+    pings: u32,
+    opaque: bool,
+}
+
+/// The line of a tunnel that took `duration` milliseconds, with its newline.
+pub fn line(format: Format, time: &str, head: &Head, duration: u64, summary: &Summary) -> String {
+    let [remote_addr, uri, upstream_addr] = head.parts();
+    let line = Line {
+        time,
+        remote_addr,
+        uri,
+        upstream_addr,
+        duration: duration as f64 / 1000.0,
+        closed_by: summary.reason.map_or("error", |reason| reason.as_str()),
+        close_code: summary.code,
+        client_bytes: summary.client.received,
+        client_frames: summary.client.frames,
+        upstream_bytes: summary.destination.received,
+        upstream_frames: summary.destination.frames,
+        pings: summary.client.pings + summary.destination.pings,
+        opaque: summary.opaque,
+    };
+    let mut text = match format {
+        Format::Text => line.text(),
+        // numbers, strings and nothing that could fail
+        Format::Json => serde_json::to_string(&line).unwrap_or_default(),
+    };
+    text.push('\n');
+    text
+}
+
+impl Line<'_> {
+    fn text(&self) -> String {
+        let code = self.close_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
+        let uri = self.uri.escape_debug();
+        format!(
+            "{} {} \"{uri}\" {} {:.3} {} {code} {} {} {} {} {}{}",
+            self.time,
+            self.remote_addr,
+            self.upstream_addr,
+            self.duration,
+            self.closed_by,
+            self.client_bytes,
+            self.client_frames,
+            self.upstream_bytes,
+            self.upstream_frames,
+            self.pings,
+            if self.opaque { " opaque" } else { "" },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Reason, Traffic};
+    use super::*;
+
+    fn summary() -> Summary {
+        let client = Traffic { received: 70, frames: 7, pings: 1, ..Traffic::default() };
+        let destination = Traffic { received: 80, frames: 8, pings: 2, ..Traffic::default() };
+        Summary {
+            reason: Some(Reason::Drain),
+            code: Some(1001),
+            client,
+            destination,
+            opaque: false,
+        }
+    }
+
+    #[test]
+    fn a_line_of_text() {
+        let head = Head::new("1.2.3.4", "/chat?a=\"b\"", "10.0.0.1:80");
+        assert_eq!(
+            line(Format::Text, "now", &head, 61_234, &summary()),
+            "now 1.2.3.4 \"/chat?a=\\\"b\\\"\" 10.0.0.1:80 61.234 drain 1001 70 7 80 8 3\n"
+        );
+        let bare = Summary { reason: None, code: None, opaque: true, ..summary() };
+        let text = line(Format::Text, "now", &head, 0, &bare);
+        assert!(text.ends_with(" 0.000 error - 70 7 80 8 3 opaque\n"), "{text}");
+    }
+
+    #[test]
+    fn a_line_of_json_parses() {
+        let head = Head::new("::1", "/\"\\\u{1}ä", "unix:/tmp/x");
+        let text = line(Format::Json, "now", &head, 5, &summary());
+        let value: serde_json::Value = serde_json::from_str(&text).expect(&text);
+        assert_eq!(value["uri"], "/\"\\\u{1}ä", "{text}");
+        assert_eq!(value["duration"], 0.005, "{text}");
+        assert_eq!(value["close_code"], 1001, "{text}");
+        assert_eq!(value["closed_by"], "drain", "{text}");
+    }
+
+    #[test]
+    fn a_head_is_never_long() {
+        let uri = format!("/{}", "ä".repeat(5_000));
+        let head = Head::new("1.2.3.4", &uri, "10.0.0.1:80");
+        assert!((Head::MAX - 1..=Head::MAX).contains(&head.0.len()), "{}", head.0.len());
+        assert_eq!(head.parts()[2], "10.0.0.1:80");
+    }
+}

@@ -1,0 +1,149 @@
+//! What a session says to whoever owns it.
+
+use crate::frame::Fault;
+use std::fmt;
+
+/// One of the two ends of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The end that opened the tunnel; its frames are masked.
+    Client = 0,
+    /// The application.
+    Destination = 1,
+}
+
+impl End {
+    /// Both ends.
+    pub const BOTH: [Self; 2] = [Self::Client, Self::Destination];
+
+    /// The other end.
+    #[inline]
+    pub const fn peer(self) -> Self {
+        match self {
+            Self::Client => Self::Destination,
+            Self::Destination => Self::Client,
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Destination => "destination",
+        })
+    }
+}
+
+/// What the owner of a tunnel does after a call, once what the call brought is written.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Go on; the timer is good as it is.
+    Keep,
+    /// Go on; the timer may have to fire earlier than it was set.
+    Timer,
+    /// The peer of this end has closed its connection: stop reading that, go on otherwise, and
+    /// close both as soon as nothing is kept for this end. If nothing is, that is now; if
+    /// something is, [`Session::on_drained`](super::Session::on_drained) will say so.
+    Flush(End),
+    /// Close both connections. What cannot be written at once is lost.
+    Close,
+}
+
+/// Why a tunnel ended: whatever came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The client sent a Close frame or closed its connection.
+    Client,
+    /// The destination did.
+    Destination,
+    /// The worker is leaving.
+    Drain,
+    /// The tunnel had reached its age.
+    MaxAge,
+    /// This end showed no life after a Ping.
+    Dead(End),
+    /// Nothing passed for too long.
+    Idle,
+    /// This end took nothing for too long.
+    SendTimeout(End),
+    /// The connection of this end failed.
+    Error(End),
+}
+
+impl Reason {
+    /// The reason as one word, for logs and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Destination => "destination",
+            Self::Drain => "drain",
+            Self::MaxAge => "max_age",
+            Self::Dead(End::Client) => "dead_client",
+            Self::Dead(End::Destination) => "dead_destination",
+            Self::Idle => "idle_timeout",
+            Self::SendTimeout(End::Client) => "client_send_timeout",
+            Self::SendTimeout(End::Destination) => "destination_send_timeout",
+            Self::Error(End::Client) => "client_error",
+            Self::Error(End::Destination) => "destination_error",
+        }
+    }
+
+    /// The reason when `end` is the one that closed.
+    pub(super) const fn closed_by(end: End) -> Self {
+        match end {
+            End::Client => Self::Client,
+            End::Destination => Self::Destination,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something that happened inside a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A Ping of ours was sent to this end.
+    Pinged(End),
+    /// The Pong of this end to a Ping of ours was taken out.
+    Ponged(End),
+    /// What this end sends cannot be followed: the tunnel is opaque from now on.
+    Opaque(End, Fault),
+    /// A Close frame of this end went by, with its code if it had one.
+    CloseSeen(End, Option<u16>),
+    /// A Close frame of ours was sent to this end.
+    CloseSent(End, u16),
+}
+
+/// What one end of a tunnel did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes that came from it.
+    pub received: u64,
+    /// Bytes sent towards it, ours included.
+    pub sent: u64,
+    /// Frames that came from it.
+    pub frames: u64,
+    /// Pings of ours sent to it.
+    pub pings: u32,
+}
+
+/// What there is to say about a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Why it ended, or none if nothing has ended it yet.
+    pub reason: Option<Reason>,
+    /// The status code of the first Close frame either way, ours included, if it had one.
+    pub code: Option<u16>,
+    /// The client.
+    pub client: Traffic,
+    /// The destination.
+    pub destination: Traffic,
+    /// Whether a stream could not be followed to its end.
+    pub opaque: bool,
+}

@@ -1,0 +1,66 @@
+//! What a tunnel is told about times.
+
+use super::Io;
+
+/// "1001 indicates that an endpoint is going away, such as a server going down" (RFC 6455
+/// section 7.4.1).
+pub const GOING_AWAY: u16 = 1001;
+
+/// The settings of a tunnel, shared by all that have the same: every call that needs them takes
+/// them by reference. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// After so long without a sign of life from an end it gets a Ping; 0 for never.
+    pub ping: u64,
+    /// An end that shows no life for so long after a Ping is dead; 0 for never.
+    pub pong_timeout: u64,
+    /// A tunnel through which nothing passed for so long is closed; 0 for never. Our own Pings
+    /// and their Pongs do not count.
+    pub idle_timeout: u64,
+    /// An end that takes nothing of what is kept for it for so long is given up; 0 for never.
+    pub send_timeout: u64,
+    /// A tunnel in which one end has sent its Close and nothing more came from either for so
+    /// long is given up; 0 for never.
+    pub close_timeout: u64,
+    /// After so long a tunnel is drained, as if its server were going away; 0 for never.
+    pub max_age: u64,
+    /// `max_age` is shortened by a random part of so many percent, up to 100.
+    pub max_age_jitter: u8,
+    /// The status code of the Close that `max_age` brings.
+    pub max_age_code: u16,
+    /// How long a drain by `max_age` waits for a message boundary.
+    pub grace: u64,
+    /// How long answers to our Close, or the end of the connection after both have closed, are
+    /// waited for.
+    pub handshake: u64,
+}
+
+impl Default for Settings {
+    /// Everything that acts of its own accord is off.
+    fn default() -> Self {
+        Self {
+            ping: 0,
+            pong_timeout: 0,
+            idle_timeout: 0,
+            send_timeout: 0,
+            close_timeout: 60_000,
+            max_age: 0,
+            max_age_jitter: 10,
+            max_age_code: GOING_AWAY,
+            grace: 1_000,
+            handshake: 2_000,
+        }
+    }
+}
+
+impl Settings {
+    /// When a tunnel that begins at `now` has reached its age; `u64::MAX` for never.
+    pub(super) fn expiry<I: Io>(&self, now: u64, io: &mut I) -> u64 {
+        if self.max_age == 0 {
+            return u64::MAX;
+        }
+        let spread = self.max_age.saturating_mul(self.max_age_jitter.min(100).into()) / 100;
+        let early = if spread > 0 { io.random() % (spread + 1) } else { 0 };
+        now.saturating_add(self.max_age - early)
+    }
+}

@@ -1,0 +1,421 @@
+//! Environment variables to typed settings, every fault named.
+//!
+//! Nothing here reads the process environment or a file: both come through [`Source`], so the
+//! rules are tested without nginx and hold for every caller alike:
+//!
+//! - an empty value counts as not set;
+//! - `NAME_FILE` names a file whose content is the value of `NAME`, less one trailing newline;
+//!   `NAME` and `NAME_FILE` both set is a fault;
+//! - a value is UTF-8 text of at most [`MAX_VALUE`] bytes, without NUL.
+//!
+//! A value that came from a file may be a secret: no message shows it.
+
+use std::fmt;
+
+pub mod destinations;
+pub mod expand;
+pub mod resolver;
+pub mod value;
+
+pub use value::FromText;
+
+/// Longest value accepted, in bytes: what fits one configuration token of nginx
+/// (`NGX_CONF_BUFFER`, `src/core/ngx_conf_file.c`).
+pub const MAX_VALUE: usize = 4096;
+
+/// Longest part of a value that a message shows, in characters.
+const SHOWN: usize = 120;
+
+/// Where variables and the files they name come from.
+pub trait Source {
+    /// The value of an environment variable, `None` where it is not set.
+    fn variable(&self, name: &str) -> Option<Vec<u8>>;
+
+    /// At most `limit` bytes from the start of a file.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in the words of the system.
+    fn file(&self, path: &str, limit: usize) -> Result<Vec<u8>, String>;
+}
+
+/// What is wrong with the environment: one line for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault(String);
+
+impl Fault {
+    /// A fault in the words of `message`: lower case, no full stop, the variable named first.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+
+    fn missing(name: &str, expected: &str) -> Self {
+        Self(format!("environment variable \"{name}\" is not set, it must be {expected}"))
+    }
+
+    fn both(one: &str, other: &str) -> Self {
+        Self(format!(
+            "environment variables \"{one}\" and \"{other}\" are both set, \
+             there must be only one of them"
+        ))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A variable that is set: its text and where that came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    name: String,
+    text: String,
+    from_file: bool,
+}
+
+impl Variable {
+    /// The value.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// This variable's value is not what it `must` be.
+    pub fn invalid(&self, must: &str) -> Fault {
+        if self.from_file {
+            return Fault(format!(
+                "environment variable \"{}_FILE\" names a file with an invalid value, it must {must}",
+                self.name
+            ));
+        }
+        Fault(format!(
+            "environment variable \"{}\" has invalid value \"{}\", it must {must}",
+            self.name,
+            shown(&self.text)
+        ))
+    }
+
+    /// The value as a `T`.
+    ///
+    /// # Errors
+    /// The fault that names the variable, the value and what would be right.
+    pub fn parse<T: FromText>(&self) -> Result<T, Fault> {
+        T::from_text(&self.text).ok_or_else(|| self.invalid(&format!("be {}", T::EXPECTED)))
+    }
+}
+
+/// A value fit for one log line: control characters escaped, the end of a long one left out.
+fn shown(text: &str) -> String {
+    let mut out: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
+/// The environment, read by the rules of this module.
+pub struct Environment<'a> {
+    source: &'a dyn Source,
+}
+
+impl<'a> Environment<'a> {
+    /// An environment that reads from `source`.
+    pub fn new(source: &'a dyn Source) -> Self {
+        Self { source }
+    }
+
+    /// A variable, or `None` where it is not set or empty.
+    ///
+    /// # Errors
+    /// `NAME` and `NAME_FILE` are both set, the file cannot be read, or the value is not text.
+    pub fn variable(&self, name: &str) -> Result<Option<Variable>, Fault> {
+        let file_name = format!("{name}_FILE");
+        let direct = self.source.variable(name).filter(|v| !v.is_empty());
+        let path = self.source.variable(&file_name).filter(|v| !v.is_empty());
+        let (bytes, from_file) = match (direct, path) {
+            (Some(_), Some(_)) => return Err(Fault::both(name, &file_name)),
+            (Some(bytes), None) => (bytes, false),
+            (None, Some(path)) => (self.file(&file_name, path)?, true),
+            (None, None) => return Ok(None),
+        };
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let text = text_of(if from_file { &file_name } else { name }, bytes)?;
+        Ok(Some(Variable { name: name.to_owned(), text, from_file }))
+    }
+
+    /// The value of a variable as a `T`, or `None` where it is not set.
+    ///
+    /// # Errors
+    /// As [`Environment::variable`], and where the value is no `T`.
+    pub fn get<T: FromText>(&self, name: &str) -> Result<Option<T>, Fault> {
+        self.variable(name)?.map(|variable| variable.parse()).transpose()
+    }
+
+    /// The value of a variable that must be set.
+    ///
+    /// # Errors
+    /// As [`Environment::get`], and where the variable is not set.
+    pub fn require<T: FromText>(&self, name: &str) -> Result<T, Fault> {
+        self.get(name)?.ok_or_else(|| Fault::missing(name, T::EXPECTED))
+    }
+
+    fn file(&self, variable: &str, path: Vec<u8>) -> Result<Vec<u8>, Fault> {
+        let path = text_of(variable, path)?;
+        let mut bytes = self.source.file(&path, MAX_VALUE + 2).map_err(|why| {
+            Fault(format!(
+                "environment variable \"{variable}\" names file \"{}\" that cannot be read: {why}",
+                shown(&path)
+            ))
+        })?;
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        Ok(bytes)
+    }
+}
+
+fn text_of(variable: &str, bytes: Vec<u8>) -> Result<String, Fault> {
+    let fault = |what: &str| Fault(format!("environment variable \"{variable}\" {what}"));
+    if bytes.len() > MAX_VALUE {
+        return Err(fault(&format!("is too long, it must have at most {MAX_VALUE} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| fault("is not UTF-8 text"))?;
+    if text.contains('\0') {
+        return Err(fault("contains a NUL character"));
+    }
+    Ok(text)
+}
+
+/// The port, or address and port, for an `elb_listen` directive.
+///
+/// # Errors
+/// The variable is missing or faulty, or both listeners are the same one.
+pub fn listen(env: &Environment, name: &str) -> Result<value::Listen, Fault> {
+    let listen = env.require::<value::Listen>(name)?;
+    if name == "LISTEN_ON_TLS" {
+        // a faulty LISTEN_ON is reported where it is asked for
+        if let (Ok(Some(other)), Some(this)) =
+            (env.get::<value::Listen>("LISTEN_ON"), env.variable(name)?)
+        {
+            if other == listen {
+                return Err(this.invalid("differ from \"LISTEN_ON\""));
+            }
+        }
+    }
+    Ok(listen)
+}
+
+/// Whether connections start with a PROXY protocol header (`PROXY_PROTOCOL`, on by default).
+///
+/// # Errors
+/// The value is neither `on` nor `off`.
+pub fn proxy_protocol(env: &Environment) -> Result<bool, Fault> {
+    Ok(env.get::<value::Switch>("PROXY_PROTOCOL")?.is_none_or(|switch| switch.0))
+}
+
+/// Who may name the client's address (`TRUSTED_PROXIES`).
+///
+/// # Errors
+/// An entry is no address and no CIDR block.
+pub fn trusted_proxies(env: &Environment) -> Result<value::TrustedProxies, Fault> {
+    Ok(env.get("TRUSTED_PROXIES")?.unwrap_or_default())
+}
+
+/// Where and how a plain request is sent on to https.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redirect {
+    /// `REDIRECT_STATUS`: 301, 302, 307 or 308.
+    pub status: u16,
+    /// `HTTPS_PORT`: the port of the target; 443 is left out of it.
+    pub port: u16,
+}
+
+/// The redirect to https (`REDIRECT_STATUS`, `HTTPS_PORT`).
+///
+/// # Errors
+/// All faults of the two variables.
+pub fn redirect(env: &Environment) -> Result<Redirect, Vec<Fault>> {
+    let status = env.get::<value::RedirectStatus>("REDIRECT_STATUS");
+    let port = env.get::<value::Port>("HTTPS_PORT");
+    match (status, port) {
+        (Ok(status), Ok(port)) => Ok(Redirect {
+            status: status.map_or(301, |status| status.0),
+            port: port.map_or(443, |port| port.0),
+        }),
+        (status, port) => Err([status.err(), port.err()].into_iter().flatten().collect()),
+    }
+}
+
+/// The variables with a meaning of their own, whoever asks for them.
+pub const TABLE: &[&str] = &[
+    "LISTEN_ON",
+    "LISTEN_ON_TLS",
+    "DESTINATION_HOSTNAME",
+    "DESTINATION_PORT",
+    "DESTINATIONS",
+    "PROXY_PROTOCOL",
+    "TRUSTED_PROXIES",
+    "HTTPS_PORT",
+    "REDIRECT_STATUS",
+    "PING_PATH",
+];
+
+/// Checks a variable of the [`TABLE`]; any other is free text.
+///
+/// # Errors
+/// The value is not what the table says.
+pub fn check(variable: &Variable) -> Result<(), Fault> {
+    match variable.name.as_str() {
+        "LISTEN_ON" | "LISTEN_ON_TLS" => variable.parse::<value::Listen>().map(drop),
+        "DESTINATION_HOSTNAME" => variable.parse::<value::Host>().map(drop),
+        "DESTINATION_PORT" | "HTTPS_PORT" => variable.parse::<value::Port>().map(drop),
+        "DESTINATIONS" => destinations::parse(variable).map(drop),
+        "PROXY_PROTOCOL" => variable.parse::<value::Switch>().map(drop),
+        "TRUSTED_PROXIES" => variable.parse::<value::TrustedProxies>().map(drop),
+        "REDIRECT_STATUS" => variable.parse::<value::RedirectStatus>().map(drop),
+        "PING_PATH" => variable.parse::<value::PingPath>().map(drop),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An environment and its files, as a table.
+    pub(crate) struct Table<'a>(pub Variables<'a>);
+
+    pub(crate) type Variables<'a> = &'a [(&'a str, &'a str)];
+
+    impl Source for Table<'_> {
+        fn variable(&self, name: &str) -> Option<Vec<u8>> {
+            self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_bytes().to_vec())
+        }
+
+        fn file(&self, path: &str, limit: usize) -> Result<Vec<u8>, String> {
+            let mut bytes = self.variable(path).ok_or("no such file")?;
+            bytes.truncate(limit);
+            Ok(bytes)
+        }
+    }
+
+    fn listen_of(table: &[(&str, &str)], name: &str) -> Result<String, String> {
+        let table = Table(table);
+        listen(&Environment::new(&table), name)
+            .map(|listen| listen.to_string())
+            .map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn a_variable_is_read_from_the_environment_or_a_file() {
+        let long = "1".repeat(MAX_VALUE + 1);
+        let missing = "environment variable \"LISTEN_ON\" is not set, \
+                       it must be a port from 1 to 65535 or address:port";
+        let cases: &[(Variables, Result<&str, &str>)] = &[
+            (&[("LISTEN_ON", "81")], Ok("81")),
+            (&[("LISTEN_ON", "0081")], Ok("81")),
+            (&[("LISTEN_ON_FILE", "/p"), ("/p", "81\n")], Ok("81")),
+            (&[("LISTEN_ON", ""), ("LISTEN_ON_FILE", "/p"), ("/p", "81")], Ok("81")),
+            (&[("LISTEN_ON", "81"), ("LISTEN_ON_FILE", "")], Ok("81")),
+            (&[], Err(missing)),
+            (&[("LISTEN_ON", "")], Err(missing)),
+            (&[("LISTEN_ON_FILE", "/p"), ("/p", "\n")], Err(missing)),
+            (
+                &[("LISTEN_ON", "81"), ("LISTEN_ON_FILE", "/p")],
+                Err("environment variables \"LISTEN_ON\" and \"LISTEN_ON_FILE\" are both set, \
+                     there must be only one of them"),
+            ),
+            (
+                &[("LISTEN_ON", "80a")],
+                Err("environment variable \"LISTEN_ON\" has invalid value \"80a\", \
+                     it must be a port from 1 to 65535 or address:port"),
+            ),
+            (
+                &[("LISTEN_ON_FILE", "/p"), ("/p", "hunter2")],
+                Err("environment variable \"LISTEN_ON_FILE\" names a file with an invalid value, \
+                     it must be a port from 1 to 65535 or address:port"),
+            ),
+            (
+                &[("LISTEN_ON_FILE", "/p")],
+                Err("environment variable \"LISTEN_ON_FILE\" names file \"/p\" \
+                     that cannot be read: no such file"),
+            ),
+            (
+                &[("LISTEN_ON_FILE", "/p"), ("/p", "81\n\n")],
+                Err("environment variable \"LISTEN_ON_FILE\" names a file with an invalid value, \
+                     it must be a port from 1 to 65535 or address:port"),
+            ),
+            (
+                &[("LISTEN_ON_FILE", "/p"), ("/p", "8\0")],
+                Err("environment variable \"LISTEN_ON_FILE\" contains a NUL character"),
+            ),
+            (
+                &[("LISTEN_ON_FILE", "/p"), ("/p", &long)],
+                Err("environment variable \"LISTEN_ON_FILE\" is too long, \
+                     it must have at most 4096 bytes"),
+            ),
+        ];
+        for (table, expected) in cases {
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(listen_of(table, "LISTEN_ON"), expected, "{table:?}");
+        }
+    }
+
+    #[test]
+    fn both_listeners_must_differ() {
+        let fault = |value: &str| {
+            Err(format!(
+                "environment variable \"LISTEN_ON_TLS\" has invalid value \"{value}\", \
+                 it must differ from \"LISTEN_ON\""
+            ))
+        };
+        let cases = [
+            ("81", "82", Ok("82".to_owned())),
+            ("81", "81", fault("81")),
+            ("81", "*:81", fault("*:81")),
+            ("0.0.0.0:81", "81", fault("81")),
+            ("127.0.0.1:81", "127.0.0.2:81", Ok("127.0.0.2:81".to_owned())),
+            // the fault of LISTEN_ON is its own
+            ("x", "81", Ok("81".to_owned())),
+        ];
+        for (plain, tls, expected) in cases {
+            let table = [("LISTEN_ON", plain), ("LISTEN_ON_TLS", tls)];
+            assert_eq!(listen_of(&table, "LISTEN_ON_TLS"), expected, "{table:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_value_is_cut_and_escaped_in_messages() {
+        assert_eq!(shown("a\"\\b"), "a\\\"\\\\b");
+        let long = "x".repeat(SHOWN + 1);
+        assert_eq!(shown(&long), format!("{}...", "x".repeat(SHOWN)));
+    }
+
+    #[test]
+    fn a_redirect_reports_all_its_faults() {
+        let faults = |table: &[(&str, &str)]| {
+            redirect(&Environment::new(&Table(table))).map_err(|faults| faults.len())
+        };
+        assert_eq!(faults(&[]), Ok(Redirect { status: 301, port: 443 }));
+        assert_eq!(
+            faults(&[("REDIRECT_STATUS", "308"), ("HTTPS_PORT", "8443")]),
+            Ok(Redirect { status: 308, port: 8443 })
+        );
+        assert_eq!(faults(&[("REDIRECT_STATUS", "303"), ("HTTPS_PORT", "0")]), Err(2));
+        assert_eq!(faults(&[("REDIRECT_STATUS", "200")]), Err(1));
+    }
+
+    #[test]
+    fn every_name_of_the_table_is_checked() {
+        for name in TABLE {
+            let table = [(*name, "}; evil {")];
+            let table = Table(&table);
+            let variable = Environment::new(&table).variable(name).unwrap().unwrap();
+            assert!(check(&variable).is_err(), "{name} takes anything");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The types that a variable's text can have.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+/// A type that is read from a variable's text.
+pub trait FromText: Sized {
+    /// What would be right, for "it must be ...".
+    const EXPECTED: &'static str;
+
+    /// Reads the text, `None` where it is not [`Self::EXPECTED`].
+    fn from_text(text: &str) -> Option<Self>;
+}
+
+/// A TCP port, 1 to 65535.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port(pub u16);
+
+impl FromText for Port {
+    const EXPECTED: &'static str = "a port from 1 to 65535";
+
+    fn from_text(text: &str) -> Option<Self> {
+        decimal(text).filter(|port| *port != 0).map(Self)
+    }
+}
+
+/// A number in decimal digits only: `from_str` would take `+1` too.
+fn decimal<T: FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// Where nginx listens: a port of all IPv4 addresses, or one address and port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(SocketAddr);
+
+impl FromText for Listen {
+    const EXPECTED: &'static str = "a port from 1 to 65535 or address:port";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (address, port) = match text.rsplit_once(':') {
+            None => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), text),
+            Some(("*", port)) => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+            Some((address, port)) => (bracketed(address)?, port),
+        };
+        Some(Self(SocketAddr::new(address, Port::from_text(port)?.0)))
+    }
+}
+
+/// An address as it stands before a port: IPv4 bare, IPv6 in brackets.
+fn bracketed(text: &str) -> Option<IpAddr> {
+    match text.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
+        None => text.parse().ok().map(IpAddr::V4),
+    }
+}
+
+/// The argument of nginx's `listen`.
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => self.0.port().fmt(f),
+            _ => self.0.fmt(f),
+        }
+    }
+}
+
+/// The host part of a destination: an IP address or a DNS name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// An address literal, IPv6 with or without brackets.
+    Address(IpAddr),
+    /// A name (RFC 1123 2.1; `_` as container names have it), a trailing dot kept.
+    Name(String),
+}
+
+impl FromText for Host {
+    const EXPECTED: &'static str = "a host name or an IP address";
+
+    fn from_text(text: &str) -> Option<Self> {
+        if let Some(address) = text.parse().ok().or_else(|| bracketed(text)) {
+            return Some(Self::Address(address));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        // digits and dots alone would be a mistyped address
+        let numeric = name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        (name.len() <= 253 && !numeric && name.split('.').all(label))
+            .then(|| Self::Name(text.to_owned()))
+    }
+}
+
+/// The host as it stands before `:port`.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// `on` or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch(pub bool);
+
+impl FromText for Switch {
+    const EXPECTED: &'static str = "\"on\" or \"off\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "on" => Some(Self(true)),
+            "off" => Some(Self(false)),
+            _ => None,
+        }
+    }
+}
+
+/// A redirect's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedirectStatus(pub u16);
+
+impl FromText for RedirectStatus {
+    const EXPECTED: &'static str = "301, 302, 307 or 308";
+
+    fn from_text(text: &str) -> Option<Self> {
+        ["301", "302", "307", "308"].contains(&text).then(|| text.parse().ok().map(Self)).flatten()
+    }
+}
+
+/// The path of the health check, as it stands in a request line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PingPath(pub String);
+
+impl FromText for PingPath {
+    const EXPECTED: &'static str =
+        "a path of visible characters that begins with \"/\" and has none of ?#{}\"\\$; \
+         as in \"/ping\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let fits = |b: u8| b.is_ascii_graphic() && !b"?#{}\"\\$;".contains(&b);
+        (text.starts_with('/') && text.bytes().all(fits)).then(|| Self(text.to_owned()))
+    }
+}
+
+/// Who may name the client's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// Addresses and CIDR blocks, each an argument of `set_real_ip_from`.
+    pub blocks: Vec<String>,
+}
+
+impl TrustedProxies {
+    /// The blocks that trust every address of a family.
+    pub fn everybody(&self) -> impl Iterator<Item = &str> {
+        self.blocks.iter().map(String::as_str).filter(|block| block.ends_with("/0"))
+    }
+}
+
+/// Loopback, the private networks (RFC 1918), carrier-grade NAT (RFC 6598), link-local
+/// (RFC 3927, RFC 4291) and unique local addresses (RFC 4193): where load balancers live.
+impl Default for TrustedProxies {
+    fn default() -> Self {
+        let blocks = [
+            "127.0.0.0/8",
+            "::1/128",
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "169.254.0.0/16",
+            "fc00::/7",
+            "fe80::/10",
+        ];
+        Self { blocks: blocks.map(str::to_owned).to_vec() }
+    }
+}
+
+impl FromText for TrustedProxies {
+    const EXPECTED: &'static str =
+        "\"none\" or a list of addresses and CIDR blocks, as in \"10.0.0.0/8, 192.168.1.7\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let separator = |c: char| c == ',' || c.is_ascii_whitespace();
+        let entries = || text.split(separator).filter(|entry| !entry.is_empty());
+        if entries().eq(["none"]) {
+            return Some(Self { blocks: Vec::new() });
+        }
+        let blocks: Option<Vec<_>> = entries().map(cidr).collect();
+        blocks.filter(|blocks| !blocks.is_empty()).map(|blocks| Self { blocks })
+    }
+}
+
+/// An address or CIDR block in its canonical form: the bits behind the prefix cleared, as nginx
+/// does after a warning (`ngx_ptocidr`).
+fn cidr(entry: &str) -> Option<String> {
+    let Some((address, prefix)) = entry.split_once('/') else {
+        return entry.parse::<IpAddr>().ok().map(|address| address.to_string());
+    };
+    let prefix: u32 = decimal(prefix)?;
+    let network = match address.parse().ok()? {
+        IpAddr::V4(address) if prefix <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
+            IpAddr::V4((u32::from(address) & mask).into())
+        }
+        IpAddr::V6(address) if prefix <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+            IpAddr::V6((u128::from(address) & mask).into())
+        }
+        _ => return None,
+    };
+    Some(format!("{network}/{prefix}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text<T: FromText + fmt::Display>(input: &str) -> Option<String> {
+        T::from_text(input).map(|value| value.to_string())
+    }
+
+    #[test]
+    fn listen() {
+        let cases = [
+            ("81", Some("81")),
+            ("65535", Some("65535")),
+            ("*:81", Some("81")),
+            ("0.0.0.0:81", Some("81")),
+            ("127.0.0.1:81", Some("127.0.0.1:81")),
+            ("[::]:81", Some("[::]:81")),
+            ("[::1]:81", Some("[::1]:81")),
+            ("0", None),
+            ("65536", None),
+            ("+81", None),
+            ("-1", None),
+            ("80a", None),
+            (" 81", None),
+            ("81 proxy_protocol", None),
+            ("81;", None),
+            ("::1:81", None),
+            ("[127.0.0.1]:81", None),
+            ("[::1]", None),
+            ("localhost:81", None),
+            ("unix:/tmp/socket", None),
+            (":81", None),
+        ];
+        for (input, expected) in cases {
+            assert_eq!(text::<Listen>(input).as_deref(), expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn host() {
+        let long = format!("{}.example", "a".repeat(64));
+        let cases = [
+            ("app", Some("app")),
+            ("my_app-1.internal.", Some("my_app-1.internal.")),
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("::1", Some("[::1]")),
+            ("[::1]", Some("[::1]")),
+            ("", None),
+            (".", None),
+            ("a..b", None),
+            ("10.0.0", None),
+            ("10.0.0.256", None),
+            ("app:80", None),
+            ("app/", None),
+            ("ap p", None),
+            ("app;", None),
+            ("unix:/tmp/socket", None),
+            (&long, None),
+        ];
+        for (input, expected) in cases {
+            assert_eq!(text::<Host>(input).as_deref(), expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn trusted_proxies() {
+        let cases: &[(&str, Option<&[&str]>)] = &[
+            ("none", Some(&[])),
+            ("10.0.0.0/8", Some(&["10.0.0.0/8"])),
+            (
+                "10.0.0.0/8, 192.168.1.7,::1/128\nfe80::1",
+                Some(&["10.0.0.0/8", "192.168.1.7", "::1/128", "fe80::1"]),
+            ),
+            ("10.1.2.3/8", Some(&["10.0.0.0/8"])),
+            ("0.0.0.0/0", Some(&["0.0.0.0/0"])),
+            ("fe80::1/0", Some(&["::/0"])),
+            ("none, 10.0.0.0/8", None),
+            (",", None),
+            ("10.0.0.0/33", None),
+            ("::/129", None),
+            ("10.0.0.0/+8", None),
+            ("10.0.0/8", None),
+            ("unix:", None),
+            ("everybody", None),
+        ];
+        for (input, expected) in cases {
+            let blocks = TrustedProxies::from_text(input).map(|proxies| proxies.blocks);
+            let expected = expected.map(|blocks| blocks.iter().map(|b| b.to_string()).collect());
+            assert_eq!(blocks, expected, "{input:?}");
+        }
+        for block in &TrustedProxies::default().blocks {
+            assert_eq!(cidr(block).as_ref(), Some(block), "default");
+        }
+        let open = TrustedProxies::from_text("10.0.0.0/8,0.0.0.0/0,::/0").unwrap();
+        assert_eq!(open.everybody().collect::<Vec<_>>(), ["0.0.0.0/0", "::/0"]);
+    }
+
+    #[test]
+    fn words() {
+        for (input, fits) in [("on", true), ("off", true), ("On", false), ("1", false)] {
+            assert_eq!(Switch::from_text(input).is_some(), fits, "{input:?}");
+        }
+        for (input, fits) in [("301", true), ("308", true), ("303", false), ("0301", false)] {
+            assert_eq!(RedirectStatus::from_text(input).is_some(), fits, "{input:?}");
+        }
+        let paths = [("/ping", true), ("/", true), ("/a/%20b", true), ("ping", false)];
+        let odd = [("/a b", false), ("/a?b", false), ("/a#b", false), ("/a;b", false)];
+        for (input, fits) in paths.into_iter().chain(odd) {
+            assert_eq!(PingPath::from_text(input).is_some(), fits, "{input:?}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+# elb_env: the variables that have a meaning of their own are checked before nginx sees them.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Directives;
+use Test::Nginx::Socket 'no_plan';
+
+# what a variable must be, and a value that is not
+our @TYPED = (
+    [LISTEN_ON => 'a port from 1 to 65535 or address:port', '81 ssl'],
+    [LISTEN_ON_TLS => 'a port from 1 to 65535 or address:port', 'localhost:81'],
+    [DESTINATION_HOSTNAME => 'a host name or an IP address', 'app:80'],
+    [DESTINATION_PORT => 'a port from 1 to 65535', '0'],
+    [DESTINATIONS =>
+        'a JSON list such as [{"hostname":"app-1","port":45490}]: expected value at line 1 column 1',
+        'app'],
+    [PROXY_PROTOCOL => '"on" or "off"', 'yes'],
+    [TRUSTED_PROXIES =>
+        '"none" or a list of addresses and CIDR blocks, as in "10.0.0.0/8, 192.168.1.7"', 'all'],
+    [HTTPS_PORT => 'a port from 1 to 65535', '65536'],
+    [REDIRECT_STATUS => '301, 302, 307 or 308', '200'],
+    [PING_PATH => 'a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping"', '/a b'],
+);
+
+run_tests();
+
+__DATA__
+
+=== each fault, all in one run
+--- config eval
+CORE::join '', map { "elb_env return 200 \${$_->[0]:-x};\n" } @::TYPED
+--- env eval
+CORE::join "\n", map { "$_->[0]=$_->[2]" } @::TYPED
+--- faults eval
+CORE::join "\n", map {
+    qq(environment variable "$_->[0]" has invalid value "$_->[2]", it must be $_->[1], )
+        . 'required by "elb_env" directive'
+} @::TYPED
+
+
+
+=== a value that fits
+--- config
+    elb_env return 200 "${HTTPS_PORT:-443} ${REDIRECT_STATUS:-301} ${DESTINATION_HOSTNAME}\n";
+--- env
+HTTPS_PORT=8443
+DESTINATION_HOSTNAME=app.example
+--- request
+GET /
+--- response_body
+8443 301 app.example

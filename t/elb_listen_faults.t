@@ -1,0 +1,211 @@
+# elb_listen: what it refuses, and in which words.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Directives;
+use Test::Nginx::Socket 'no_plan';
+
+run_tests();
+
+__DATA__
+
+=== a missing variable
+--- http_config
+    server { elb_listen LISTEN_ON proxy_protocol; }
+--- faults
+environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+
+
+
+=== an empty variable
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- env
+LISTEN_ON=
+--- faults
+environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+
+
+
+=== no port
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- env
+LISTEN_ON=80a
+--- faults
+environment variable "LISTEN_ON" has invalid value "80a", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+
+
+
+=== parameters in the value
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- env
+LISTEN_ON=81 default_server; } server { listen 82
+--- faults
+environment variable "LISTEN_ON" has invalid value "81 default_server; } server { listen 82", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+
+
+
+=== a value that is longer than a message shows
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- env eval
+"LISTEN_ON=" . "1" x 121
+--- faults eval
+'environment variable "LISTEN_ON" has invalid value "' . "1" x 120 . '...", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive'
+
+
+
+=== a value that is not UTF-8
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- env eval
+"LISTEN_ON=\xff"
+--- faults
+environment variable "LISTEN_ON" is not UTF-8 text, required by "elb_listen" directive
+
+
+
+=== a variable and its file
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- env
+LISTEN_ON=81
+LISTEN_ON_FILE=/dev/null
+--- faults
+environment variables "LISTEN_ON" and "LISTEN_ON_FILE" are both set, there must be only one of them, required by "elb_listen" directive
+
+
+
+=== a file that is not there
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- env
+LISTEN_ON_FILE=/nowhere/port
+--- faults
+environment variable "LISTEN_ON_FILE" names file "/nowhere/port" that cannot be read: No such file or directory (os error 2), required by "elb_listen" directive
+
+
+
+=== the value of a file may be secret
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- user_files
+>>> port
+hunter2
+--- env
+LISTEN_ON_FILE=$TEST_NGINX_SERVER_ROOT/html/port
+--- faults
+environment variable "LISTEN_ON_FILE" names a file with an invalid value, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+--- no_error_log
+hunter2
+
+
+
+=== an empty file
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- user_files
+>>> port
+--- env
+LISTEN_ON_FILE=$TEST_NGINX_SERVER_ROOT/html/port
+--- faults
+environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+
+
+
+=== a file that is too long
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- user_files eval
+">>> port\n" . "1" x 4097
+--- env
+LISTEN_ON_FILE=$TEST_NGINX_SERVER_ROOT/html/port
+--- faults
+environment variable "LISTEN_ON_FILE" is too long, it must have at most 4096 bytes, required by "elb_listen" directive
+
+
+
+=== a file with a NUL character
+--- http_config
+    server { elb_listen LISTEN_ON; }
+--- user_files eval
+">>> port\n8\0"
+--- env
+LISTEN_ON_FILE=$TEST_NGINX_SERVER_ROOT/html/port
+--- faults
+environment variable "LISTEN_ON_FILE" contains a NUL character, required by "elb_listen" directive
+
+
+
+=== PROXY_PROTOCOL that is neither on nor off
+--- http_config
+    server { elb_listen LISTEN_ON proxy_protocol; }
+--- env
+LISTEN_ON=$TEST_NGINX_PORT_1
+PROXY_PROTOCOL=yes
+--- faults
+environment variable "PROXY_PROTOCOL" has invalid value "yes", it must be "on" or "off", required by "elb_listen" directive
+
+
+
+=== both listeners are the same one
+--- http_config
+    server { elb_listen LISTEN_ON; }
+    server { elb_listen LISTEN_ON_TLS; }
+--- env
+LISTEN_ON=*:81
+LISTEN_ON_TLS=81
+--- faults
+environment variable "LISTEN_ON_TLS" has invalid value "81", it must differ from "LISTEN_ON", required by "elb_listen" directive
+
+
+
+=== each fault once, all in one run
+--- http_config
+    server { elb_listen LISTEN_ON proxy_protocol; }
+    server { elb_listen LISTEN_ON_TLS proxy_protocol; }
+--- env
+LISTEN_ON=x
+PROXY_PROTOCOL=yes
+--- faults
+environment variable "LISTEN_ON" has invalid value "x", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "PROXY_PROTOCOL" has invalid value "yes", it must be "on" or "off", required by "elb_listen" directive
+environment variable "LISTEN_ON_TLS" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+
+
+
+=== an unknown parameter
+--- http_config
+    server { elb_listen LISTEN_ON defer; }
+--- env
+LISTEN_ON=81
+--- faults
+invalid parameter "defer", from environment variable "LISTEN_ON"
+
+
+
+=== the same listener twice in a server
+--- http_config
+    server { elb_listen LISTEN_ON; elb_listen LISTEN_ON; }
+--- env
+LISTEN_ON=81
+--- faults
+a duplicate listen 0.0.0.0:81, from environment variable "LISTEN_ON"
+
+
+
+=== no argument
+--- http_config
+    server { elb_listen; }
+--- faults
+invalid number of arguments in "elb_listen" directive
+
+
+
+=== outside of a server
+--- http_config
+    elb_listen LISTEN_ON;
+--- faults
+"elb_listen" directive is not allowed here

@@ -1,0 +1,44 @@
+package Prefix;
+
+# The nginx prefix under test: NGINX_PREFIX, "build" unless it is set. Tells Test::Nginx where its
+# binary and the module are, so it comes before Test::Nginx.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Spec;
+
+our $Root = abs_path(dirname(__FILE__) . '/../..');
+our $Path = File::Spec->rel2abs($ENV{NGINX_PREFIX} || 'build', $Root);
+our $Nginx = "$Path/sbin/nginx";
+our $Module = "$Path/modules/ngx_http_elb_websocket_module.so";
+
+-x $Nginx && -e $Module or die "no nginx and module in $Path: run \"make build\"\n";
+
+$ENV{TEST_NGINX_BINARY} = $Nginx;
+# an nginx that was not built with all of its own modules has them beside ours
+$ENV{TEST_NGINX_LOAD_MODULES} = join ' ', $Module, grep { $_ ne $Module } glob "$Path/modules/*.so";
+# a port and a folder of its own for each file: other tests may run at the same time
+$ENV{TEST_NGINX_RANDOMIZE} //= 1;
+
+our ($Version) = `$Nginx -v 2>&1` =~ m{nginx/([\d.]+)} or die "$Nginx does not tell its version\n";
+
+# What no log may have that no test asked for: also a panic of ours, a sanitizer's report.
+our $Loud = qr/\[(?:emerg|alert|crit)\]|panicked at|Sanitizer/;
+
+# Whether the binary is at least of this version.
+sub since {
+    my ($version) = @_;
+    my ($have, $want) = map { sprintf '%03d%03d%03d', split /\./ } $Version, $version;
+    return $have >= $want;
+}
+
+# Whether the binary has the mail module, or the prefix brings it along.
+sub has_mail { return -e "$Path/modules/ngx_mail_module.so" || `$Nginx -V 2>&1` =~ /--with-mail\b(?!=)/ }
+
+# Whether a destination's name can be looked up while nginx runs.
+sub resolves { return since('1.27.3') }
+
+1;

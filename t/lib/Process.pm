@@ -1,0 +1,112 @@
+package Process;
+
+# What the tests that start processes of their own share: free ports, waiting, and an end that
+# leaves nothing behind.
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use File::Temp qw(tempdir);
+use IO::Socket::IP;
+use POSIX qw(_exit);
+use Time::HiRes qw(sleep time);
+
+our @EXPORT_OK =
+    qw(folder free_port is_running lines_of run_child stop_process wait_until write_file);
+
+my %children;
+my $self = $$;
+
+# A folder for the test alone, removed at its end; workers of another user may look into it.
+sub folder {
+    my $path = tempdir('elb-test-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+    chmod 0755, $path;
+    return $path;
+}
+
+# A TCP port that nobody listens on, below those that the kernel gives to clients.
+sub free_port {
+    my ($address) = @_;
+    for (1 .. 1000) {
+        my $port = 10000 + int rand 20000;
+        my $socket = IO::Socket::IP->new(
+            LocalHost => $address // '127.0.0.1', LocalPort => $port, Listen => 1);
+        return $port if $socket;
+    }
+    die "no free port\n";
+}
+
+# Runs code in a child process until it returns or is stopped.
+sub run_child {
+    my ($code) = @_;
+    my $pid = fork // die "fork: $!\n";
+    if ($pid) {
+        $children{$pid} = 1;
+        return $pid;
+    }
+    $SIG{$_} = 'DEFAULT' for qw(INT TERM);
+    eval { $code->(); 1 } or print STDERR $@;
+    _exit(1);
+}
+
+# Whether a process, a child or not, has not ended yet.
+sub is_running {
+    my ($pid) = @_;
+    my ($stat) = lines_of("/proc/$pid/stat");
+    return defined $stat && $stat !~ /\) [ZX] /;
+}
+
+# Ends a process with a signal; whether it heeded it.
+sub stop_process {
+    my ($pid, $signal, $timeout) = @_;
+    kill $signal, $pid;
+    my $heeded = wait_until(sub { !is_running($pid) }, $timeout);
+    kill 'KILL', $pid if !$heeded;
+    waitpid $pid, 0;
+    delete $children{$pid};
+    return $heeded;
+}
+
+# Tries until the code is true or the time (5 s unless told) is over; what it last returned.
+sub wait_until {
+    my ($code, $timeout) = @_;
+    my $end = time + ($timeout // 5);
+    my $result;
+    until ($result = $code->()) {
+        return if time > $end;
+        sleep 0.02;
+    }
+    return $result;
+}
+
+sub write_file {
+    my ($path, $text) = @_;
+    # in one step: a reader sees all of the old text or all of the new
+    open my $file, '>', "$path.new" or die "$path.new: $!\n";
+    print $file $text;
+    close $file or die "$path.new: $!\n";
+    rename "$path.new", $path or die "$path: $!\n";
+    return $path;
+}
+
+sub lines_of {
+    my ($path) = @_;
+    open my $file, '<', $path or return;
+    chomp(my @lines = <$file>);
+    return @lines;
+}
+
+# so that END below runs
+$SIG{$_} = sub { exit 1 } for qw(INT TERM);
+# a peer that is gone shows as an error of the write
+$SIG{PIPE} = 'IGNORE';
+
+END {
+    if ($$ == $self) {
+        local $?; # waiting must not change how this process ends
+        stop_process($_, 'TERM', 2) for keys %children;
+    }
+}
+
+1;

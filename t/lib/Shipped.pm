@@ -1,0 +1,169 @@
+package Shipped;
+
+# The shipped nginx.conf, started from the prefix under test as a person would, with files and
+# ports of its own:
+#
+#     my $nginx = Shipped->start(DESTINATION_PORT => $application->port);
+#     ...
+#     finish();
+#
+# finish() stops it and fails where error.log has an [emerg], [alert] or [crit] that the test did
+# not ask for.
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use Test::More;
+
+use Prefix;
+use Process qw(folder free_port lines_of run_child stop_process wait_until);
+
+our @EXPORT = qw(finish);
+
+my @started;
+
+# Variables that a test does not set; all paths lie in a folder of this nginx's own.
+sub defaults {
+    my ($folder) = @_;
+    return (
+        LISTEN_ON            => '127.0.0.1:' . free_port(),
+        LISTEN_ON_TLS        => '127.0.0.1:' . free_port(),
+        DESTINATION_HOSTNAME => '127.0.0.1',
+        NGINX_PID            => "$folder/nginx.pid",
+        TEMP_PATH            => $folder,
+        CONFIG_OVERRIDES     => "$folder/overrides",
+        WORKER_PROCESSES     => 1,
+        WORKER_CONNECTIONS   => 512,
+    );
+}
+
+# Variables as they are to be set, one that is undef not at all; -g as on the command line.
+sub new {
+    my ($class, %variables) = @_;
+    my $folder = folder();
+    mkdir "$folder/$_" or die "$folder/$_: $!\n" for qw(overrides overrides/http);
+    my $main = delete $variables{-g} // 'daemon off;';
+    my %env = (defaults($folder), %variables);
+    return bless { folder => $folder, env => \%env, main => $main, asked_for => [] }, $class;
+}
+
+sub start {
+    my ($class, %variables) = @_;
+    my $self = $class->new(%variables);
+    $self->{pid} = $self->run;
+    push @started, $self;
+    wait_until(sub { $self->is_ready });
+    die join "\n", "nginx did not start:", $self->messages, "" if !$self->is_ready;
+    return $self;
+}
+
+sub run {
+    my ($self, @arguments) = @_;
+    return run_child(sub {
+        my ($folder, $env) = @$self{qw(folder env)};
+        delete @ENV{qw(HTTPS_PORT PING_PATH PROXY_PROTOCOL REDIRECT_STATUS TRUSTED_PROXIES)};
+        $ENV{$_} = $env->{$_} for grep { defined $env->{$_} } keys %$env;
+        delete $ENV{$_} for grep { !defined $env->{$_} } keys %$env;
+        open STDIN, '<', '/dev/null' or die;
+        open STDOUT, '>>', "$folder/stdout" or die;
+        open STDERR, '>>', "$folder/stderr" or die;
+        exec $Prefix::Nginx, '-p', $Prefix::Path, '-c', "$Prefix::Root/nginx/nginx.conf",
+            '-g', $self->{main}, @arguments;
+    });
+}
+
+# The configuration test: its exit status and what it said.
+sub check {
+    my ($class, %variables) = @_;
+    my $self = $class->new(%variables);
+    my $pid = $self->run('-t');
+    waitpid $pid, 0;
+    return $? >> 8, $self->messages;
+}
+
+# Both listeners, the one of traffic that was TLS unless told.
+sub address {
+    my ($self, $variable) = @_;
+    return $self->{env}{ $variable // 'LISTEN_ON_TLS' };
+}
+
+sub path {
+    my ($self, $name) = @_;
+    return "$self->{folder}/$name";
+}
+
+sub is_ready {
+    my ($self) = @_;
+    # listening comes before the file
+    return -s $self->path('nginx.pid');
+}
+
+# The process that nginx itself says is its master.
+sub master {
+    my ($self) = @_;
+    my ($pid) = lines_of($self->path('nginx.pid'));
+    return $pid // $self->{pid};
+}
+
+sub workers {
+    my ($self) = @_;
+    my $master = $self->master;
+    my ($children) = lines_of("/proc/$master/task/$master/children");
+    return split ' ', $children // '';
+}
+
+sub signal {
+    my ($self, $name) = @_;
+    return kill $name, $self->master;
+}
+
+# Everything that nginx logs to stderr, its access log.
+sub messages { return lines_of($_[0]->path('stderr')) }
+sub accesses { return lines_of($_[0]->path('stdout')) }
+
+# Waits for a line in the error log.
+sub logs {
+    my ($self, $pattern, $timeout) = @_;
+    return wait_until(sub { scalar grep { $_ =~ $pattern } $self->messages }, $timeout);
+}
+
+# The test expects messages like this at [emerg], [alert] or [crit].
+sub asks_for {
+    my ($self, $pattern) = @_;
+    push @{ $self->{asked_for} }, $pattern;
+    return;
+}
+
+sub loud_messages {
+    my ($self) = @_;
+    my @loud = grep { /$Prefix::Loud/ } $self->messages;
+    for my $pattern (@{ $self->{asked_for} }) {
+        @loud = grep { $_ !~ $pattern } @loud;
+    }
+    return @loud;
+}
+
+sub stop {
+    my ($self) = @_;
+    ok(stop_process($self->master, 'QUIT', 10), 'nginx stops');
+    return;
+}
+
+sub finish {
+    for my $nginx (@started) {
+        $nginx->stop;
+        is(join("\n", $nginx->loud_messages), '', 'no [emerg], [alert] or [crit] in the error log');
+    }
+    @started = ();
+    done_testing();
+    return;
+}
+
+END {
+    local $?;
+    # one that is a daemon, or took over in an upgrade, is nobody's child
+    stop_process($_->master, 'TERM', 2) for @started;
+}
+
+1;

@@ -1,0 +1,300 @@
+"""An nginx of a test's own, with the module, in front of a destination in the test's hands.
+
+    async with Nginx(location="websocket_ping 1s;") as nginx:
+        client, destination = await nginx.tunnel("/chat")
+
+In the snippets of configuration FOLDER, PORT, DESTINATION and OTHER stand for the folder of this
+nginx, its port, the destination's address and a second free port. As it is left, nginx stops by
+SIGQUIT, and the error log may not have an [alert], [crit] or [emerg] that `asks_for` does not
+name, nor a sanitizer or valgrind anything to say.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import frames
+from peer import Destination, answer, connect, request
+from tap import PATIENCE, equal, until
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = ROOT / (os.environ.get("NGINX_PREFIX") or "build")
+BINARY = PREFIX / "sbin/nginx"
+MODULES = PREFIX / "modules"
+OWN = MODULES / "ngx_http_elb_websocket_module.so"
+
+CONFIGURATION = """
+daemon off;
+%(user)s
+%(modules)s
+worker_processes %(workers)d;
+pid FOLDER/nginx.pid;
+error_log FOLDER/error.log %(level)s;
+%(main)s
+events {
+    worker_connections %(connections)d;
+}
+http {
+    access_log off;
+    client_body_temp_path FOLDER/client_body;
+    proxy_temp_path FOLDER/proxy;
+    fastcgi_temp_path FOLDER/fastcgi;
+    uwsgi_temp_path FOLDER/uwsgi;
+    scgi_temp_path FOLDER/scgi;
+    proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection upgrade;
+    websocket_tunnel on;
+    websocket_log FOLDER/websocket.log json;
+    %(http)s
+    server {
+        listen 127.0.0.1:PORT;
+        %(server)s
+        location / {
+            proxy_pass http://DESTINATION;
+            %(location)s
+        }
+    }
+}
+"""
+
+
+def free_port():
+    """A port that nobody listens on, below those that the kernel gives to clients."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def version():
+    """The version of nginx under test, as numbers."""
+    text = subprocess.run([BINARY, "-V"], capture_output=True, text=True, check=True).stderr
+    return tuple(map(int, re.search(r"nginx/([\d.]+)", text)[1].split(".")))
+
+
+class Nginx:
+    """See the module; what is not said has the defaults above."""
+
+    def __init__(self, location="", server="", http="", main="", workers=1, connections=4096,
+                 level="info", respond=answer, receive_buffer=None,
+                 configuration=CONFIGURATION, asks_for=None):
+        self.parts = {"location": location, "server": server, "http": http, "main": main,
+                      "workers": workers, "connections": connections, "level": level}
+        self.configuration = configuration
+        self.destination = Destination(respond, receive_buffer)
+        self.asks_for = asks_for
+        self.peers = []
+        self.base = None
+
+    async def __aenter__(self):
+        if not OWN.exists():
+            raise RuntimeError(f'no nginx and module in {PREFIX}: run "make build"')
+        self.stack = contextlib.AsyncExitStack()
+        self.folder = Path(tempfile.mkdtemp(prefix="websocket-test-"))
+        self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        # workers of another user look into it
+        self.folder.chmod(0o755)
+        await self.stack.enter_async_context(self.destination)
+        self.port, self.other = free_port(), free_port()
+        self.configure()
+        self.process = subprocess.Popen(
+            [*self._wrapper(), str(BINARY), "-p", str(PREFIX), "-c", f"{self.folder}/nginx.conf",
+             "-e", f"{self.folder}/error.log"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=(self.folder / "stderr").open("w"), env=self._environment(),
+            start_new_session=True)
+        self.stack.callback(self._kill)
+        await until(self._is_ready, 20, "nginx did not start")
+        self.base = {pid: len(self.open_files(pid)) for pid in self.workers()}
+        return self
+
+    def _wrapper(self):
+        if not os.environ.get("TEST_NGINX_USE_VALGRIND"):
+            return []
+        return ["valgrind", "--quiet", "--trace-children=yes", "--num-callers=30",
+                f"--suppressions={ROOT}/t/valgrind.suppress", f"--log-file={self.folder}/valgrind.%p"]
+
+    def _environment(self):
+        asked = os.environ.get("ASAN_OPTIONS", "detect_leaks=0:detect_odr_violation=0")
+        return {**os.environ, "ASAN_OPTIONS": f"{asked}:log_path={self.folder}/sanitizer"}
+
+    def _is_ready(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"nginx ended at once: {(self.folder / 'stderr').read_text()}")
+        pid = self.folder / "nginx.pid"
+        if "master_process off" in self.parts["main"]:
+            return pid.exists() and pid.read_text()
+        return pid.exists() and len(self.workers()) == self.parts["workers"]
+
+    async def __aexit__(self, *_):
+        try:
+            for peer in [*self.peers, *self.destination.all]:
+                peer.close()
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGQUIT)
+            await self.has_ended(20)
+            equal(self.loud(), [], "error log")
+        finally:
+            await self.stack.aclose()
+
+    def _kill(self):
+        """Ends what is left of nginx, workers without a master included."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def fill_in(self, text):
+        """A snippet of configuration with the words in capitals replaced."""
+        words = {"FOLDER": self.folder, "PORT": self.port, "OTHER": self.other,
+                 "DESTINATION": f"127.0.0.1:{self.destination.port}"}
+        return re.sub(r"\b(FOLDER|PORT|OTHER|DESTINATION)\b", lambda m: str(words[m[1]]), text)
+
+    def configure(self, **parts):
+        """Writes the configuration, with some of it changed."""
+        self.parts.update(parts)
+        # an nginx that was not built with all of its own modules has them beside ours
+        modules = [OWN, *sorted(set(MODULES.glob("*.so")) - {OWN})]
+        text = self.configuration % {
+            **self.parts, "user": "user root;" if os.geteuid() == 0 else "",
+            "modules": "\n".join(f"load_module {module};" for module in modules)}
+        (self.folder / "nginx.conf").write_text(self.fill_in(text))
+
+    def check(self):
+        """What nginx has to say against the configuration."""
+        tried = subprocess.run(
+            [BINARY, "-p", PREFIX, "-c", f"{self.folder}/nginx.conf", "-e", "stderr", "-t", "-q"],
+            capture_output=True, text=True, env=self._environment(), check=False)
+        return tried.stderr
+
+    def signal(self, name):
+        """Sends a signal to the master."""
+        os.kill(int((self.folder / "nginx.pid").read_text()), getattr(signal, "SIG" + name))
+
+    async def reload(self, **parts):
+        """Reloads, with some of the configuration changed; the process ids of the old workers."""
+        old = self.workers()
+        self.configure(**parts)
+        self.signal("HUP")
+        await until(lambda: len(set(self.workers()) - set(old)) == self.parts["workers"],
+                    what="no new workers")
+        await self.are_leaving(old)
+        self.base = {pid: len(self.open_files(pid)) for pid in self.workers() if pid not in old}
+        return old
+
+    async def are_leaving(self, workers):
+        """Waits until workers take no new connections any more."""
+        def all_leave():
+            log = "\n".join(self.messages())
+            return all(f"{pid}#{pid}: gracefully shutting down" in log for pid in workers
+                       if is_running(pid))
+        await until(all_leave, what="the old workers go on")
+
+    async def has_ended(self, timeout=10):
+        """Waits for the master to end; its status."""
+        await until(lambda: self.process.poll() is not None, timeout, "nginx did not end")
+        return self.process.returncode
+
+    def workers(self):
+        """Process ids of the workers, old and new."""
+        pid = self.folder / "nginx.pid"
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            master = int(pid.read_text())
+            return [int(child)
+                    for child in Path(f"/proc/{master}/task/{master}/children").read_text().split()
+                    if is_running(int(child))]
+        return []
+
+    @property
+    def worker(self):
+        """The process id of the worker."""
+        workers = self.workers()
+        return workers[-1] if workers else self.process.pid
+
+    def open_files(self, pid=None):
+        """What the worker has open, as far as it is a connection or a file of the test's."""
+        found = []
+        for link in Path(f"/proc/{pid or self.worker}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.readlink(link))
+        return found
+
+    async def is_at_base(self, timeout=10):
+        """Waits until the workers have no more open than they began with."""
+        def at_base():
+            return all(len(self.open_files(pid)) <= base for pid, base in self.base.items()
+                       if is_running(pid))
+        await until(at_base, timeout, "connections are left open")
+
+    def memory(self, pid=None):
+        """Memory of the worker's own, in bytes."""
+        text = Path(f"/proc/{pid or self.worker}/smaps_rollup").read_text()
+        return sum(int(kb) for kb in re.findall(r"(?:Private_Dirty|Swap): +(\d+) kB", text)) * 1024
+
+    def messages(self):
+        """Lines of the error log."""
+        log = self.folder / "error.log"
+        return log.read_text(errors="replace").splitlines() if log.exists() else []
+
+    def loud(self):
+        """What nobody asked for: messages, and findings of a sanitizer or valgrind."""
+        loud = [line for line in self.messages() if re.search(r"\[(alert|crit|emerg)\]", line)
+                and not (self.asks_for and re.search(self.asks_for, line))]
+        for pattern in ("sanitizer.*", "valgrind.*"):
+            loud += [text for path in self.folder.glob(pattern) if (text := path.read_text())]
+        return loud
+
+    def ended(self):
+        """What websocket_log says, a line each."""
+        log = self.folder / "websocket.log"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    async def end_of(self, path, timeout=15):
+        """Waits for the tunnel with this path to end; its line of websocket_log."""
+        def line():
+            return next((line for line in self.ended() if line["uri"] == path), None)
+        return await until(line, timeout, f"no end of {path}")
+
+    async def connect(self, **how):
+        """A connection to nginx."""
+        peer = await connect(self.port, **how)
+        self.peers.append(peer)
+        return peer
+
+    async def client(self, path, headers=(), early=b"", key=True, **how):
+        """A client that has sent a handshake and got the head of an answer."""
+        peer = await self.connect(**how)
+        await peer.send(request(path, headers, key) + early)
+        await peer.until_head()
+        return peer
+
+    async def tunnel(self, path, **how):
+        """Both ends of a new WebSocket, which is known to be one to nginx as well."""
+        client = await self.client(path, **how)
+        equal(client.status, 101, "status of the handshake")
+        return client, await self.destination.peer(path)
+
+    async def talk(self, client, destination, what=b"hello"):
+        """Has both ends exchange a message."""
+        await client.frame(frames.TEXT, what)
+        equal((await destination.next()).payload, what, "message from the client")
+        await destination.frame(frames.TEXT, what)
+        equal((await client.next()).payload, what, "message from the destination")
+
+
+def is_running(pid):
+    """Whether a process has not ended."""
+    try:
+        return not re.search(r"\) [ZX] ", Path(f"/proc/{pid}/stat").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        return False

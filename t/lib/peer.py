@@ -1,0 +1,200 @@
+"""The two ends of a tunnel in the hands of a test: a client, and the destination that nginx
+connects to. Nothing is read or written that the test does not ask for."""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import os
+import re
+import socket
+import struct
+
+import frames
+from tap import PATIENCE
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+class Peer:
+    """One end of a connection. `head` is the head of the request, or of the answer."""
+
+    def __init__(self, connection, masks):
+        self.connection = connection
+        self.masks = masks
+        self.buffer = bytearray()
+        self.head = b""
+
+    @property
+    def status(self):
+        """The status of the answer that a client got."""
+        return int(self.head.split()[1]) if self.head else None
+
+    async def send(self, data):
+        """Sends bytes."""
+        await asyncio.get_running_loop().sock_sendall(self.connection, data)
+
+    async def frame(self, opcode, payload=b"", **how):
+        """Sends a frame; a client's is masked."""
+        await self.send(self.encode(opcode, payload, **how))
+
+    def encode(self, opcode, payload=b"", **how):
+        """A frame as this end would send it."""
+        if self.masks:
+            how.setdefault("mask", os.urandom(4))
+        return frames.encode(opcode, payload, **how)
+
+    async def receive(self, size=65536, timeout=10):
+        """Reads once into the buffer; False at the end of the stream."""
+        read = asyncio.get_running_loop().sock_recv(self.connection, size)
+        data = await asyncio.wait_for(read, timeout * PATIENCE)
+        self.buffer += data
+        return bool(data)
+
+    async def next(self, timeout=10):
+        """The next frame; None at the end of the stream."""
+        while True:
+            frame, rest = frames.decode(self.buffer)
+            if frame:
+                self.buffer = rest
+                return frame
+            if not await self.receive(timeout=timeout):
+                if self.buffer:
+                    raise AssertionError(f"the stream ends within a frame: {self.buffer[:40]!r}")
+                return None
+
+    async def exactly(self, size, timeout=10):
+        """So many bytes."""
+        while len(self.buffer) < size:
+            if not await self.receive(timeout=timeout):
+                raise AssertionError(f"the stream ended after {len(self.buffer)} of {size} bytes")
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return data
+
+    async def rest(self, timeout=10):
+        """All bytes to the end of the stream."""
+        while await self.receive(timeout=timeout):
+            pass
+        data = bytes(self.buffer)
+        self.buffer.clear()
+        return data
+
+    async def is_silent(self, seconds):
+        """Whether nothing comes in that time."""
+        if self.buffer:
+            return False
+        with contextlib.suppress(asyncio.TimeoutError):
+            await self.receive(timeout=seconds / PATIENCE)
+            return False
+        return True
+
+    async def until_head(self):
+        """Reads the head of a request or an answer; what is behind it stays in the buffer."""
+        while b"\r\n\r\n" not in self.buffer:
+            if not await self.receive():
+                return False
+        size = self.buffer.index(b"\r\n\r\n") + 4
+        self.head = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return True
+
+    def finish(self):
+        """Says that nothing more is sent."""
+        self.connection.shutdown(socket.SHUT_WR)
+
+    def reset(self):
+        """Closes the connection with a reset."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def close(self):
+        """Closes the connection."""
+        self.connection.close()
+
+
+def request(path, headers=(), key=True):
+    """A handshake as a client sends it."""
+    lines = [f"GET {path} HTTP/1.1", "Host: app.example", "Upgrade: websocket",
+             "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+    if key:
+        lines.append("Sec-WebSocket-Key: " + base64.b64encode(os.urandom(16)).decode())
+    return "\r\n".join([*lines, *headers, "", ""]).encode()
+
+
+def answer(head, headers=()):
+    """What a destination answers to it."""
+    key = re.search(rb"(?i)\r\nsec-websocket-key: *(\S*)", head)
+    digest = hashlib.sha1((key[1] if key else b"") + _GUID).digest()
+    lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
+             "Sec-WebSocket-Accept: " + base64.b64encode(digest).decode()]
+    return "\r\n".join([*lines, *headers, "", ""]).encode()
+
+
+async def connect(port, receive_buffer=None):
+    """A connection of a client, with nothing sent yet."""
+    connection = socket.socket()
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Peer(connection, masks=True)
+
+
+class Destination:
+    """An application that leaves its WebSockets to the test.
+
+    `respond` makes what it answers to the head of a request, of a WebSocket unless told.
+    """
+
+    def __init__(self, respond=answer, receive_buffer=None):
+        self.respond = respond
+        self.peers = {}
+        self.all = []
+        self.listener = socket.socket()
+        if receive_buffer:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.listener.setblocking(False)
+        self.listener.bind(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    async def __aenter__(self):
+        self.listener.listen(1024)
+        self.task = asyncio.create_task(self._accept())
+        return self
+
+    async def __aexit__(self, *_):
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+        self.listener.close()
+        for peer in self.all:
+            peer.close()
+
+    async def _accept(self):
+        tasks = set()
+        while True:
+            connection, _ = await asyncio.get_running_loop().sock_accept(self.listener)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer = Peer(connection, masks=False)
+            self.all.append(peer)
+            task = asyncio.create_task(self._shake_hands(peer))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _shake_hands(self, peer):
+        with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
+            if await peer.until_head():
+                await peer.send(self.respond(peer.head))
+                path = peer.head.split()[1].decode()
+                if self._expected(path).done():
+                    del self.peers[path]
+                self._expected(path).set_result(peer)
+
+    def _expected(self, path):
+        return self.peers.setdefault(path, asyncio.get_running_loop().create_future())
+
+    async def peer(self, path, timeout=10):
+        """The destination's end of the WebSocket with this path."""
+        return await asyncio.wait_for(asyncio.shield(self._expected(path)), timeout * PATIENCE)

@@ -1,0 +1,83 @@
+# Nameservers of /etc/resolv.conf that nginx cannot ask, and a resolver of the configuration's own.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Namespace;
+use Test::More;
+
+use Application;
+use Client;
+use Nameserver;
+use Prefix;
+use Process qw(folder wait_until write_file);
+use Shipped;
+
+my $application = Application->start(host => '127.0.0.2');
+my $nameserver = Nameserver->start('app.example' => '127.0.0.2');
+my @variables = (-g => $Namespace::Main, DESTINATION_HOSTNAME => 'app.example',
+    DESTINATION_PORT => $application->port);
+
+sub serves {
+    my ($nginx) = @_;
+    return wait_until(sub { get($nginx->address, '/')->{status} == 200 });
+}
+
+# What nginx says of names, without what comes before and behind.
+sub notices {
+    my ($nginx) = @_;
+    my $about = qr/(?:nameserver|destination|names of|\S+ has no nameserver) /;
+    return [map { m{\[notice\] \S+ ($about.*) in \S+:\d+} ? $1 : () } $nginx->messages];
+}
+
+# an older nginx has one notice, whatever else there is
+sub expected {
+    my (@notices) = @_;
+    return Prefix::resolves() ? \@notices
+        : ['names of destinations are looked up at start only, by nginx before 1.27.3'];
+}
+
+subtest 'some can be asked' => sub {
+    Namespace::put('/etc/resolv.conf', <<'CONF');
+nameserver fe80::1%lo
+nameserver dns.example
+nameserver 127.0.0.1
+CONF
+    my $nginx = Shipped->start(@variables);
+    ok(serves($nginx), 'the name is found');
+    is_deeply(notices($nginx), expected(
+        map { qq(nameserver "$_" of /etc/resolv.conf is left out: nginx cannot ask it) }
+            'fe80::1%lo', 'dns.example'), 'those that cannot are told');
+};
+
+subtest 'none can be asked' => sub {
+    Namespace::put('/etc/resolv.conf', "options timeout:1\n");
+    my $nginx = Shipped->start(@variables);
+    ok(serves($nginx), 'the name is found at start, where the system finds it');
+    is_deeply(notices($nginx), expected('/etc/resolv.conf has no nameserver that nginx can ask: '
+        . '"app.example" is looked up at start only'), 'which is told');
+    $nameserver->set('app.example' => '127.0.0.3');
+    ok(!wait_until(sub { get($nginx->address, '/')->{status} != 200 }, 6), 'and not again');
+    $nameserver->set('app.example' => '127.0.0.2');
+};
+
+subtest 'the configuration has its own' => sub {
+    my $folder = folder();
+    mkdir "$folder/http" or die;
+    write_file("$folder/http/resolver.conf", 'resolver 127.0.0.1 valid=1s ipv6=off;');
+    my $nginx = Shipped->start(@variables, CONFIG_OVERRIDES => $folder);
+    ok(serves($nginx), 'the name is found');
+};
+
+subtest 'RESOLVER_VALID' => sub {
+    Namespace::put('/etc/resolv.conf', "nameserver 127.0.0.1\n");
+    my ($status, @messages) = Shipped->check(@variables, RESOLVER_VALID => 'soon');
+    is($status, Prefix::resolves() ? 1 : 0, 'a faulty one is refused where it is used');
+    my @faults = grep { /\[emerg\]/ } @messages;
+    like($faults[0], qr/: invalid parameter: valid=soon in \S+:\d+, from environment variable "RESOLVER_VALID"$/,
+        'by its name') if Prefix::resolves();
+};
+
+finish();

@@ -1,0 +1,71 @@
+# The shipped configuration: what is malformed is refused, never reaches the application, and
+# harms no worker.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+
+use Application;
+use Client;
+use ProxyHeader;
+use Shipped;
+
+my $application = Application->start;
+my $nginx = Shipped->start(DESTINATION_PORT => $application->port);
+my @workers = $nginx->workers;
+
+my $request = "GET /never HTTP/1.1\r\nHost: app.example\r\n\r\n";
+my $v2 = ProxyHeader::v2('192.0.2.1', '192.0.2.2', 1111, 443);
+
+my %headers = (
+    'no PROXY header'             => '',
+    'a word too many'             => "PROXY TCP4 192.0.2.1 192.0.2.2 1111 443 1\r\n",
+    'an address too few'          => "PROXY TCP4 192.0.2.1 1111 443\r\n",
+    'no address'                  => "PROXY TCP4 localhost 192.0.2.2 1111 443\r\n",
+    'no family'                   => "PROXY TCP5 192.0.2.1 192.0.2.2 1111 443\r\n",
+    'no port'                     => "PROXY TCP4 192.0.2.1 192.0.2.2 port 443\r\n",
+    'no end of line'              => 'PROXY TCP4 192.0.2.1 192.0.2.2 1111 443 ',
+    'an endless line'             => 'PROXY TCP4 ' . '1' x 200 . "\r\n",
+    'lower case'                  => "proxy TCP4 192.0.2.1 192.0.2.2 1111 443\r\n",
+    'version 3'                   => substr($v2, 0, 12) . "\x31" . substr($v2, 13),
+    'addresses that are cut off'  => substr($v2, 0, 14) . "\0\4\xc0\0\2\1",
+    'a length beyond the request' => substr($v2, 0, 14) . "\xff\xff" . substr($v2, 16),
+    'the signature alone'         => substr($v2, 0, 12),
+    'TLS'                         => "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" . "\0" x 32,
+);
+for my $name (sort keys %headers) {
+    my $client = Client->connect($nginx->address, $headers{$name});
+    $client->send($request);
+    ok($client->is_closed, "$name: closed without an answer");
+}
+
+my %requests = (
+    'two lengths'           => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    'a length and chunks'   => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    'an unknown coding'     => "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    'a negative length'     => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    'no Host'               => "GET / HTTP/1.1\r\n\r\n",
+    'two of them'           => "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    'an invalid one'        => "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+    'a NUL'                 => "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\0c\r\n\r\n",
+    'a path above the root' => "GET /../a HTTP/1.1\r\nHost: a\r\n\r\n",
+    'no method'             => "/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    'a PROXY header again'  => $v2 . "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    'HTTP/2 at once'        => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+);
+my %status = ('an unknown coding' => 501, 'HTTP/2 at once' => 400);
+for my $name (sort keys %requests) {
+    my $client = Client->connect($nginx->address);
+    $client->send($requests{$name});
+    is($client->answer->{status}, $status{$name} // 400, "$name: refused");
+}
+
+my $answer = get($nginx->address, '/');
+is($answer->{status}, 200, 'a good request afterwards');
+is($answer->{headers}{'x-request'}, 1, 'is the first to reach the application');
+is_deeply([$nginx->workers], \@workers, 'the worker is the same');
+
+finish();

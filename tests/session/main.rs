@@ -1,0 +1,9 @@
+//! One tunnel as a state machine, driven by hand and at random.
+
+mod drain;
+mod harness;
+mod model;
+mod pass;
+mod pings;
+mod random;
+mod timeouts;
