@@ -132,6 +132,7 @@ fn watch_for_stop() {
     unsafe {
         let event = (&raw mut EVENT).cast::<ngx_event_t>();
         (*event).handler = Some(on_watch);
+        // nginx's debug log looks for a connection there
         (*event).data = ngx_cycle.cast();
         (*event).log = (*ngx_cycle).log;
         // the worker does not stay for it
@@ -146,6 +147,6 @@ unsafe extern "C" fn on_watch(ev: *mut ngx_event_t) {
         return unsafe { ngx_add_timer(ev, WATCH) };
     }
     LEAVING_SINCE.store(now(), Ordering::Relaxed);
-    // SAFETY: as above; its data is the cycle of this process
-    unsafe { tunnel::drain_all((*ev).data.cast()) };
+    // SAFETY: nginx calls one handler at a time
+    unsafe { tunnel::drain_all() };
 }

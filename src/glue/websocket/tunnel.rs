@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 
-use ngx::ffi::{ngx_connection_t, ngx_current_msec, ngx_cycle_t, ngx_event_t, ngx_exiting};
+use ngx::ffi::{ngx_connection_t, ngx_current_msec, ngx_event_t, ngx_exiting};
 
 use super::balancer::Share;
 use super::connection::{Connection, Io};
@@ -157,7 +157,7 @@ impl Tunnel {
     }
 
     fn act_on_scratch(&mut self, worker: &mut Worker, n: usize, from: End) -> Flow {
-        let Worker { scratch, random, tallies } = worker;
+        let Worker { scratch, random, tallies, .. } = worker;
         let chunk = scratch.get(..n).unwrap_or_default();
         self.act_with(random, tallies, chunk, |session, settings, chunk, wire| {
             session.on_bytes(settings, from, chunk, now(), wire)
@@ -368,10 +368,10 @@ unsafe extern "C" fn on_linger(ev: *mut ngx_event_t) {
 ///
 /// # Safety
 /// Called from nginx's `exit_process`.
-pub unsafe fn finish_all(cycle: *mut ngx_cycle_t) {
+pub unsafe fn finish_all() {
     // SAFETY: the caller's
     unsafe {
-        for_each(cycle, |tunnel, worker| {
+        for_each(|tunnel, worker| {
             let _ = tunnel.act(worker, None, |session, _, _, wire| session.finish_now(wire));
             Flow::Break(())
         });
@@ -382,23 +382,26 @@ pub unsafe fn finish_all(cycle: *mut ngx_cycle_t) {
 ///
 /// # Safety
 /// Called by the handler of an event that is not a tunnel's.
-pub unsafe fn drain_all(cycle: *mut ngx_cycle_t) {
+pub unsafe fn drain_all() {
     // SAFETY: the caller's
-    unsafe { for_each(cycle, Tunnel::drain) };
+    unsafe { for_each(Tunnel::drain) };
 }
 
 /// Runs a part of every tunnel's life.
 ///
 /// # Safety
-/// `cycle` is that of the process, and no tunnel is at work.
-unsafe fn for_each(cycle: *mut ngx_cycle_t, part: impl Fn(&mut Tunnel, &mut Worker) -> Flow) {
+/// No tunnel is at work.
+unsafe fn for_each(part: impl Fn(&mut Tunnel, &mut Worker) -> Flow) {
     let ours: unsafe extern "C" fn(*mut ngx_event_t) = on_event;
-    // SAFETY: the array of connections has connection_n entries, and one in use a read event;
-    // where that has our handler, the data is a tunnel, seen here by its client's connection.
-    // What runs may free connections, so nothing is kept over it.
+    // SAFETY: the caller's; a connection in use has a read event, and where that has our handler,
+    // the data is a tunnel, seen here by its client's connection. What runs may free connections,
+    // so nothing is kept over it.
     unsafe {
-        for index in 0..(*cycle).connection_n {
-            let c = (*cycle).connections.add(index);
+        let Some((connections, count)) = Worker::get().map(|worker| worker.connections) else {
+            return;
+        };
+        for index in 0..count {
+            let c = connections.add(index);
             if (*c).fd == -1 {
                 continue;
             }
