@@ -65,7 +65,7 @@ class Flooding(Idle):
     def check(self, of_client, of_destination):
         messages = [frame.payload for frame in of_client[:-1]]
         equal(messages, [b"%08d" % number * 200 for number in range(len(messages))], "messages")
-        assert len(messages) > 100, f"only {len(messages)} messages came"
+        assert len(messages) > 10, f"only {len(messages)} messages came"
         equal([frame.opcode for frame in of_destination], [CLOSE], "what the destination got")
 
 
@@ -145,30 +145,30 @@ async def all_kinds(nginx, leave, within):
 
 @test
 async def through_a_reload():
-    drain = "websocket_drain 60s reload=500ms grace=1s handshake=4s;"
+    drain = "websocket_drain 60s reload=500ms grace=3s handshake=8s;"
     async with Nginx(http=drain) as nginx:
-        await all_kinds(nginx, nginx.reload, within=12)
+        await all_kinds(nginx, nginx.reload, within=25)
         await nginx.talk(*await nginx.tunnel("/new"))
 
 
 @test
 async def through_a_stop():
-    drain = "websocket_drain 500ms reload=60s grace=1s handshake=4s;"
+    drain = "websocket_drain 500ms reload=60s grace=3s handshake=8s;"
     async with Nginx(http=drain) as nginx:
         async def stop():
             nginx.signal("QUIT")
-        await all_kinds(nginx, stop, within=12)
+        await all_kinds(nginx, stop, within=25)
         equal(await nginx.has_ended(), 0, "status of nginx")
 
 
 @test
 async def several_workers_with_pings_and_timeouts():
     drain = """
-        websocket_drain 60s reload=500ms grace=1s handshake=4s;
+        websocket_drain 60s reload=500ms grace=3s handshake=8s;
         websocket_ping 300ms; websocket_pong_timeout 20s; websocket_max_age 1h;
     """
     async with Nginx(http=drain, workers=2) as nginx:
-        await all_kinds(nginx, nginx.reload, within=12)
+        await all_kinds(nginx, nginx.reload, within=25)
 
 
-run(together=False)
+run()

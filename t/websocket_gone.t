@@ -96,10 +96,7 @@ async def leave(nginx, state, end, how):
     await state(*ends)
     getattr(ends[end], how)()
     other = ends[1 - end]
-    try:
-        await other.rest(timeout=15)
-    except ConnectionError:
-        pass
+    await other.until_gone()
     other.close()
     await nginx.end_of(path)
     ends[end].close()

@@ -9,9 +9,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import frames
 from frames import CLOSE, TEXT
 from nginx import Nginx
-from tap import equal, run, test
+from tap import INSTRUMENTED, equal, run, test
 
-COUNT = 100_000 if os.environ.get("TEST_LONG") else 5_000
+COUNT = 100_000 if os.environ.get("TEST_LONG") else 500 if INSTRUMENTED else 5_000
 AT_ONCE = 20
 
 

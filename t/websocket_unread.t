@@ -52,14 +52,14 @@ async def it_gets_everything_once_it_reads(nginx):
 async def it_never_reads(nginx):
     client, destination = await stuck(nginx, "/never")
     # nginx gives up after send_timeout
-    await destination.rest()
+    await destination.until_gone()
 
 
 @test
 async def it_resets_the_connection(nginx):
     client, destination = await stuck(nginx, "/reset")
     client.reset()
-    await destination.rest()
+    await destination.until_gone()
 
 
 @test

@@ -452,6 +452,8 @@ unsafe extern "C" fn init_process(_: *mut ngx_cycle_t) -> ngx_int_t {
 }
 
 unsafe extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
+    // a worker without tunnels has not been asked yet
+    drain::why();
     // SAFETY: nginx passes its cycle at the end of the process
     unsafe { tunnel::finish_all(cycle) };
 }

@@ -4,9 +4,10 @@
         client, destination = await nginx.tunnel("/chat")
 
 In the snippets of configuration FOLDER, PORT, DESTINATION and OTHER stand for the folder of this
-nginx, its port, the destination's address and a second free port. As it is left, nginx stops by
-SIGQUIT, and the error log may not have an [alert], [crit] or [emerg] that `asks_for` does not
-name, nor a sanitizer or valgrind anything to say.
+nginx, its port, the destination's address and a second free port. As it is left, no
+worker may have a connection open, nginx stops by SIGQUIT, and the error log may not have an
+[alert], [crit] or [emerg] that `asks_for` does not name, nor a sanitizer or valgrind anything to
+say.
 """
 
 import asyncio
@@ -24,13 +25,15 @@ from pathlib import Path
 
 import frames
 from peer import Destination, answer, connect, request
-from tap import PATIENCE, equal, until
+from tap import INSTRUMENTED, VALGRIND, equal, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = ROOT / (os.environ.get("NGINX_PREFIX") or "build")
 BINARY = PREFIX / "sbin/nginx"
 MODULES = PREFIX / "modules"
 OWN = MODULES / "ngx_http_elb_websocket_module.so"
+
+LOUD = re.compile(r"\[(alert|crit|emerg)\]|panicked at")
 
 CONFIGURATION = """
 daemon off;
@@ -95,7 +98,8 @@ class Nginx:
         self.destination = Destination(respond, receive_buffer)
         self.asks_for = asks_for
         self.peers = []
-        self.base = None
+        self.base = {}
+        self.stopping = False
 
     async def __aenter__(self):
         if not OWN.exists():
@@ -116,13 +120,20 @@ class Nginx:
             start_new_session=True)
         self.stack.callback(self._kill)
         await until(self._is_ready, 20, "nginx did not start")
-        self.base = {pid: len(self.open_files(pid)) for pid in self.workers()}
+        await self._note_base(self.workers())
         return self
 
+    async def _note_base(self, workers):
+        """Notes what workers have open before they serve."""
+        await until(lambda: all(any("eventpoll" in name for name in self.open_files(pid))
+                                for pid in workers if is_running(pid)), what="no events")
+        self.base = {pid: self.sockets(pid) for pid in workers if is_running(pid)}
+
     def _wrapper(self):
-        if not os.environ.get("TEST_NGINX_USE_VALGRIND"):
+        if not VALGRIND:
             return []
-        return ["valgrind", "--quiet", "--trace-children=yes", "--num-callers=30",
+        return ["valgrind", "--quiet", "--num-callers=30", "--trace-children=yes",
+                "--leak-check=full", "--show-leak-kinds=definite",
                 f"--suppressions={ROOT}/t/valgrind.suppress", f"--log-file={self.folder}/valgrind.%p"]
 
     def _environment(self):
@@ -141,10 +152,12 @@ class Nginx:
         try:
             for peer in [*self.peers, *self.destination.all]:
                 peer.close()
-            if self.process.poll() is None:
-                self.process.send_signal(signal.SIGQUIT)
-            await self.has_ended(20)
-            equal(self.loud(), [], "error log")
+            if not self.stopping:
+                await self.is_at_base()
+                self.signal("QUIT")
+            equal(await self.has_ended(20), 0, "status of nginx")
+            if loud := "\n".join(self.loud()):
+                raise AssertionError(f"nobody asked for:\n{loud[:8000]}")
         finally:
             await self.stack.aclose()
 
@@ -179,6 +192,7 @@ class Nginx:
 
     def signal(self, name):
         """Sends a signal to the master."""
+        self.stopping = self.stopping or name in ("QUIT", "TERM")
         os.kill(int((self.folder / "nginx.pid").read_text()), getattr(signal, "SIG" + name))
 
     async def reload(self, **parts):
@@ -189,7 +203,7 @@ class Nginx:
         await until(lambda: len(set(self.workers()) - set(old)) == self.parts["workers"],
                     what="no new workers")
         await self.are_leaving(old)
-        self.base = {pid: len(self.open_files(pid)) for pid in self.workers() if pid not in old}
+        await self._note_base(set(self.workers()) - set(old))
         return old
 
     async def are_leaving(self, workers):
@@ -221,23 +235,32 @@ class Nginx:
         workers = self.workers()
         return workers[-1] if workers else self.process.pid
 
-    def open_files(self, pid=None):
-        """What the worker has open, as far as it is a connection or a file of the test's."""
+    def open_files(self, pid):
+        """What a process has open."""
         found = []
-        for link in Path(f"/proc/{pid or self.worker}/fd").iterdir():
+        for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):
                 found.append(os.readlink(link))
         return found
 
+    def sockets(self, pid):
+        """How many sockets a process has open."""
+        return sum(name.startswith("socket:") for name in self.open_files(pid))
+
     async def is_at_base(self, timeout=10):
-        """Waits until the workers have no more open than they began with."""
+        """Waits until the workers have no more connections than they began with."""
+        # each worker gets a channel to those that begin after it
+        channels = self.parts["workers"] - 1
+
         def at_base():
-            return all(len(self.open_files(pid)) <= base for pid, base in self.base.items()
+            return all(self.sockets(pid) <= base + channels for pid, base in self.base.items()
                        if is_running(pid))
         await until(at_base, timeout, "connections are left open")
 
     def memory(self, pid=None):
-        """Memory of the worker's own, in bytes."""
+        """Memory of the worker's own, in bytes; always the same where something instruments it."""
+        if INSTRUMENTED:
+            return 0
         text = Path(f"/proc/{pid or self.worker}/smaps_rollup").read_text()
         return sum(int(kb) for kb in re.findall(r"(?:Private_Dirty|Swap): +(\d+) kB", text)) * 1024
 
@@ -248,7 +271,7 @@ class Nginx:
 
     def loud(self):
         """What nobody asked for: messages, and findings of a sanitizer or valgrind."""
-        loud = [line for line in self.messages() if re.search(r"\[(alert|crit|emerg)\]", line)
+        loud = [line for line in self.messages() if LOUD.search(line)
                 and not (self.asks_for and re.search(self.asks_for, line))]
         for pattern in ("sanitizer.*", "valgrind.*"):
             loud += [text for path in self.folder.glob(pattern) if (text := path.read_text())]

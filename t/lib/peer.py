@@ -80,6 +80,11 @@ class Peer:
         self.buffer.clear()
         return data
 
+    async def until_gone(self, timeout=15):
+        """Reads to the end of the connection, whether that is orderly or not."""
+        with contextlib.suppress(ConnectionError):
+            await self.rest(timeout)
+
     async def is_silent(self, seconds):
         """Whether nothing comes in that time."""
         if self.buffer:

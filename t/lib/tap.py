@@ -20,8 +20,10 @@ import warnings
 
 _tests = []
 
-# under valgrind everything takes longer
-PATIENCE = 6 if os.environ.get("TEST_NGINX_USE_VALGRIND") else 1
+# with valgrind or a sanitizer everything takes longer, and memory says nothing
+VALGRIND = bool(os.environ.get("TEST_NGINX_USE_VALGRIND"))
+INSTRUMENTED = VALGRIND or "ASAN_OPTIONS" in os.environ
+PATIENCE = 6 if VALGRIND else 2 if INSTRUMENTED else 1
 
 
 def test(function):
