@@ -3,7 +3,7 @@
 
 CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib
 
-.PHONY: help build run test lint fuzz matrix image image-test bench-tunnel bench-instructions build-bench clean
+.PHONY: help build run test asan valgrind lint fuzz matrix image image-test bench-tunnel bench-instructions build-bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,6 +21,12 @@ test: ## the tests of the pure layers and of the module in nginx
 	$(MAKE) build
 	cargo test --locked --no-default-features
 	prove -r t
+
+asan: ## the tests with AddressSanitizer in nginx and in the module
+	scripts/asan
+
+valgrind: ## tests of the tunnel with nginx under valgrind
+	scripts/valgrind
 
 lint: ## formatting, clippy, licences
 	scripts/install-deps build

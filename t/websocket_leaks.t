@@ -37,7 +37,7 @@ async def some(nginx, count):
             nginx.peers.remove(client)
             nginx.destination.all.remove(destination)
     await asyncio.gather(*(one_after_the_other(first) for first in range(AT_ONCE)))
-    await nginx.is_at_base()
+    await nginx.has_no_connections()
 
 
 async def stays_flat(nginx):

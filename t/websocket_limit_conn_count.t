@@ -61,7 +61,7 @@ async def clients_that_leave_early_are_given_back(_):
             await client.send(request(f"/two/k/{number}"))
             await nginx.destination.peer(f"/two/k/{number}")
             client.reset()
-        await nginx.is_at_base()
+        await nginx.has_no_connections()
         # both of two are there again
         for number in range(2):
             client = await nginx.connect()

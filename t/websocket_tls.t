@@ -150,7 +150,7 @@ async def many_leave_nothing(_):
                 await (destination if number % 2 else client).rest()
                 client.close()
                 destination.close()
-            await nginx.is_at_base()
+            await nginx.has_no_connections()
         await some(100)
         before = nginx.memory()
         await some(400)

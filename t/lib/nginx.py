@@ -98,7 +98,6 @@ class Nginx:
         self.destination = Destination(respond, receive_buffer)
         self.asks_for = asks_for
         self.peers = []
-        self.base = {}
         self.stopping = False
 
     async def __aenter__(self):
@@ -120,14 +119,7 @@ class Nginx:
             start_new_session=True)
         self.stack.callback(self._kill)
         await until(self._is_ready, 20, "nginx did not start")
-        await self._note_base(self.workers())
         return self
-
-    async def _note_base(self, workers):
-        """Notes what workers have open before they serve."""
-        await until(lambda: all(any("eventpoll" in name for name in self.open_files(pid))
-                                for pid in workers if is_running(pid)), what="no events")
-        self.base = {pid: self.sockets(pid) for pid in workers if is_running(pid)}
 
     def _wrapper(self):
         if not VALGRIND:
@@ -153,7 +145,7 @@ class Nginx:
             for peer in [*self.peers, *self.destination.all]:
                 peer.close()
             if not self.stopping:
-                await self.is_at_base()
+                await self.has_no_connections()
                 self.signal("QUIT")
             equal(await self.has_ended(20), 0, "status of nginx")
             if loud := "\n".join(self.loud()):
@@ -203,7 +195,6 @@ class Nginx:
         await until(lambda: len(set(self.workers()) - set(old)) == self.parts["workers"],
                     what="no new workers")
         await self.are_leaving(old)
-        await self._note_base(set(self.workers()) - set(old))
         return old
 
     async def are_leaving(self, workers):
@@ -235,27 +226,21 @@ class Nginx:
         workers = self.workers()
         return workers[-1] if workers else self.process.pid
 
-    def open_files(self, pid):
-        """What a process has open."""
-        found = []
+    def connections(self, pid):
+        """How many connections a process has open, those included that their peers have closed."""
+        found = set()
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):
-                found.append(os.readlink(link))
-        return found
+                if inode := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link)):
+                    found.add(inode[1])
+        # the rest is listeners, the channels between nginx's processes, and the resolver's
+        return len(found - _inodes("tcp", 9, only="0A") - _inodes("udp", 9) - _inodes("unix", 6))
 
-    def sockets(self, pid):
-        """How many sockets a process has open."""
-        return sum(name.startswith("socket:") for name in self.open_files(pid))
-
-    async def is_at_base(self, timeout=10):
-        """Waits until the workers have no more connections than they began with."""
-        # each worker gets a channel to those that begin after it
-        channels = self.parts["workers"] - 1
-
-        def at_base():
-            return all(self.sockets(pid) <= base + channels for pid, base in self.base.items()
-                       if is_running(pid))
-        await until(at_base, timeout, "connections are left open")
+    async def has_no_connections(self, timeout=10):
+        """Waits until no worker has a connection."""
+        def none():
+            return not any(map(self.connections, self.workers()))
+        await until(none, timeout, "connections are left open")
 
     def memory(self, pid=None):
         """Memory of the worker's own, in bytes; always the same where something instruments it."""
@@ -313,6 +298,12 @@ class Nginx:
         equal((await destination.next()).payload, what, "message from the client")
         await destination.frame(frames.TEXT, what)
         equal((await client.next()).payload, what, "message from the destination")
+
+
+def _inodes(kind, column, only=None):
+    """The sockets that the kernel's table of a kind lists, of TCP in one state only."""
+    lines = [line.split() for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
+    return {fields[column] for fields in lines if only in (None, fields[3])}
 
 
 def is_running(pid):
