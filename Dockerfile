@@ -12,8 +12,8 @@ RUN apt-get update \
 WORKDIR /src
 
 # The dependencies have a layer of their own, which a change in src/ leaves alone. The largest is
-# nginx itself. Its Makefile gets an old date because the build script of nginx-sys both writes and
-# watches it: the layer below would take it for changed, and build it all once more.
+# nginx itself. Two files get an old date because the build script of nginx-sys both watches and
+# writes them: the layer below would take them for changed and build it all once more.
 # The benchmarks and their like, which Cargo.toml lists, are not copied, so it must not list them.
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
@@ -21,7 +21,8 @@ RUN sed -i '/^\[\[/,/^$/d' Cargo.toml \
     && mkdir src \
     && echo '//! Stands in for the crate while its dependencies are built.' >src/lib.rs \
     && cargo rustc --release --locked --lib --crate-type cdylib \
-    && touch -d @0 target/release/build/nginx-sys-*/out/objs/Makefile
+    && touch -d @0 target/release/build/nginx-sys-*/out/objs/Makefile \
+        target/release/build/nginx-sys-*/out/objs/ngx_auto_config.h
 
 # `cargo rustc` with one crate type, because a plain release build makes an rlib too and then
 # drops link-time optimization without a word.

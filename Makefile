@@ -3,7 +3,7 @@
 
 CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib
 
-.PHONY: help build run test asan valgrind lint fuzz matrix image image-test bench-tunnel bench-instructions build-bench clean
+.PHONY: help build run test asan valgrind check-long lint fuzz matrix image image-test bench-tunnel bench-instructions build-bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +26,14 @@ asan: ## the tests with AddressSanitizer in nginx and in the module
 	scripts/asan
 
 valgrind: ## tests of the tunnel with nginx under valgrind
+	scripts/valgrind
+
+check-long: ## what takes too long for every change
+	scripts/install-deps test
+	PROPTEST_CASES=250000 CARGO_PROFILE_RELEASE_LTO=off \
+		cargo test --release --locked --no-default-features --test session random
+	scripts/fuzz 300
+	scripts/asan
 	scripts/valgrind
 
 lint: ## formatting, clippy, licences

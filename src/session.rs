@@ -316,11 +316,12 @@ impl Session {
     }
 
     /// Whether the stream towards `to` stands where a frame of ours may go. Bytes that are held
-    /// back are not in it yet.
+    /// back are not in it yet. An end that has closed its side of the connection gets none: part
+    /// of what came for it may have been dropped.
     fn is_clear(&self, to: End) -> bool {
-        let from = self.side(to.peer());
+        let (side, from) = (self.side(to), self.side(to.peer()));
         let between = from.scanner.between_frames() || from.held > 0;
-        between && !self.opaque && self.side(to).tail == Tail::Open
+        between && !self.opaque && side.tail == Tail::Open && !side.has(flag::EOF)
     }
 }
 

@@ -29,12 +29,16 @@ $slow->send("GET /slow/1 HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\
 
 write_file("$folder/listen", 'hunter2');
 write_file("$folder/destination", '0');
-$nginx->asks_for(qr/environment variable "(?:LISTEN_ON_TLS|DESTINATION_PORT)_FILE" names a file/);
+$nginx->asks_for(qr/environment variable "\w+_FILE" names a file with an invalid value/);
 $nginx->signal('HUP');
-ok($nginx->logs(qr/\[emerg\] .*: environment variable "LISTEN_ON_TLS_FILE" names a file with an invalid value, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive in /),
-    'a broken environment is refused');
-ok($nginx->logs(qr/\[emerg\] .*: environment variable "DESTINATION_PORT_FILE" names a file with an invalid value, it must be a port from 1 to 65535, required by "elb_destination" directive in /),
-    'with all of its faults');
+my @faults = (
+    'environment variable "LISTEN_ON_TLS_FILE" names a file with an invalid value, it must be '
+        . 'a port from 1 to 65535 or address:port, required by "elb_listen" directive',
+    'environment variable "DESTINATION_PORT_FILE" names a file with an invalid value, it must be '
+        . 'a port from 1 to 65535, required by "elb_destination" directive',
+);
+ok($nginx->logs(qr/\[emerg\] \S+ \Q$_\E in /), 'each fault of a broken environment is told')
+    for @faults;
 is(scalar(grep { /hunter2/ } $nginx->messages), 0, 'what the file holds is not told');
 is(get($old, '/')->{status}, 200, 'the old configuration goes on');
 is($slow->answer->{status}, 200, 'the request under way is answered');

@@ -33,7 +33,8 @@ X-Own: kept
 
 HEAD
 
-$answer = get($nginx->address, '/', headers => "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n");
+$answer = get($nginx->address, '/',
+    headers => "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n");
 unlike($answer->{body}, qr/^(?:Upgrade|Connection):/mi, 'an upgrade to h2c is not passed on');
 
 for my $upgrade ('websocket, h2c', 'h2c, websocket', 'WebSocket2', 'websocket/13', 'TLS/1.0') {

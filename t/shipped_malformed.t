@@ -42,25 +42,31 @@ for my $name (sort keys %headers) {
     ok($client->is_closed, "$name: closed without an answer");
 }
 
+# request line, headers, body
 my %requests = (
-    'two lengths'           => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-    'a length and chunks'   => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    'an unknown coding'     => "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    'a negative length'     => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-    'no Host'               => "GET / HTTP/1.1\r\n\r\n",
-    'two of them'           => "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-    'an invalid one'        => "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
-    'a NUL'                 => "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\0c\r\n\r\n",
-    'a path above the root' => "GET /../a HTTP/1.1\r\nHost: a\r\n\r\n",
-    'no method'             => "/ HTTP/1.1\r\nHost: a\r\n\r\n",
-    'a PROXY header again'  => $v2 . "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    'HTTP/2 at once'        => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    'two lengths'           => ['POST /', "Content-Length: 1\r\nContent-Length: 2\r\n", 'ab'],
+    'a length and chunks'   => ['POST /',
+        "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"],
+    'an unknown coding'     => ['POST /', "Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"],
+    'a negative length'     => ['POST /', "Content-Length: -1\r\n"],
+    'a second Host'         => ['GET /', "Host: b\r\n"],
+    'a NUL'                 => ['GET /', "X-A: b\0c\r\n"],
+    'a header without name' => ['GET /', ": b\r\n"],
+    'a path above the root' => ['GET /../a'],
+    'no method'             => ['/'],
+    'a PROXY header again'  => [$v2 . 'GET /'],
 );
-my %status = ('an unknown coding' => 501, 'HTTP/2 at once' => 400);
 for my $name (sort keys %requests) {
+    my ($line, $headers, $body) = (@{ $requests{$name} }, '', '');
     my $client = Client->connect($nginx->address);
-    $client->send($requests{$name});
-    is($client->answer->{status}, $status{$name} // 400, "$name: refused");
+    $client->send("$line HTTP/1.1\r\nHost: a\r\n$headers\r\n$body");
+    is($client->answer->{status}, $name eq 'an unknown coding' ? 501 : 400, "$name: refused");
+}
+for my $request ("GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") {
+    my $client = Client->connect($nginx->address);
+    $client->send($request);
+    is($client->answer->{status}, 400, $request =~ s/\r\n/, /gr . 'refused');
 }
 
 my $answer = get($nginx->address, '/');

@@ -52,8 +52,8 @@ subtest 'a faulty file' => sub {
     my $folder = overrides('http/faulty.conf' => "# one line\nsend_timeout soon;\n");
     my ($status, @messages) = Shipped->check(@destination, CONFIG_OVERRIDES => $folder);
     is($status, 1, 'is refused');
-    like($messages[0], qr{: "send_timeout" directive invalid value in \Q$folder\E/http/faulty\.conf:2},
-        'with its line');
+    my $fault = qq("send_timeout" directive invalid value in $folder/http/faulty.conf:2);
+    like($messages[0], qr/\[emerg\] \S+ \Q$fault\E/, 'with its line');
 };
 
 finish();

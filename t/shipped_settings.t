@@ -36,7 +36,7 @@ subtest 'as variables' => sub {
         ACCESS_LOG => "$folder/access", ERROR_LOG => "$folder/error", LOG_LEVEL => 'info');
     is(post($nginx, 10), 200, 'CLIENT_MAX_BODY_SIZE is taken');
     is(post($nginx, 11), 413, 'CLIENT_MAX_BODY_SIZE is exceeded');
-    is($nginx->workers, 3, 'WORKER_PROCESSES');
+    ok(wait_until(sub { $nginx->workers == 3 }), 'WORKER_PROCESSES');
     ok(wait_until(sub { lines_of("$folder/access") == 2 }), 'ACCESS_LOG');
     my ($line) = grep { /\[info\] .*environment variables asked for: / } lines_of("$folder/error");
     ok($line, 'ERROR_LOG and LOG_LEVEL');

@@ -96,11 +96,19 @@ async def a_reload_has_its_own_time():
         old = await nginx.reload()
         await asyncio.sleep(3)
         await nginx.talk(*ends)
-        new = await nginx.tunnel("/new")
-        # the time of a stop is for the worker that is the newest
-        nginx.signal("QUIT")
-        equal(await closes_of(*new), [1001, 1001])
         equal([is_running(pid) for pid in old], [True], "the old worker")
+
+
+@test
+async def a_stop_after_a_reload_does_not_wait_for_it():
+    async with Nginx(http="websocket_drain 1s reload=60s;") as nginx:
+        client, destination = await nginx.tunnel("/")
+        answers = asyncio.gather(answer_all(client), answer_all(destination))
+        await nginx.reload()
+        nginx.signal("QUIT")
+        await answers
+        equal(await nginx.has_ended(30), 0)
+        between(0, (await nginx.end_of("/"))["duration"], 20, "seconds")
 
 
 @test

@@ -2,6 +2,7 @@
 """websocket_limit_conn: how many WebSockets one key may have, over all workers."""
 
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
@@ -93,5 +94,17 @@ async def counts_outlive_a_reload(nginx):
     equal(got, [101], "after it")
 
 
+@test
+async def a_worker_that_dies_takes_its_count_along(nginx):
+    _, got = await statuses(nginx, "/two/?key=h", 3)
+    equal(got, [101, 101, 503], "before")
+    old = nginx.workers()
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: len(set(nginx.workers()) - set(old)) == 2, what="no new workers came")
+    _, got = await statuses(nginx, "/two/?key=h", 3)
+    equal(got, [101, 101, 503], "after")
+
+
 run(Nginx(server=SERVER, workers=2, http="websocket_drain off;",
-          asks_for=()), together=False)
+          asks_for="exited on signal 9"), together=False)

@@ -47,4 +47,15 @@ ok(
 like(logs($proxy), qr/^\{.*"remote_addr":"203\.0\.113\.7".*"status":418,.*\}$/m, 'a log in JSON');
 clean_logs($proxy);
 
+# podman names a second nameserver, which knows nothing of the test's network. It is never asked,
+# though the name is looked up every five seconds.
+my $steady = start(
+    '-p' => '127.0.0.1::444', '-e' => 'LISTEN_ON=81', '-e' => 'LISTEN_ON_TLS=444',
+    '-e' => 'DESTINATION_HOSTNAME=late', '-e' => 'DESTINATION_PORT=45490',
+);
+$port = port($steady, 444);
+ok(wait_for(15, sub { get($port, '/', $header) =~ /^HTTP\S+ 200/ }), 'a destination that is there');
+ok(!wait_for(13, sub { get($port, '/', $header) !~ /^HTTP\S+ 200/ }), 'and is not lost again');
+clean_logs($steady);
+
 done_testing();

@@ -5,7 +5,6 @@ use warnings;
 
 use Image;
 use Test::More;
-use Time::HiRes 'time';
 
 start_app('app');
 my $proxy = start(
@@ -28,14 +27,12 @@ if (!$child) {
     require POSIX;
     POSIX::_exit(0);
 }
-my $begin = time;
 like(get($tls, '/slow', $header), qr{^HTTP/1\.1 200 .*"path": "/slow"}s,
     'a request under way is answered');
 waitpid $child, 0;
 is(exit_code($client), 0, 'the WebSocket ends');
 like(logs($client), qr/^closed 1001$/m, 'with the code of one that goes away');
 is(exit_code($proxy), 0, 'the proxy exits with 0');
-cmp_ok(time - $begin, '<', 9, 'before it would be killed');
 like(logs($proxy), qr/signal 3 \(SIGQUIT\).*shutting down/, 'it was asked by SIGQUIT');
 clean_logs($proxy);
 

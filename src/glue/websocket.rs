@@ -445,13 +445,15 @@ unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     NGX_OK as _
 }
 
-unsafe extern "C" fn init_process(_: *mut ngx_cycle_t) -> ngx_int_t {
+unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: nginx calls it before the process serves
-    unsafe { worker::Worker::init() };
+    unsafe { worker::Worker::init(cycle) };
     NGX_OK as _
 }
 
-unsafe extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
-    // SAFETY: nginx passes its cycle at the end of the process
-    unsafe { tunnel::finish_all(cycle) };
+unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
+    // a worker without tunnels has not been asked yet
+    drain::why();
+    // SAFETY: the process serves no longer
+    unsafe { tunnel::finish_all() };
 }

@@ -86,7 +86,7 @@ impl Session {
     fn is_dropping(&self, to: End) -> bool {
         let side = self.side(to);
         side.tail == Tail::Ours
-            || (side.has(flag::EOF) && matches!(self.phase, Phase::Asked | Phase::Parting))
+            || (side.has(flag::EOF) && !matches!(self.phase, Phase::Open | Phase::Flush))
     }
 
     /// Forwards the chunk up to `until`, or drops it.

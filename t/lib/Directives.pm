@@ -18,16 +18,39 @@ package Directives;
 use strict;
 use warnings;
 
+use IO::Socket::IP;
+
 use Prefix;
+
+# Other files run at the same time: each has its own folder and four ports in a row, none that the
+# kernel gives to clients. nginx is started anew for every block: meanwhile the UDP port of the
+# same number keeps them.
+my $kept;
+
+sub take {
+    my ($first) = @_;
+    my @any = (LocalHost => '0.0.0.0', LocalPort => $first);
+    $kept = IO::Socket::IP->new(@any, Proto => 'udp') or return;
+    return !grep { !IO::Socket::IP->new(@any, LocalPort => $_, Listen => 1) } $first .. $first + 3;
+}
+
+BEGIN {
+    my $first;
+    do { $first = 30000 + 4 * int rand 690 } until take($first);
+    $ENV{TEST_NGINX_SERVER_PORT} = $first;
+    $ENV{"TEST_NGINX_PORT_$_"} = $first + $_ for 1 .. 3;
+    $ENV{TEST_NGINX_SERVROOT} = "$Prefix::Root/t/servroot_$first";
+}
+
+# Runs after that of Test::Nginx, which stops nginx.
+END { system 'rm', '-rf', server_root() if !$ENV{TEST_NGINX_NO_CLEAN} }
+
 use Test::More ();
 use Test::Nginx::Util;
 
 my @set;
 
 no_root_location();
-
-# Test::Nginx takes four ports in a row
-$ENV{"TEST_NGINX_PORT_$_"} = server_port() + $_ for 1 .. 3;
 
 add_block_preprocessor(sub {
     my ($block) = @_;

@@ -14,6 +14,11 @@ use Process qw(folder);
 # What nginx needs on its command line: where a user made the namespace there is no user but root.
 our $Main = 'daemon off; master_process off; user root;';
 
+# What nginx says where it cannot look up names while it runs.
+our $OldNginx = qr/
+    \[notice\]\ \S+\ names\ of\ destinations\ are\ looked\ up\ at\ start\ only,
+    \ by\ nginx\ before\ 1\.27\.3\ in\ /x;
+
 # Names are looked up in files and DNS, whatever this machine has besides.
 my %files = (
     '/etc/nsswitch.conf' => "hosts: files dns\n",

@@ -1,7 +1,8 @@
 package Prefix;
 
 # The nginx prefix under test: NGINX_PREFIX, "build" unless it is set. Tells Test::Nginx where its
-# binary and the module are, so it comes before Test::Nginx.
+# binary and the module are, so it comes before Test::Nginx. Of the environment it leaves only what
+# programs need: any other variable might be a setting of nginx.
 
 use strict;
 use warnings;
@@ -17,11 +18,13 @@ our $Module = "$Path/modules/ngx_http_elb_websocket_module.so";
 
 -x $Nginx && -e $Module or die "no nginx and module in $Path: run \"make build\"\n";
 
+delete @ENV{
+    grep { !/^(?:PATH|HOME|TMPDIR|LANG|LC_\w+|LD_\w+|PERL\w*|HARNESS\w*|TEST_\w+|\w+SAN_OPTIONS)$/ }
+        keys %ENV };
+
 $ENV{TEST_NGINX_BINARY} = $Nginx;
 # an nginx that was not built with all of its own modules has them beside ours
 $ENV{TEST_NGINX_LOAD_MODULES} = join ' ', $Module, grep { $_ ne $Module } glob "$Path/modules/*.so";
-# a port and a folder of its own for each file: other tests may run at the same time
-$ENV{TEST_NGINX_RANDOMIZE} //= 1;
 
 our ($Version) = `$Nginx -v 2>&1` =~ m{nginx/([\d.]+)} or die "$Nginx does not tell its version\n";
 
@@ -36,7 +39,9 @@ sub since {
 }
 
 # Whether the binary has the mail module, or the prefix brings it along.
-sub has_mail { return -e "$Path/modules/ngx_mail_module.so" || `$Nginx -V 2>&1` =~ /--with-mail\b(?!=)/ }
+sub has_mail {
+    return -e "$Path/modules/ngx_mail_module.so" || `$Nginx -V 2>&1` =~ /--with-mail\b(?!=)/;
+}
 
 # Whether a destination's name can be looked up while nginx runs.
 sub resolves { return since('1.27.3') }

@@ -13,7 +13,8 @@ use POSIX qw(_exit);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK =
-    qw(folder free_port is_running lines_of run_child stop_process wait_until write_file);
+    qw(folder free_port is_running lines_of run_child stop_process wait_for
+       wait_until write_file);
 
 my %children;
 my $self = $$;
@@ -48,6 +49,14 @@ sub run_child {
     $SIG{$_} = 'DEFAULT' for qw(INT TERM);
     eval { $code->(); 1 } or print STDERR $@;
     _exit(1);
+}
+
+# Waits for a child to end by itself; its exit status.
+sub wait_for {
+    my ($pid) = @_;
+    waitpid $pid, 0;
+    delete $children{$pid};
+    return $? >> 8;
 }
 
 # Whether a process, a child or not, has not ended yet.

@@ -17,7 +17,7 @@ use Exporter qw(import);
 use Test::More;
 
 use Prefix;
-use Process qw(folder free_port lines_of run_child stop_process wait_until);
+use Process qw(folder free_port lines_of run_child stop_process wait_for wait_until);
 
 our @EXPORT = qw(finish);
 
@@ -62,9 +62,7 @@ sub run {
     my ($self, @arguments) = @_;
     return run_child(sub {
         my ($folder, $env) = @$self{qw(folder env)};
-        delete @ENV{qw(HTTPS_PORT PING_PATH PROXY_PROTOCOL REDIRECT_STATUS TRUSTED_PROXIES)};
         $ENV{$_} = $env->{$_} for grep { defined $env->{$_} } keys %$env;
-        delete $ENV{$_} for grep { !defined $env->{$_} } keys %$env;
         open STDIN, '<', '/dev/null' or die;
         open STDOUT, '>>', "$folder/stdout" or die;
         open STDERR, '>>', "$folder/stderr" or die;
@@ -77,12 +75,10 @@ sub run {
 sub check {
     my ($class, %variables) = @_;
     my $self = $class->new(%variables);
-    my $pid = $self->run('-t');
-    waitpid $pid, 0;
-    return $? >> 8, $self->messages;
+    return wait_for($self->run('-t')), $self->messages;
 }
 
-# Both listeners, the one of traffic that was TLS unless told.
+# Where it listens for traffic that was TLS, or as another variable says.
 sub address {
     my ($self, $variable) = @_;
     return $self->{env}{ $variable // 'LISTEN_ON_TLS' };
@@ -95,8 +91,8 @@ sub path {
 
 sub is_ready {
     my ($self) = @_;
-    # listening comes before the file
-    return -s $self->path('nginx.pid');
+    # nginx listens before it writes the file, and has workers after that
+    return -s $self->path('nginx.pid') && ($self->{main} =~ /master_process off/ || $self->workers);
 }
 
 # The process that nginx itself says is its master.
@@ -118,7 +114,7 @@ sub signal {
     return kill $name, $self->master;
 }
 
-# Everything that nginx logs to stderr, its access log.
+# The lines of its error log, and of its access log.
 sub messages { return lines_of($_[0]->path('stderr')) }
 sub accesses { return lines_of($_[0]->path('stdout')) }
 

@@ -313,6 +313,17 @@ fn connections_that_close_during_the_drain() {
     assert_eq!(tunnel.take(Destination), b"");
     let _ = tunnel.from(Client, &close(Client, 1001));
     assert_eq!(tunnel.closed, Some(tunnel.now));
+
+    // the same in the middle of what the client sends: a Close would land within that
+    let mut tunnel = Tunnel::new(settings());
+    let _ = tunnel.drain_in(0);
+    tunnel.wait(10);
+    let (head, tail) = (&text(Client, "cut")[..7], &text(Client, "cut")[7..]);
+    let _ = tunnel.from(Client, head);
+    assert_eq!(tunnel.eof(Destination), Next::Timer);
+    let _ = tunnel.from(Client, &[tail, &close(Client, 1001)].concat());
+    assert_eq!(tunnel.closed, Some(tunnel.now));
+    assert_eq!(tunnel.take(Destination), head);
 }
 
 #[test]

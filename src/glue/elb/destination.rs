@@ -175,7 +175,9 @@ impl MainConf {
                 cf.apply_at(&place, &["zone", &name, ZONE_SIZE], &[])?;
             }
             if !compat::has_resolver(block) && !http_resolver(cf) {
-                resolver(cf, &place, &nameservers)?;
+                // nginx would ask all of them in turn; in resolv.conf(5) the others stand in for
+                // the first, and may not know its names: an engine's own DNS comes first
+                resolver(cf, &place, nameservers.first())?;
             }
             if !compat::has_resolver_timeout(block) {
                 cf.apply_at(&place, &["resolver_timeout", "2s"], &[])?;
@@ -185,14 +187,13 @@ impl MainConf {
     }
 }
 
-fn resolver(cf: &mut Conf, place: &Place, nameservers: &[IpAddr]) -> Outcome {
+fn resolver(cf: &mut Conf, place: &Place, nameserver: Option<&IpAddr>) -> Outcome {
     let valid = cf.read(|env| env.variable("RESOLVER_VALID").map_err(Some)).flatten();
     let variables: Vec<_> = valid.iter().map(|_| "RESOLVER_VALID".to_owned()).collect();
     let valid = format!("valid={}", valid.as_ref().map_or("5s", |valid| valid.text()));
-    let nameservers: Vec<_> =
-        nameservers.iter().map(|address| Host::Address(*address).to_string()).collect();
+    let nameserver = nameserver.map(|address| Host::Address(*address).to_string());
     let words = ["resolver", &valid].into_iter();
-    let words: Vec<_> = words.chain(nameservers.iter().map(String::as_str)).collect();
+    let words: Vec<_> = words.chain(nameserver.as_deref()).collect();
     cf.apply_at(place, &words, &variables)
 }
 

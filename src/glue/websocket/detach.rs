@@ -180,11 +180,11 @@ unsafe extern "C" fn flush(r: *mut ngx_http_request_t) {
         let write = (*client).write;
         if (*write).timedout() != 0 {
             (*client).set_timedout(1);
-            return ngx_http_finalize_request(r, NGX_ERROR as ngx_int_t);
+            return give_up(r);
         }
         let rc = ngx_http_output_filter(r, null_mut());
         if rc == NGX_ERROR as ngx_int_t {
-            return ngx_http_finalize_request(r, NGX_ERROR as ngx_int_t);
+            return give_up(r);
         }
         let core: Option<&ngx_http_core_loc_conf_t> = NgxHttpCoreModule::location_conf(&*r);
         if rc == NGX_AGAIN as ngx_int_t || !(*r).out.is_null() || (*client).buffered() != 0 {
@@ -193,7 +193,7 @@ unsafe extern "C" fn flush(r: *mut ngx_http_request_t) {
                 ngx::ffi::ngx_add_timer(write, wait);
             }
             if ngx_handle_write_event(write, 0) != 0 {
-                ngx_http_finalize_request(r, NGX_ERROR as ngx_int_t);
+                give_up(r);
             }
             return;
         }
@@ -201,6 +201,19 @@ unsafe extern "C" fn flush(r: *mut ngx_http_request_t) {
             // not from here: the caller goes on with the request
             ngx_post_event(&raw mut (*handover.as_ptr()).event, &raw mut ngx_posted_events);
         }
+    }
+}
+
+/// Ends a request whose 101 cannot be written.
+///
+/// # Safety
+/// `r` is live; after the call it may not be.
+unsafe fn give_up(r: *mut ngx_http_request_t) {
+    // SAFETY: by contract; the count is raised as ngx_http_request_handler does before it
+    // terminates a request, whose cleanup takes one off
+    unsafe {
+        (*r).set_count((*r).count() + 1);
+        ngx_http_finalize_request(r, NGX_ERROR as ngx_int_t);
     }
 }
 

@@ -1,10 +1,14 @@
 //! How tunnels are closed when their worker leaves.
 
+use std::mem::MaybeUninit;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
-use ngx::ffi::{ngx_log_t, ngx_shm_alloc, ngx_shm_t, ngx_str_t, NGX_OK};
+use ngx::ffi::{
+    ngx_add_timer, ngx_cycle, ngx_event_t, ngx_log_t, ngx_shm_alloc, ngx_shm_t, ngx_str_t, NGX_OK,
+};
 
+use super::tunnel::{self, now};
 use super::worker::Random;
 use crate::session::{Drain, GOING_AWAY};
 
@@ -29,53 +33,120 @@ impl Default for Times {
 
 /// When and how one of many tunnels is closed; `None` where `websocket_drain` is off.
 pub fn plan(times: Times, now: u64, random: &mut Random) -> Option<Drain> {
-    let stop = times.stop?;
-    let spread = if superseded() { times.reload } else { stop };
     let Times { grace, handshake, .. } = times;
-    // the first to ask has seen the worker begin to leave
-    let began = match LEAVING_SINCE.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
-        Ok(_) => now,
-        Err(since) => since,
+    let stop = times.stop?;
+    let why = why();
+    let spread = match why {
+        Leaving::Superseded => times.reload,
+        Leaving::Stopping => stop,
     };
-    let at = now.max(began + random.next() % (spread + 1));
+    let at = now.max(since(now, why) + random.next() % (spread + 1));
     Some(Drain { at, grace, handshake, code: GOING_AWAY })
 }
 
-/// When this process began to leave, in nginx's milliseconds; 0 before.
-static LEAVING_SINCE: AtomicU64 = AtomicU64::new(0);
+/// Why the worker leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// A newer configuration has taken over.
+    Superseded,
+    /// nginx stops.
+    Stopping,
+}
 
-/// Number of the newest configuration, in memory that the master shares with its workers.
-static NEWEST: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
+/// What the master shares with its workers of all configurations.
+#[derive(Default)]
+struct Shared {
+    /// Number of the newest configuration.
+    newest: AtomicU64,
+    /// Whether the workers of the newest one are leaving.
+    stopping: AtomicBool,
+}
+
+static SHARED: AtomicPtr<Shared> = AtomicPtr::new(null_mut());
 
 /// Number of the configuration of this process.
 static OWN: AtomicU64 = AtomicU64::new(0);
 
+/// When this process began to leave, in nginx's milliseconds; 0 before.
+static LEAVING_SINCE: AtomicU64 = AtomicU64::new(0);
+
+fn shared() -> Option<&'static Shared> {
+    // SAFETY: null or the memory that `raise_generation` has made
+    unsafe { SHARED.load(Ordering::Relaxed).as_ref() }
+}
+
 /// A configuration takes over: called where it is made, before its workers begin.
 pub fn raise_generation(log: *mut ngx_log_t) {
-    if NEWEST.load(Ordering::Relaxed).is_null() {
+    if shared().is_none() {
         let mut shm = ngx_shm_t {
             addr: null_mut(),
-            size: size_of::<AtomicU64>(),
+            size: size_of::<Shared>(),
             name: ngx_str_t::default(),
             log,
             exists: 0,
         };
-        // SAFETY: the structure is filled in as ngx_shm_alloc wants it; the memory is zeroed and
-        // never freed
+        // SAFETY: the structure is filled in as ngx_shm_alloc wants it; the memory is never freed,
+        // and its zeros are a valid value
         if unsafe { ngx_shm_alloc(&raw mut shm) } != NGX_OK as isize {
             return; // nginx has logged it; every exit is taken for a stop
         }
-        NEWEST.store(shm.addr.cast(), Ordering::Relaxed);
+        SHARED.store(shm.addr.cast(), Ordering::Relaxed);
     }
-    // SAFETY: set above
-    if let Some(newest) = unsafe { NEWEST.load(Ordering::Relaxed).as_ref() } {
-        OWN.store(newest.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+    if let Some(shared) = shared() {
+        OWN.store(shared.newest.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        shared.stopping.store(false, Ordering::Relaxed);
     }
 }
 
-/// Whether a newer configuration has taken over.
-fn superseded() -> bool {
-    // SAFETY: null or the shared memory
-    let newest = unsafe { NEWEST.load(Ordering::Relaxed).as_ref() };
-    newest.is_some_and(|newest| newest.load(Ordering::Relaxed) > OWN.load(Ordering::Relaxed))
+/// Why this worker leaves, told to those that were superseded before.
+pub fn why() -> Leaving {
+    let Some(shared) = shared() else { return Leaving::Stopping };
+    let superseded = shared.newest.load(Ordering::Relaxed) > OWN.load(Ordering::Relaxed);
+    if superseded && !shared.stopping.load(Ordering::Relaxed) {
+        return Leaving::Superseded;
+    }
+    shared.stopping.store(true, Ordering::Relaxed);
+    Leaving::Stopping
+}
+
+/// When this worker began to leave; it is asked by the first tunnel that has to.
+fn since(now: u64, why: Leaving) -> u64 {
+    match LEAVING_SINCE.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
+        Err(since) => since,
+        Ok(_) => {
+            if why == Leaving::Superseded {
+                watch_for_stop();
+            }
+            now
+        }
+    }
+}
+
+/// How often a worker that was superseded looks whether nginx stops meanwhile, in milliseconds: it
+/// gets no second signal (`ngx_signal_worker_processes`).
+const WATCH: usize = 250;
+
+fn watch_for_stop() {
+    static mut EVENT: MaybeUninit<ngx_event_t> = MaybeUninit::zeroed();
+    // SAFETY: all-zero is a valid event; it is set up once, by the only thread, and stays
+    unsafe {
+        let event = (&raw mut EVENT).cast::<ngx_event_t>();
+        (*event).handler = Some(on_watch);
+        // nginx's debug log looks for a connection there
+        (*event).data = ngx_cycle.cast();
+        (*event).log = (*ngx_cycle).log;
+        // the worker does not stay for it
+        (*event).set_cancelable(1);
+        ngx_add_timer(event, WATCH);
+    }
+}
+
+unsafe extern "C" fn on_watch(ev: *mut ngx_event_t) {
+    if !shared().is_some_and(|shared| shared.stopping.load(Ordering::Relaxed)) {
+        // SAFETY: nginx passes the event of `watch_for_stop`
+        return unsafe { ngx_add_timer(ev, WATCH) };
+    }
+    LEAVING_SINCE.store(now(), Ordering::Relaxed);
+    // SAFETY: nginx calls one handler at a time
+    unsafe { tunnel::drain_all() };
 }

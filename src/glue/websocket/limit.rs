@@ -5,10 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::zeroed;
 
 use ngx::ffi::{
-    ngx_http_compile_complex_value, ngx_http_compile_complex_value_t, ngx_http_complex_value,
-    ngx_http_complex_value_t, ngx_http_request_t, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t,
-    ngx_shmtx_lock, ngx_shmtx_unlock, ngx_slab_calloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR,
-    NGX_OK,
+    kill, ngx_errno, ngx_http_compile_complex_value, ngx_http_compile_complex_value_t,
+    ngx_http_complex_value, ngx_http_complex_value_t, ngx_http_request_t, ngx_int_t, ngx_process,
+    ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock, ngx_slab_calloc,
+    ngx_slab_pool_t, ngx_str_t, EPERM, NGX_ERROR, NGX_OK, NGX_PROCESS_SINGLE,
 };
 
 use super::ngx_http_websocket_module;
@@ -72,11 +72,16 @@ impl Limit {
         Ok(Self { key: compiled, most, status, zone })
     }
 
-    /// Counts the WebSocket that `r` asks for; `None` where its key is empty.
+    /// Counts the WebSocket that `r` asks for; `None` where its key is empty, or where nginx is a
+    /// single process, whose reload may free the zone under its connections.
     ///
     /// # Errors
     /// The key has as many as it may have, or there is no room for it.
     pub fn take(&self, r: &mut ngx_http_request_t) -> Result<Option<Hold>, Refused> {
+        // SAFETY: a global that nginx sets once per process
+        if unsafe { ngx_process } == NGX_PROCESS_SINGLE as usize {
+            return Ok(None);
+        }
         let mut value = ngx_str_t::default();
         // SAFETY: a compiled value and a live request
         let rc = unsafe { ngx_http_complex_value(r, self.key, &raw mut value) };
@@ -86,15 +91,26 @@ impl Limit {
         let mut hasher = DefaultHasher::new();
         value.as_bytes().hash(&mut hasher);
         let key = hasher.finish();
-        locked(self.zone, |slots| take(slots, key, self.most))?;
+        locked(self.zone, |slots| take(slots, key, own_pid(), self.most, is_alive))?;
         Ok(Some(Hold { zone: self.zone, key }))
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        locked(self.zone, |slots| give_back(slots, self.key));
+        locked(self.zone, |slots| give_back(slots, self.key, own_pid()));
     }
+}
+
+fn own_pid() -> u32 {
+    std::process::id()
+}
+
+/// Whether there is a process with this number. One of another user counts too: whether it may be
+/// signalled is another question.
+fn is_alive(process: u32) -> bool {
+    // SAFETY: signal 0 is none
+    unsafe { kill(process as _, 0) == 0 || ngx_errno() == EPERM as i32 }
 }
 
 /// Works on the table under the zone's lock, which nginx opens again should the process die.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 
-use ngx::ffi::{ngx_connection_t, ngx_current_msec, ngx_cycle_t, ngx_event_t, ngx_exiting};
+use ngx::ffi::{ngx_connection_t, ngx_current_msec, ngx_event_t, ngx_exiting};
 
 use super::balancer::Share;
 use super::connection::{Connection, Io};
@@ -56,7 +56,7 @@ type Flow = ControlFlow<()>;
 
 /// nginx's clock in milliseconds.
 #[inline]
-fn now() -> u64 {
+pub fn now() -> u64 {
     // SAFETY: a global of nginx that its single thread writes
     unsafe { ngx_current_msec as u64 }
 }
@@ -157,7 +157,7 @@ impl Tunnel {
     }
 
     fn act_on_scratch(&mut self, worker: &mut Worker, n: usize, from: End) -> Flow {
-        let Worker { scratch, random, tallies } = worker;
+        let Worker { scratch, random, tallies, .. } = worker;
         let chunk = scratch.get(..n).unwrap_or_default();
         self.act_with(random, tallies, chunk, |session, settings, chunk, wire| {
             session.on_bytes(settings, from, chunk, now(), wire)
@@ -368,34 +368,51 @@ unsafe extern "C" fn on_linger(ev: *mut ngx_event_t) {
 ///
 /// # Safety
 /// Called from nginx's `exit_process`.
-pub unsafe fn finish_all(cycle: *mut ngx_cycle_t) {
-    // SAFETY: the array of connections has connection_n entries
-    let connections =
-        unsafe { std::slice::from_raw_parts_mut((*cycle).connections, (*cycle).connection_n) };
-    for c in connections {
-        // SAFETY: an entry in use has a read event
-        let ours = c.fd != -1
-            && unsafe { c.read.as_ref() }.is_some_and(|read| {
-                read.handler.is_some_and(|handler| {
-                    std::ptr::fn_addr_eq(
-                        handler,
-                        on_event as unsafe extern "C" fn(*mut ngx_event_t),
-                    )
-                })
-            });
-        if !ours {
-            continue;
-        }
-        let tunnel = c.data.cast::<Tunnel>();
-        // SAFETY: the handler is that of tunnels; taken here alone
-        if let Some(worker) = unsafe { Worker::get() } {
-            // SAFETY: as above; closing it frees both connections, which the loop then passes over
-            unsafe {
-                run(tunnel, |tunnel| {
-                    let _ =
-                        tunnel.act(worker, None, |session, _, _, wire| session.finish_now(wire));
-                    Flow::Break(())
-                });
+pub unsafe fn finish_all() {
+    // SAFETY: the caller's
+    unsafe {
+        for_each(|tunnel, worker| {
+            let _ = tunnel.act(worker, None, |session, _, _, wire| session.finish_now(wire));
+            Flow::Break(())
+        });
+    }
+}
+
+/// Plans the end of every tunnel anew; none comes later than it was planned.
+///
+/// # Safety
+/// Called by the handler of an event that is not a tunnel's.
+pub unsafe fn drain_all() {
+    // SAFETY: the caller's
+    unsafe { for_each(Tunnel::drain) };
+}
+
+/// Runs a part of every tunnel's life.
+///
+/// # Safety
+/// No tunnel is at work.
+unsafe fn for_each(part: impl Fn(&mut Tunnel, &mut Worker) -> Flow) {
+    let ours: unsafe extern "C" fn(*mut ngx_event_t) = on_event;
+    // SAFETY: the caller's; a connection in use has a read event, and where that has our handler,
+    // the data is a tunnel, seen here by its client's connection. What runs may free connections,
+    // so nothing is kept over it.
+    unsafe {
+        let Some((connections, count)) = Worker::get().map(|worker| worker.connections) else {
+            return;
+        };
+        for index in 0..count {
+            let c = connections.add(index);
+            if (*c).fd == -1 {
+                continue;
+            }
+            let handler = (*c).read.as_ref().and_then(|read| read.handler);
+            if !handler.is_some_and(|handler| std::ptr::fn_addr_eq(handler, ours)) {
+                continue;
+            }
+            let tunnel = (*c).data.cast::<Tunnel>();
+            let is_client = (*tunnel).parts.connections[End::Client as usize].as_ptr() == c;
+            if let (true, Some(worker)) = (is_client, Worker::get()) {
+                run(tunnel, |tunnel| part(tunnel, worker));
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::cell::UnsafeCell;
 
+use ngx::ffi::{ngx_connection_t, ngx_cycle_t};
+
 use crate::frame::Tally;
 
 /// Bytes that one read takes at most. The buffer costs no tunnel anything, and a large one is what
@@ -16,6 +18,9 @@ pub struct Worker {
     pub random: Random,
     /// What came from clients and from destinations.
     pub tallies: [Tally; 2],
+    /// nginx's array of connections. The cycle of a single process has none after a reload, and
+    /// the connections stay in that of the first.
+    pub connections: (*mut ngx_connection_t, usize),
 }
 
 struct Global(UnsafeCell<Option<Worker>>);
@@ -29,9 +34,11 @@ impl Worker {
     /// Makes the state of this process.
     ///
     /// # Safety
-    /// Called from nginx's `init_process`, before any tunnel.
-    pub unsafe fn init() {
+    /// Called from nginx's `init_process` with its cycle, before any tunnel.
+    pub unsafe fn init(cycle: *const ngx_cycle_t) {
         let worker = Self {
+            // SAFETY: by contract
+            connections: unsafe { ((*cycle).connections, (*cycle).connection_n) },
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             random: Random::default(),
             tallies: Default::default(),
