@@ -60,11 +60,11 @@ async def another_status(nginx):
 
 @test
 async def one_that_ends_makes_room(nginx):
-    for _ in range(3):
-        live, got = await statuses(nginx, "/one/?key=d", 2)
+    for turn in range(3):
+        live, got = await statuses(nginx, f"/one/?key=d&turn={turn}", 2)
         equal(got, [101, 429])
         live[0].close()
-        await nginx.end_of("/one/?key=d")
+        await nginx.end_of(f"/one/?key=d&turn={turn}")
 
 
 @test

@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
@@ -94,6 +95,16 @@ async def those_that_nginx_keeps_count_too(nginx):
     clients[0].close()
     await (await nginx.destination.peer("/left/p/0")).rest()
     equal((await statuses(nginx, "/left/p/again", 2))[1], [101, 503], "once it has ended")
+
+
+@test
+async def a_worker_that_dies_takes_its_count_along(_):
+    async with Limited(asks_for="exited on signal 9") as nginx:
+        equal((await statuses(nginx, "/two/n", 3))[1], [101, 101, 503], "before")
+        old = nginx.worker
+        os.kill(old, signal.SIGKILL)
+        await until(lambda: nginx.workers() and nginx.worker != old, what="no new worker")
+        equal((await statuses(nginx, "/two/n/again", 3))[1], [101, 101, 503], "after")
 
 
 @test

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 
+import frames
 from frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 
@@ -17,12 +18,21 @@ async def answer_all(peer, answer=True, timeout=20):
             continue
         received.append(frame)
         if frame.opcode == CLOSE:
-            await peer.frame(CLOSE, frame.payload)
-            if not peer.masks:
-                # the server closes the connection first
-                peer.close()
-                break
+            received += await _answer_close(peer, frame)
+            break
     return received
+
+
+async def _answer_close(peer, close):
+    """Answers a Close; what comes behind it, and should not."""
+    # who has sent it may have closed the connection as well
+    with contextlib.suppress(ConnectionError):
+        await peer.frame(CLOSE, close.payload)
+        # the server closes the connection first
+        if peer.masks and (rest := await peer.rest()):
+            return frames.decode_all(rest)
+    peer.close()
+    return []
 
 
 async def next_close(peer, timeout=20):
