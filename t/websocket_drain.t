@@ -184,24 +184,27 @@ async def ends_that_are_closing_by_themselves_are_left_to_it():
 
 @test
 async def closes_are_spread():
-    async with Nginx(http="websocket_drain 4s handshake=2s;", connections=16384) as nginx:
-        count = 5000 if os.environ.get("TEST_LONG") else 400
+    count, seconds = (5000, 30) if os.environ.get("TEST_LONG") else (400, 4)
+    async with Nginx(http=f"websocket_drain {seconds}s;", connections=16384) as nginx:
         pairs = [await nginx.tunnel(f"/{number}") for number in range(count)]
         loop = asyncio.get_running_loop()
 
-        async def close_time(end):
-            await answer_all(end)
-            return loop.time() - start
+        async def close_time(client, destination):
+            closing = asyncio.create_task(answer_all(destination, timeout=120))
+            await next_close(client, timeout=120)
+            time = loop.time() - start
+            await client.frame(CLOSE, frames.close(1001))
+            await closing
+            return time
 
         start = loop.time()
         nginx.signal("QUIT")
-        times = await asyncio.gather(*(close_time(end) for pair in pairs for end in pair))
-        clients = sorted(times[::2])
+        times = sorted(await asyncio.gather(*(close_time(*pair) for pair in pairs)))
         for quarter in range(1, 4):
-            between(quarter - 1, clients[count * quarter // 4], quarter + 2,
-                    f"seconds to quarter {quarter}")
-        between(3, clients[-1], 12, "seconds to the last")
-        await nginx.has_ended(10)
+            between(seconds * (quarter - 1) / 4, times[count * quarter // 4],
+                    seconds * quarter / 4 + 3, f"seconds to {quarter} quarters")
+        between(seconds / 2, times[-1], seconds + 8, "seconds to the last")
+        await nginx.has_ended(15)
 
 
-run()
+run(limit=300)

@@ -4,7 +4,6 @@
 import asyncio
 import os
 import ssl
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
@@ -40,10 +39,7 @@ class Tls(Nginx):
         super().__init__(http=http + HTTP, server=SERVER, **more)
 
     def configure(self, **parts):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-             "-nodes", "-subj", "/CN=test", "-days", "2", "-keyout", f"{self.folder}/key.pem",
-             "-out", f"{self.folder}/cert.pem"], check=True, capture_output=True)
+        self.make_certificate()
         super().configure(**parts)
 
     async def secure(self, path, early=b""):

@@ -189,6 +189,13 @@ class Nginx:
             "modules": "\n".join(f"load_module {module};" for module in modules)}
         (self.folder / "nginx.conf").write_text(self.fill_in(text))
 
+    def make_certificate(self):
+        """Leaves a certificate for TLS in the folder: cert.pem and key.pem."""
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-subj", "/CN=test", "-days", "2", "-keyout", f"{self.folder}/key.pem",
+             "-out", f"{self.folder}/cert.pem"], check=True, capture_output=True)
+
     def check(self):
         """What nginx has to say against the configuration."""
         tried = subprocess.run(

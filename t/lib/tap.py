@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import sys
 import traceback
 import warnings
@@ -56,6 +57,9 @@ async def until(condition, timeout=10, what="it never came true"):
 
 def run(*fixtures, limit=60, together=True):
     """Runs the tests of the file, together or one after the other, and exits."""
+    # some tests have many sockets
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # a socket that a test leaves to the garbage collector is nothing to warn of
     warnings.simplefilter("ignore", ResourceWarning)
     # the collector would stop everything for as long as it takes
