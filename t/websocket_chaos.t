@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import frames
-from frames import BINARY, CLOSE, PING, PONG
+from frames import BINARY, CLOSE, CONTINUATION, PING, PONG
 from nginx import Nginx
 from peer import answer, request
 from tap import run, test
@@ -51,23 +51,45 @@ async def read(peer, chance):
             await peer.frame(CLOSE, frame.payload)
 
 
-async def write(peer, chance):
-    """Sends something, seldom all that it should."""
-    payload = chance.randbytes(chance.choice([0, 5, 125, 126, 3000, 70_000, 1_000_000]))
-    data = peer.encode(chance.choice([0, 1, 2, 2, 2, 9, 10, 8, 3]), payload,
-                       fin=chance.random() < 0.8)
-    if chance.random() < 0.1:
-        data = data[: chance.randint(0, len(data))]
-    if chance.random() < 0.02:
-        data = chance.randbytes(50)
-    await asyncio.wait_for(peer.send(data), 1)
+class Frames:
+    """What one end sends: frames one after the other, but for some garbage."""
+
+    def __init__(self, peer, chance):
+        self.peer, self.chance = peer, chance
+        self.left = b""
+        self.is_open = False
+
+    def next(self):
+        """The next bytes."""
+        if not self.left:
+            self.left = self.frame()
+        cut = len(self.left)
+        if self.chance.random() < 0.2:
+            cut = self.chance.randint(0, cut)
+        data, self.left = self.left[:cut], self.left[cut:]
+        return data
+
+    def frame(self):
+        chance = self.chance
+        if chance.random() < 0.005:
+            return chance.randbytes(50)
+        if chance.random() < 0.2:
+            return self.peer.encode(chance.choice([PING, PONG]), chance.randbytes(8))
+        payload = chance.randbytes(chance.choice([0, 5, 125, 126, 3000, 70_000, 1_000_000]))
+        opcode = CONTINUATION if self.is_open else BINARY
+        self.is_open = chance.random() < 0.3
+        return self.peer.encode(opcode, payload, fin=not self.is_open)
 
 
 async def live(peer, chance):
     """One end's life."""
+    out = Frames(peer, chance)
     with contextlib.suppress(OSError, asyncio.TimeoutError):
         for _ in range(chance.randint(0, 60)):
-            await chance.choice([read, read, read, write])(peer, chance)
+            if chance.random() < 0.7:
+                await read(peer, chance)
+            else:
+                await asyncio.wait_for(peer.send(out.next()), 1)
         if chance.random() < 0.5:
             await peer.frame(CLOSE, frames.close(1000))
         if chance.random() < 0.3:
