@@ -103,7 +103,7 @@ class Nginx:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         self._wait_until_it_answers()
-        self.worker = proc.children(self.process.pid)[0] if master else self.process.pid
+        self.worker = self.workers()[0] if master else self.process.pid
 
     @property
     def address(self) -> str:
@@ -140,6 +140,14 @@ class Nginx:
                     pass  # something to wake up for
         self.process.kill()
         self.process.wait()
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the master."""
+        self.process.send_signal(number)
+
+    def workers(self) -> list[int]:
+        """Workers of all generations."""
+        return proc.children(self.process.pid)
 
     def close(self) -> None:
         """Ends it; an error if it logged that something was wrong."""

@@ -39,6 +39,19 @@ pub trait Client: Session<Shared = Shared> {
 
     /// A round begins.
     fn start(&mut self, out: &mut Outbox, shared: &mut Shared);
+
+    /// It is time for a message of a watched socket.
+    fn tick(&mut self, _out: &mut Outbox) {}
+
+    /// Code and time of the proxy's Close.
+    fn farewell(&self) -> Option<(u16, Instant)> {
+        None
+    }
+
+    /// Messages that have been sent and not come back.
+    fn unanswered(&self) -> u64 {
+        0
+    }
 }
 
 /// Where connections come from: by default the kernel chooses.
@@ -87,9 +100,14 @@ pub struct Fleet<C> {
     pub shared: Shared,
     opening: usize,
     lost: u64,
+    /// Begin of a watch: ends are expected, and counted by kind and time.
+    watch: Option<Instant>,
+    /// Numbers of the watched sockets that have ended.
+    ended: Vec<u32>,
 }
 
 struct Entry<C> {
+    index: u32,
     link: Link<C>,
     connected: bool,
     waits: bool,
@@ -109,6 +127,8 @@ impl<C: Client> Fleet<C> {
             shared,
             opening: 0,
             lost: 0,
+            watch: None,
+            ended: Vec::new(),
         })
     }
 
@@ -184,6 +204,47 @@ impl<C: Client> Fleet<C> {
         }
     }
 
+    /// Has every socket send a message each `every`, for `time` or until all have ended; those
+    /// that end are opened anew if `again` makes another client.
+    pub fn watch(
+        &mut self,
+        every: Duration,
+        time: Duration,
+        again: Option<&dyn Fn(u32) -> C>,
+    ) -> Result<Duration> {
+        let mut events = Events::with_capacity(1024);
+        let began = Instant::now();
+        self.watch = Some(began);
+        let mut ticks = 0;
+        while began.elapsed() < time && (again.is_some() || !self.links.is_empty()) {
+            self.turn(&mut events, Duration::from_millis(5))?;
+            for index in std::mem::take(&mut self.ended) {
+                if let Some(again) = again {
+                    self.connect(index, again(index))?;
+                }
+            }
+            if !every.is_zero() {
+                let sockets = self.links.capacity().max(1);
+                let due = began.elapsed().as_secs_f64() / every.as_secs_f64() * sockets as f64;
+                for tick in ticks..due as usize {
+                    self.tick(tick % sockets);
+                }
+                ticks = due as usize;
+            }
+        }
+        self.watch = None;
+        Ok(began.elapsed())
+    }
+
+    fn tick(&mut self, key: usize) {
+        self.with(key, |link, buffers, shared| {
+            link.speak(buffers, shared, |session, out, _| {
+                session.tick(out);
+                Ok(())
+            })
+        });
+    }
+
     /// The counts since the last line.
     pub fn line(&mut self, event: Event, took: Duration) -> Line {
         let sockets = self.len();
@@ -195,7 +256,7 @@ impl<C: Client> Fleet<C> {
         let stream = dial(target, self.plan.sources.of(index))
             .with_context(|| format!("connecting to {target}"))?;
         let link = Link::new(stream, client);
-        let key = self.links.insert(Entry { link, connected: false, waits: false });
+        let key = self.links.insert(Entry { index, link, connected: false, waits: false });
         let stream = &mut self.links[key].link.stream;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(stream, Token(key), interest)?;
@@ -253,6 +314,16 @@ impl<C: Client> Fleet<C> {
                 self.lost += 1;
             } else {
                 self.opening -= 1;
+            }
+            let session = &entry.link.session;
+            if let Some(began) = self.watch {
+                self.ended.push(entry.index);
+                if entry.waits && !matches!(end, End::Fault(_)) {
+                    let (code, time) = session.farewell().unzip();
+                    let after = time.unwrap_or_else(Instant::now) - began;
+                    self.shared.tally.ended(end, code, after, session.unanswered());
+                    return;
+                }
             }
             // a socket that was to be closed has ended well if both sides said so
             if entry.waits || end != End::Orderly {
