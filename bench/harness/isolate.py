@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -24,8 +25,9 @@ def enter() -> None:
     here = os.readlink("/proc/self/ns/net")
     outside = os.environ.get(INSIDE, here)
     if outside == here:
-        if os.geteuid() != 0:
-            print("not root: measuring in the machine's own network namespace", file=sys.stderr)
+        if subprocess.run(["unshare", "--net", "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+            print("no right to make a network namespace: measuring in the machine's own",
+                  file=sys.stderr)
             return
         os.environ[INSIDE] = here
         os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])

@@ -75,6 +75,9 @@ pub struct Load {
     /// The header in front of each connection.
     #[arg(long, value_enum, default_value = "v1")]
     pub proxy: Proxy,
+    /// TLS after that header; any certificate will do.
+    #[arg(long)]
+    pub tls: bool,
     /// The Host header.
     #[arg(long, default_value = "app.example.org")]
     pub host: String,

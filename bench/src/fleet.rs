@@ -1,6 +1,6 @@
 //! Many client connections of one process: opened a few at a time, then worked in rounds.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::control::{self, Order};
 use crate::handshake::{Proxy, Request};
 use crate::link::{Buffers, End, Link, Outbox, Session};
+use crate::stream::Tls;
 use crate::tally::{Event, Line, Tally};
 
 const WAKER: Token = Token(usize::MAX);
@@ -31,8 +32,8 @@ pub struct Shared {
 
 /// The client's side of a protocol.
 pub trait Client: Session<Shared = Shared> {
-    /// The connection is made: `local` is the client, `peer` the proxy.
-    fn greet(&mut self, local: SocketAddr, peer: SocketAddr, out: &mut Outbox, shared: &mut Shared);
+    /// The connection is made.
+    fn greet(&mut self, out: &mut Outbox, shared: &mut Shared);
 
     /// Whether it is open and waits for rounds.
     fn waits(&self) -> bool;
@@ -77,12 +78,13 @@ impl Sources {
 }
 
 /// The limits of a run.
-#[derive(Clone, Debug)]
 pub struct Plan {
     /// The proxies, in turn.
     pub targets: Vec<SocketAddr>,
     /// Where connections come from.
     pub sources: Sources,
+    /// TLS below everything but the PROXY header.
+    pub tls: Option<Tls>,
     /// How many connections are being opened at once.
     pub opening: usize,
     /// When the process gives up.
@@ -255,9 +257,9 @@ impl<C: Client> Fleet<C> {
         let target = self.plan.targets[index as usize % self.plan.targets.len()];
         let stream = dial(target, self.plan.sources.of(index))
             .with_context(|| format!("connecting to {target}"))?;
-        let link = Link::new(stream, client);
+        let link = Link::new(stream.into(), client);
         let key = self.links.insert(Entry { index, link, connected: false, waits: false });
-        let stream = &mut self.links[key].link.stream;
+        let stream = self.links[key].link.stream.tcp();
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(stream, Token(key), interest)?;
         self.opening += 1;
@@ -277,23 +279,25 @@ impl<C: Client> Fleet<C> {
             match self.links.get_mut(key) {
                 Some(entry) if !entry.connected => {
                     entry.connected = true;
-                    self.with(key, |link, buffers, shared| {
-                        let failed = |_| End::Unreachable;
-                        if let Some(error) = link.stream.take_error().map_err(failed)? {
-                            return Err(failed(error));
-                        }
-                        let local = link.stream.local_addr().map_err(failed)?;
-                        let peer = link.stream.peer_addr().map_err(failed)?;
-                        link.speak(buffers, shared, |session, out, shared| {
-                            session.greet(local, peer, out, shared);
-                            Ok(())
-                        })
-                    });
+                    self.connected(key);
                 }
                 _ => self.with(key, |link, buffers, shared| link.ready(event, buffers, shared)),
             }
         }
         Ok(())
+    }
+
+    /// A connection is made, or has failed.
+    fn connected(&mut self, key: usize) {
+        let tls = self.plan.tls.take();
+        self.with(key, |link, buffers, shared| {
+            greet(link, tls.as_ref(), shared.proxy).map_err(|_| End::Unreachable)?;
+            link.speak(buffers, shared, |session, out, shared| {
+                session.greet(out, shared);
+                Ok(())
+            })
+        });
+        self.plan.tls = tls;
     }
 
     /// Lets something happen to a connection and draws the consequences.
@@ -331,6 +335,21 @@ impl<C: Client> Fleet<C> {
             }
         }
     }
+}
+
+/// Writes the PROXY header, which a new connection takes whole, and begins TLS.
+fn greet<C>(link: &mut Link<C>, tls: Option<&Tls>, proxy: Proxy) -> io::Result<()> {
+    let tcp = link.stream.tcp();
+    if let Some(error) = tcp.take_error()? {
+        return Err(error);
+    }
+    let mut header = Vec::new();
+    proxy.append(&mut header, tcp.local_addr()?, tcp.peer_addr()?);
+    tcp.write_all(&header)?;
+    if let Some(tls) = tls {
+        link.stream.begin_tls(tls)?;
+    }
+    Ok(())
 }
 
 /// Begins a connection.

@@ -13,6 +13,7 @@ use crate::handshake::Request;
 use crate::http::{Body, Expected, Http};
 use crate::processes::Processes;
 use crate::serve;
+use crate::stream::Tls;
 use crate::tally::{Event, Line, Tally};
 use crate::tasks::{BulkFrom, BulkTo, Echo, Handshake, Watched};
 use crate::ws::WebSocket;
@@ -201,6 +202,7 @@ fn fleet<C: Client>(load: &Load, path: &str) -> Result<Fleet<C>> {
             first_port: load.source_port,
             ports: load.source_ports.into(),
         },
+        tls: load.tls.then(|| Tls::new(&load.host)).transpose().context("preparing TLS")?,
         opening: load.opening.max(1),
         deadline: Instant::now() + Duration::from_secs(load.max_seconds),
     };

@@ -1,7 +1,6 @@
 //! The client's side of a WebSocket: handshake, frames, control frames; what it is used for is a
 //! [`Task`].
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::fleet::{Client, Shared};
@@ -208,15 +207,8 @@ impl<T: Task> Session for WebSocket<T> {
 }
 
 impl<T: Task> Client for WebSocket<T> {
-    fn greet(
-        &mut self,
-        local: SocketAddr,
-        peer: SocketAddr,
-        out: &mut Outbox,
-        shared: &mut Shared,
-    ) {
+    fn greet(&mut self, out: &mut Outbox, shared: &mut Shared) {
         if let Phase::Handshake(handshake) = &mut self.phase {
-            shared.proxy.append(&mut out.bytes, local, peer);
             handshake.accept = shared.request.append_upgrade(&mut out.bytes);
         }
     }
