@@ -80,10 +80,18 @@ def free_port():
             return port
 
 
+def _about():
+    return subprocess.run([BINARY, "-V"], capture_output=True, text=True, check=True).stderr
+
+
 def version():
     """The version of nginx under test, as numbers."""
-    text = subprocess.run([BINARY, "-V"], capture_output=True, text=True, check=True).stderr
-    return tuple(map(int, re.search(r"nginx/([\d.]+)", text)[1].split(".")))
+    return tuple(map(int, re.search(r"nginx/([\d.]+)", _about())[1].split(".")))
+
+
+def built_with(module):
+    """Whether nginx has a module that it does not have by default."""
+    return f"--with-{module}" in _about()
 
 
 class Nginx:
@@ -140,18 +148,24 @@ class Nginx:
             return pid.exists() and pid.read_text()
         return pid.exists() and len(self.workers()) == self.parts["workers"]
 
-    async def __aexit__(self, *_):
+    async def __aexit__(self, kind, *_):
         try:
             for peer in [*self.peers, *self.destination.all]:
                 peer.close()
-            if not self.stopping:
-                await self.has_no_connections()
-                self.signal("QUIT")
-            equal(await self.has_ended(20), 0, "status of nginx")
+            # where a test has failed already, this would only hide why
+            if kind is None:
+                await self._stop()
             if loud := "\n".join(self.loud()):
                 raise AssertionError(f"nobody asked for:\n{loud[:8000]}")
         finally:
             await self.stack.aclose()
+
+    async def _stop(self):
+        """Stops nginx as an operator does."""
+        if not self.stopping:
+            await self.has_no_connections()
+            self.signal("QUIT")
+        equal(await self.has_ended(20), 0, "status of nginx")
 
     def _kill(self):
         """Ends what is left of nginx, workers without a master included."""
@@ -234,7 +248,8 @@ class Nginx:
                 if inode := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link)):
                     found.add(inode[1])
         # the rest is listeners, the channels between nginx's processes, and the resolver's
-        return len(found - _inodes("tcp", 9, only="0A") - _inodes("udp", 9) - _inodes("unix", 6))
+        return len(found - _inodes("tcp", 9, only="0A") - _inodes("tcp6", 9, only="0A")
+                   - _inodes("udp", 9) - _inodes("unix", 6))
 
     async def has_no_connections(self, timeout=10):
         """Waits until no worker has a connection."""

@@ -103,7 +103,8 @@ async def _problem(awaitable):
         places = [f"{os.path.basename(frame.filename)}:{frame.lineno}: {frame.line}"
                   for frame in traceback.extract_tb(error.__traceback__)
                   if os.path.abspath(frame.filename).startswith(here) and frame.name != "_problem"]
-        return "\n".join([str(error), *places])
+        reason = [f"after: {error.__context__}"] if error.__context__ else []
+        return "\n".join([str(error), *places, *reason])
     except asyncio.TimeoutError:
         return "it took too long\n" + traceback.format_exc()
     except Exception:
