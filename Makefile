@@ -3,7 +3,7 @@
 
 CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib
 
-.PHONY: help build run test asan valgrind check-long lint fuzz matrix image image-test bench-tunnel bench-instructions build-bench clean
+.PHONY: help build run test asan valgrind check-long lint fuzz matrix image image-test bench-tunnel bench-instructions bench-lifecycle build-bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -58,6 +58,9 @@ bench-tunnel: build-bench ## memory and CPU of a WebSocket, websocket_tunnel on 
 
 bench-instructions: build-bench ## instructions of a message under callgrind
 	bench/instructions
+
+bench-lifecycle: build-bench ## what reloads and a stop do to open WebSockets
+	bench/lifecycle
 
 build-bench: build
 	scripts/install-deps bench

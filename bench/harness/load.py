@@ -37,8 +37,16 @@ class Wsload:
 
     def go(self) -> dict:
         """Has it do a round; an error if any message was lost or damaged."""
+        self.begin()
+        return self.result()
+
+    def begin(self) -> None:
+        """Begins a round."""
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
+
+    def result(self) -> dict:
+        """Waits for the round to end."""
         return self._line()
 
     def close(self) -> None:

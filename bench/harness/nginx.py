@@ -37,6 +37,7 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port} proxy_protocol;
+        {tls}
         set_real_ip_from 127.0.0.0/8;
         real_ip_header proxy_protocol;
         proxy_read_timeout 1h;
@@ -55,6 +56,11 @@ http {{
     }}
 }}
 """
+
+TLS = """\
+listen 127.0.0.1:{port} ssl proxy_protocol;
+        ssl_certificate {folder}/certificate.pem;
+        ssl_certificate_key {folder}/key.pem;"""
 
 PROBE = b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\nGET /ping HTTP/1.0\r\nHost: a\r\n\r\n"
 
@@ -76,11 +82,12 @@ class Nginx:
         *,
         module: Path | None = None,
         directives: str = "",
+        tls: bool = False,
         core: int = 0,
         master: bool = True,
         under: tuple[str, ...] = (),
     ):
-        self.port, self.plain_port = free_port(), free_port()
+        self.port, self.plain_port, self.tls_port = (free_port() for _ in range(3))
         self.folder = Path(tempfile.mkdtemp(prefix="bench-nginx-"))
         # a worker of a root master runs as another user and writes here
         self.folder.chmod(0o777)
@@ -94,6 +101,7 @@ class Nginx:
                 destination=destination,
                 plain=self.plain_port,
                 port=self.port,
+                tls=self._tls() if tls else "",
                 directives=directives,
             )
         )
@@ -103,12 +111,27 @@ class Nginx:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         self._wait_until_it_answers()
-        self.worker = proc.children(self.process.pid)[0] if master else self.process.pid
+        self.worker = self.workers()[0] if master else self.process.pid
 
     @property
     def address(self) -> str:
         """Where WebSockets are taken."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def tls_address(self) -> str:
+        """The same with TLS after the PROXY header."""
+        return f"127.0.0.1:{self.tls_port}"
+
+    def _tls(self) -> str:
+        """Directives of the TLS listener, with a certificate of its own."""
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        files = ("-keyout", self.folder / "key.pem", "-out", self.folder / "certificate.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", *curve, *files, "-subj", "/CN=localhost", "-days", "1"],
+            check=True, capture_output=True,
+        )
+        return TLS.format(port=self.tls_port, folder=self.folder)
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + 60
@@ -140,6 +163,14 @@ class Nginx:
                     pass  # something to wake up for
         self.process.kill()
         self.process.wait()
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the master."""
+        self.process.send_signal(number)
+
+    def workers(self) -> list[int]:
+        """Workers of all generations."""
+        return proc.children(self.process.pid)
 
     def close(self) -> None:
         """Ends it; an error if it logged that something was wrong."""

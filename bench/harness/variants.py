@@ -10,7 +10,11 @@ from harness import isolate, proc
 from harness.nginx import version
 
 BENCH = Path(__file__).resolve().parent.parent
-ON = "websocket_tunnel on; websocket_ping 25s; websocket_drain 5s; websocket_max_age 1h;"
+ON = (
+    "websocket_tunnel on; websocket_ping 25s; websocket_drain 5s; websocket_max_age 1h; "
+    # as in the shipped nginx.conf
+    "connection_pool_size 640; elb_ping /ping;"
+)
 OFF = "websocket_tunnel off;"
 
 

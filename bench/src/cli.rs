@@ -32,6 +32,10 @@ pub enum Mode {
     Echo(Echo),
     /// Messages as fast as they go in one direction, each acknowledged.
     Bulk(Bulk),
+    /// Send messages now and then, open again what ends, for --seconds; for reloads under load.
+    Reload(Watch),
+    /// Send messages now and then until all sockets have ended, and tell how and when.
+    Drain(Watch),
     /// Open, one echo, close; latency is that of the handshake.
     Handshakes(Handshakes),
     /// GET PATH (/ping) on kept-alive connections, answered 200.
@@ -71,6 +75,9 @@ pub struct Load {
     /// The header in front of each connection.
     #[arg(long, value_enum, default_value = "v1")]
     pub proxy: Proxy,
+    /// TLS after that header; any certificate will do.
+    #[arg(long)]
+    pub tls: bool,
     /// The Host header.
     #[arg(long, default_value = "app.example.org")]
     pub host: String,
@@ -214,6 +221,23 @@ pub struct Bulk {
     /// Which way.
     #[arg(long, value_enum, default_value = "to")]
     pub direction: Direction,
+}
+
+/// Options of `reload` and `drain`.
+#[derive(Args)]
+pub struct Watch {
+    /// Options of every client.
+    #[command(flatten)]
+    pub load: Load,
+    /// Payload of a message, at least 8.
+    #[arg(long, value_name = "BYTES", default_value_t = 64)]
+    pub size: usize,
+    /// How often each socket sends a message, 0: never.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000)]
+    pub every: u64,
+    /// How long, at most.
+    #[arg(long, default_value_t = 30)]
+    pub seconds: u64,
 }
 
 /// Options of `handshakes`.

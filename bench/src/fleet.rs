@@ -1,6 +1,6 @@
 //! Many client connections of one process: opened a few at a time, then worked in rounds.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::control::{self, Order};
 use crate::handshake::{Proxy, Request};
 use crate::link::{Buffers, End, Link, Outbox, Session};
+use crate::stream::Tls;
 use crate::tally::{Event, Line, Tally};
 
 const WAKER: Token = Token(usize::MAX);
@@ -31,14 +32,27 @@ pub struct Shared {
 
 /// The client's side of a protocol.
 pub trait Client: Session<Shared = Shared> {
-    /// The connection is made: `local` is the client, `peer` the proxy.
-    fn greet(&mut self, local: SocketAddr, peer: SocketAddr, out: &mut Outbox, shared: &mut Shared);
+    /// The connection is made.
+    fn greet(&mut self, out: &mut Outbox, shared: &mut Shared);
 
     /// Whether it is open and waits for rounds.
     fn waits(&self) -> bool;
 
     /// A round begins.
     fn start(&mut self, out: &mut Outbox, shared: &mut Shared);
+
+    /// It is time for a message of a watched socket.
+    fn tick(&mut self, _out: &mut Outbox) {}
+
+    /// Code and time of the proxy's Close.
+    fn farewell(&self) -> Option<(u16, Instant)> {
+        None
+    }
+
+    /// Messages that have been sent and not come back.
+    fn unanswered(&self) -> u64 {
+        0
+    }
 }
 
 /// Where connections come from: by default the kernel chooses.
@@ -64,12 +78,13 @@ impl Sources {
 }
 
 /// The limits of a run.
-#[derive(Clone, Debug)]
 pub struct Plan {
     /// The proxies, in turn.
     pub targets: Vec<SocketAddr>,
     /// Where connections come from.
     pub sources: Sources,
+    /// TLS below everything but the PROXY header.
+    pub tls: Option<Tls>,
     /// How many connections are being opened at once.
     pub opening: usize,
     /// When the process gives up.
@@ -87,9 +102,14 @@ pub struct Fleet<C> {
     pub shared: Shared,
     opening: usize,
     lost: u64,
+    /// Begin of a watch: ends are expected, and counted by kind and time.
+    watch: Option<Instant>,
+    /// Numbers of the watched sockets that have ended.
+    ended: Vec<u32>,
 }
 
 struct Entry<C> {
+    index: u32,
     link: Link<C>,
     connected: bool,
     waits: bool,
@@ -109,6 +129,8 @@ impl<C: Client> Fleet<C> {
             shared,
             opening: 0,
             lost: 0,
+            watch: None,
+            ended: Vec::new(),
         })
     }
 
@@ -184,6 +206,47 @@ impl<C: Client> Fleet<C> {
         }
     }
 
+    /// Has every socket send a message each `every`, for `time` or until all have ended; those
+    /// that end are opened anew if `again` makes another client.
+    pub fn watch(
+        &mut self,
+        every: Duration,
+        time: Duration,
+        again: Option<&dyn Fn(u32) -> C>,
+    ) -> Result<Duration> {
+        let mut events = Events::with_capacity(1024);
+        let began = Instant::now();
+        self.watch = Some(began);
+        let mut ticks = 0;
+        while began.elapsed() < time && (again.is_some() || !self.links.is_empty()) {
+            self.turn(&mut events, Duration::from_millis(5))?;
+            for index in std::mem::take(&mut self.ended) {
+                if let Some(again) = again {
+                    self.connect(index, again(index))?;
+                }
+            }
+            if !every.is_zero() {
+                let sockets = self.links.capacity().max(1);
+                let due = began.elapsed().as_secs_f64() / every.as_secs_f64() * sockets as f64;
+                for tick in ticks..due as usize {
+                    self.tick(tick % sockets);
+                }
+                ticks = due as usize;
+            }
+        }
+        self.watch = None;
+        Ok(began.elapsed())
+    }
+
+    fn tick(&mut self, key: usize) {
+        self.with(key, |link, buffers, shared| {
+            link.speak(buffers, shared, |session, out, _| {
+                session.tick(out);
+                Ok(())
+            })
+        });
+    }
+
     /// The counts since the last line.
     pub fn line(&mut self, event: Event, took: Duration) -> Line {
         let sockets = self.len();
@@ -194,9 +257,9 @@ impl<C: Client> Fleet<C> {
         let target = self.plan.targets[index as usize % self.plan.targets.len()];
         let stream = dial(target, self.plan.sources.of(index))
             .with_context(|| format!("connecting to {target}"))?;
-        let link = Link::new(stream, client);
-        let key = self.links.insert(Entry { link, connected: false, waits: false });
-        let stream = &mut self.links[key].link.stream;
+        let link = Link::new(stream.into(), client);
+        let key = self.links.insert(Entry { index, link, connected: false, waits: false });
+        let stream = self.links[key].link.stream.tcp();
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(stream, Token(key), interest)?;
         self.opening += 1;
@@ -216,23 +279,25 @@ impl<C: Client> Fleet<C> {
             match self.links.get_mut(key) {
                 Some(entry) if !entry.connected => {
                     entry.connected = true;
-                    self.with(key, |link, buffers, shared| {
-                        let failed = |_| End::Unreachable;
-                        if let Some(error) = link.stream.take_error().map_err(failed)? {
-                            return Err(failed(error));
-                        }
-                        let local = link.stream.local_addr().map_err(failed)?;
-                        let peer = link.stream.peer_addr().map_err(failed)?;
-                        link.speak(buffers, shared, |session, out, shared| {
-                            session.greet(local, peer, out, shared);
-                            Ok(())
-                        })
-                    });
+                    self.connected(key);
                 }
                 _ => self.with(key, |link, buffers, shared| link.ready(event, buffers, shared)),
             }
         }
         Ok(())
+    }
+
+    /// A connection is made, or has failed.
+    fn connected(&mut self, key: usize) {
+        let tls = self.plan.tls.take();
+        self.with(key, |link, buffers, shared| {
+            greet(link, tls.as_ref(), shared.proxy).map_err(|_| End::Unreachable)?;
+            link.speak(buffers, shared, |session, out, shared| {
+                session.greet(out, shared);
+                Ok(())
+            })
+        });
+        self.plan.tls = tls;
     }
 
     /// Lets something happen to a connection and draws the consequences.
@@ -254,12 +319,37 @@ impl<C: Client> Fleet<C> {
             } else {
                 self.opening -= 1;
             }
+            let session = &entry.link.session;
+            if let Some(began) = self.watch {
+                self.ended.push(entry.index);
+                if entry.waits && !matches!(end, End::Fault(_)) {
+                    let (code, time) = session.farewell().unzip();
+                    let after = time.unwrap_or_else(Instant::now) - began;
+                    self.shared.tally.ended(end, code, after, session.unanswered());
+                    return;
+                }
+            }
             // a socket that was to be closed has ended well if both sides said so
             if entry.waits || end != End::Orderly {
                 self.shared.tally.lost(end);
             }
         }
     }
+}
+
+/// Writes the PROXY header, which a new connection takes whole, and begins TLS.
+fn greet<C>(link: &mut Link<C>, tls: Option<&Tls>, proxy: Proxy) -> io::Result<()> {
+    let tcp = link.stream.tcp();
+    if let Some(error) = tcp.take_error()? {
+        return Err(error);
+    }
+    let mut header = Vec::new();
+    proxy.append(&mut header, tcp.local_addr()?, tcp.peer_addr()?);
+    tcp.write_all(&header)?;
+    if let Some(tls) = tls {
+        link.stream.begin_tls(tls)?;
+    }
+    Ok(())
 }
 
 /// Begins a connection.

@@ -1,6 +1,5 @@
 //! Plain requests on kept-alive connections: health check, redirect, proxied GET.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -128,14 +127,7 @@ impl Session for Http {
 }
 
 impl Client for Http {
-    fn greet(
-        &mut self,
-        local: SocketAddr,
-        peer: SocketAddr,
-        out: &mut Outbox,
-        shared: &mut Shared,
-    ) {
-        shared.proxy.append(&mut out.bytes, local, peer);
+    fn greet(&mut self, _: &mut Outbox, _: &mut Shared) {
         self.connected = true;
     }
 

@@ -4,7 +4,8 @@
 use std::io::{ErrorKind, Read, Write};
 
 use mio::event::Event;
-use mio::net::TcpStream;
+
+use crate::stream::Stream;
 
 /// Buffers kept for reuse; sockets that have nothing to write own none.
 const SPARES: usize = 64;
@@ -72,7 +73,7 @@ impl Default for Buffers {
 /// One connection.
 pub struct Link<S> {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// The protocol.
     pub session: S,
     out: Outbox,
@@ -80,7 +81,7 @@ pub struct Link<S> {
 
 impl<S: Session> Link<S> {
     /// A connection, perhaps still being made.
-    pub fn new(stream: TcpStream, session: S) -> Self {
+    pub fn new(stream: Stream, session: S) -> Self {
         Self { stream, session, out: Outbox::default() }
     }
 
@@ -111,7 +112,7 @@ impl<S: Session> Link<S> {
             // what the peer is still owed goes out even if the session ends here
             return read.and(self.flush(buffers, shared));
         }
-        if event.is_writable() && !self.out.bytes.is_empty() {
+        if event.is_writable() {
             return self.flush(buffers, shared);
         }
         Ok(())
@@ -130,7 +131,7 @@ impl<S: Session> Link<S> {
                 Ok(0) => return Err(self.session.peer_closed()),
                 Ok(n) => {
                     self.session.received(&mut buffers.read[..n], &mut self.out, shared)?;
-                    if n < buffers.read.len() && !ended {
+                    if n < buffers.read.len() && !ended && self.stream.short_read_is_last() {
                         return Ok(());
                     }
                 }
@@ -157,6 +158,10 @@ impl<S: Session> Link<S> {
             }
         }
         self.give_back(buffers);
+        match self.stream.flush() {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+            other => other.map_err(|_| End::Reset)?,
+        }
         if self.out.close {
             return Err(End::Orderly);
         }

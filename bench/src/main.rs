@@ -11,6 +11,7 @@ mod pattern;
 mod processes;
 mod run;
 mod serve;
+mod stream;
 mod tally;
 mod tasks;
 mod ws;

@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::cli::{Direction, Get, Load, Mode, Redirect, Requests, Serve};
+use crate::cli::{Direction, Get, Load, Mode, Redirect, Requests, Serve, Watch};
 use crate::control::Order;
 use crate::fleet::{Client, Fleet, Plan, Shared, Sources};
 use crate::handshake::Request;
 use crate::http::{Body, Expected, Http};
 use crate::processes::Processes;
 use crate::serve;
+use crate::stream::Tls;
 use crate::tally::{Event, Line, Tally};
-use crate::tasks::{BulkFrom, BulkTo, Echo, Handshake};
+use crate::tasks::{BulkFrom, BulkTo, Echo, Handshake, Watched};
 use crate::ws::WebSocket;
 
 /// What happens after `ready` without `--gate`.
@@ -51,6 +52,8 @@ pub fn run(mode: Mode) -> Result<bool> {
                 }),
             }
         }
+        Mode::Reload(options) => watch(&options, true),
+        Mode::Drain(options) => watch(&options, false),
         Mode::Handshakes(options) => handshakes(&options.load, options.count),
         Mode::Ping(options) => ping(&options),
         Mode::Redirect(options) => redirect(&options),
@@ -86,12 +89,23 @@ fn destination(options: &Serve) -> Result<bool> {
     Ok(true)
 }
 
-/// Opens the sockets and does rounds on them.
+/// Opens the sockets and has them do their share in rounds.
 fn clients<C: Client>(
     load: &Load,
     path: &str,
     then: Then,
     client: impl Fn(u32) -> C,
+) -> Result<bool> {
+    rounds(load, path, then, client, Fleet::round)
+}
+
+/// Opens the sockets and does rounds on them.
+fn rounds<C: Client>(
+    load: &Load,
+    path: &str,
+    then: Then,
+    client: impl Fn(u32) -> C,
+    round: impl Fn(&mut Fleet<C>) -> Result<Duration>,
 ) -> Result<bool> {
     if load.part.is_none() && load.processes() > 1 {
         return supervise(load, load.processes(), then);
@@ -104,21 +118,31 @@ fn clients<C: Client>(
     if !load.gate {
         match then {
             Then::Round => {
-                let took = fleet.round()?;
+                let took = round(&mut fleet)?;
                 report.print(fleet.line(Event::Round, took))?;
             }
-            Then::Hold(time) => {
-                fleet.serve_for(time)?;
-            }
+            Then::Hold(time) => fleet.serve_for(time)?,
         }
         return Ok(report.clean);
     }
     let orders = fleet.orders();
     while fleet.wait(&orders)? == Order::Go {
-        let took = fleet.round()?;
+        let took = round(&mut fleet)?;
         report.print(fleet.line(Event::Round, took))?;
     }
     Ok(report.clean)
+}
+
+/// Watches sockets that the proxy is going to end.
+fn watch(options: &Watch, again: bool) -> Result<bool> {
+    let size = options.size;
+    let every = Duration::from_millis(options.every);
+    let time = Duration::from_secs(options.seconds);
+    let client = move |id| WebSocket::new(Watched::new(id, size));
+    rounds(&options.load, "/echo", Then::Round, client, |fleet| {
+        let again: Option<&dyn Fn(u32) -> WebSocket<Watched>> = again.then_some(&client);
+        fleet.watch(every, time, again)
+    })
 }
 
 /// Opens sockets that close again, `count` in a round.
@@ -178,6 +202,7 @@ fn fleet<C: Client>(load: &Load, path: &str) -> Result<Fleet<C>> {
             first_port: load.source_port,
             ports: load.source_ports.into(),
         },
+        tls: load.tls.then(|| Tls::new(&load.host)).transpose().context("preparing TLS")?,
         opening: load.opening.max(1),
         deadline: Instant::now() + Duration::from_secs(load.max_seconds),
     };

@@ -308,9 +308,9 @@ fn accept(listener: &TcpListener, links: &mut Slab<Link<Destination>>, poll: &Po
         match listener.accept() {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true); // gone already: the next read will tell
-                let key = links.insert(Link::new(stream, Destination::new()));
+                let key = links.insert(Link::new(stream.into(), Destination::new()));
                 let interest = Interest::READABLE | Interest::WRITABLE;
-                let stream = &mut links[key].stream;
+                let stream = links[key].stream.tcp();
                 poll.registry().register(stream, Token(key), interest)?;
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),

@@ -21,6 +21,19 @@ pub struct Tally {
     pub latency: Histogram<u64>,
     /// What went wrong, by name.
     pub errors: BTreeMap<String, u64>,
+    /// How watched connections ended.
+    pub ends: Ends,
+}
+
+/// How watched connections ended, which is no error.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ends {
+    /// How many in which way.
+    pub ways: BTreeMap<String, u64>,
+    /// Messages that had been sent and did not come back.
+    pub unanswered: u64,
+    /// Milliseconds from the begin of the watch to each end.
+    pub after_ms: Vec<u32>,
 }
 
 impl Default for Tally {
@@ -31,6 +44,7 @@ impl Default for Tally {
             finished: 0,
             latency: new_histogram(),
             errors: BTreeMap::new(),
+            ends: Ends::default(),
         }
     }
 }
@@ -47,15 +61,19 @@ impl Tally {
 
     /// Counts the end of a connection that nobody asked for.
     pub fn lost(&mut self, end: End) {
-        let name = match end {
-            End::Orderly => "closed early",
-            End::Dropped => "closed without a close",
-            End::CutOff => "cut off",
-            End::Unreachable => "connect failed",
-            End::Reset => "reset",
-            End::Fault(what) => what,
+        *self.errors.entry(name_of(end).to_owned()).or_default() += 1;
+    }
+
+    /// Counts the end of a watched connection, `after` the begin of the watch: with the `code` of
+    /// the proxy's Close if there was one.
+    pub fn ended(&mut self, end: End, code: Option<u16>, after: Duration, unanswered: u64) {
+        let way = match code {
+            Some(code) => format!("close {code}"),
+            None => name_of(end).to_owned(),
         };
-        *self.errors.entry(name.to_owned()).or_default() += 1;
+        *self.ends.ways.entry(way).or_default() += 1;
+        self.ends.unanswered += unanswered;
+        self.ends.after_ms.push(after.as_millis() as u32);
     }
 
     /// The counts as a line, starting anew.
@@ -73,7 +91,19 @@ impl Tally {
                 .map(|step| (step.value_iterated_to(), step.count_at_value()))
                 .collect(),
             errors: tally.errors,
+            ends: tally.ends,
         }
+    }
+}
+
+fn name_of(end: End) -> &'static str {
+    match end {
+        End::Orderly => "closed early",
+        End::Dropped => "closed without a close",
+        End::CutOff => "cut off",
+        End::Unreachable => "connect failed",
+        End::Reset => "reset",
+        End::Fault(what) => what,
     }
 }
 
@@ -109,6 +139,8 @@ pub struct Line {
     pub latency: Vec<(u64, u64)>,
     /// See [`Tally`].
     pub errors: BTreeMap<String, u64>,
+    /// See [`Tally`].
+    pub ends: Ends,
 }
 
 impl Line {
@@ -122,6 +154,11 @@ impl Line {
         for (name, count) in other.errors {
             *self.errors.entry(name).or_default() += count;
         }
+        for (way, count) in other.ends.ways {
+            *self.ends.ways.entry(way).or_default() += count;
+        }
+        self.ends.unanswered += other.ends.unanswered;
+        self.ends.after_ms.extend(other.ends.after_ms);
     }
 
     /// The line that a person or a script reads.
@@ -145,6 +182,19 @@ impl Line {
                 "p99": us(0.99),
                 "p99.9": us(0.999),
                 "max": us(1.0),
+            });
+        }
+        if !self.ends.after_ms.is_empty() {
+            let mut after = self.ends.after_ms.clone();
+            after.sort_unstable();
+            let part = |tenths: usize| after[(after.len() - 1) * tenths / 10];
+            summary["ends"] = json!({
+                "ways": self.ends.ways,
+                "unanswered": self.ends.unanswered,
+                "after_ms": {
+                    "first": part(0), "p10": part(1), "p50": part(5), "p90": part(9),
+                    "last": part(10),
+                },
             });
         }
         summary
@@ -177,6 +227,26 @@ mod tests {
             let value = summary["latency_us"][name].as_f64().unwrap();
             assert!((value / expected - 1.0).abs() < 0.002, "{name} is {value}");
         }
+    }
+
+    #[test]
+    fn ends_of_two_processes_are_merged() {
+        let ended = |ms: std::ops::Range<u64>| {
+            let mut tally = Tally::default();
+            for ms in ms {
+                tally.ended(End::Orderly, Some(1001), Duration::from_millis(ms), 0);
+            }
+            tally.ended(End::Reset, None, Duration::from_millis(101), 2);
+            tally.take(Event::Round, 0, Duration::ZERO)
+        };
+        let mut merged = ended(1..50);
+        merged.merge(ended(50..100));
+        let ends = &merged.summary()["ends"];
+        assert_eq!(ends["ways"], json!({ "close 1001": 99, "reset": 2 }));
+        assert_eq!(ends["unanswered"], 4);
+        assert_eq!(ends["after_ms"]["first"], 1);
+        assert_eq!(ends["after_ms"]["p50"], 51);
+        assert_eq!(ends["after_ms"]["last"], 101);
     }
 
     #[test]

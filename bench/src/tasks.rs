@@ -1,4 +1,5 @@
-//! What WebSockets are used for: echo, bulk in either direction, and opening alone.
+//! What WebSockets are used for: echo, bulk in either direction, opening alone, waiting for
+//! the end.
 
 use std::time::Instant;
 
@@ -205,5 +206,54 @@ impl Task for Handshake {
         self.sequence.take(key)?;
         shared.tally.bytes += size;
         Ok(Next::Close)
+    }
+}
+
+/// Sends a message now and then until the proxy ends it.
+pub struct Watched {
+    size: usize,
+    sequence: Sequence,
+    sent: Instant,
+}
+
+impl Watched {
+    /// A socket numbered `id` whose messages have `size` bytes.
+    pub fn new(id: u32, size: usize) -> Self {
+        Self { size, sequence: Sequence::new(id), sent: Instant::now() }
+    }
+}
+
+impl Task for Watched {
+    fn opened(&mut self, _: Instant, _: &mut Outbox, _: &mut Shared) -> bool {
+        true
+    }
+
+    fn start(&mut self, _: &mut Outbox, _: &mut Shared) {}
+
+    fn tick(&mut self, out: &mut Outbox) {
+        if self.sequence.left == 0 {
+            self.sequence.left = 1;
+            self.sent = Instant::now();
+            ws::send(out, self.sequence.next, self.size);
+        }
+    }
+
+    fn message(
+        &mut self,
+        key: u64,
+        size: u64,
+        _: &mut Outbox,
+        shared: &mut Shared,
+    ) -> Result<Next, End> {
+        self.sequence.take(key)?;
+        if size != self.size as u64 {
+            return Err(End::Fault("damaged"));
+        }
+        shared.tally.message(size, Some(self.sent.elapsed()));
+        Ok(Next::More)
+    }
+
+    fn unanswered(&self) -> u64 {
+        self.sequence.left
     }
 }

@@ -1,7 +1,6 @@
 //! The client's side of a WebSocket: handshake, frames, control frames; what it is used for is a
 //! [`Task`].
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::fleet::{Client, Shared};
@@ -27,6 +26,14 @@ pub trait Task {
         out: &mut Outbox,
         shared: &mut Shared,
     ) -> Result<Next, End>;
+
+    /// It is time for a message of a watched socket.
+    fn tick(&mut self, _out: &mut Outbox) {}
+
+    /// Messages that have been sent and not come back.
+    fn unanswered(&self) -> u64 {
+        0
+    }
 
     /// Everything is written.
     fn drained(&mut self, _out: &mut Outbox, _shared: &mut Shared) {}
@@ -65,6 +72,8 @@ pub struct WebSocket<T> {
     reader: Reader,
     check: Check,
     control: Vec<u8>,
+    /// Code and time of the proxy's Close.
+    farewell: Option<(u16, Instant)>,
     task: T,
 }
 
@@ -94,6 +103,7 @@ impl<T: Task> WebSocket<T> {
             reader: Reader::default(),
             check: Check::default(),
             control: Vec::new(),
+            farewell: None,
             task,
         }
     }
@@ -104,7 +114,7 @@ impl<T: Task> WebSocket<T> {
         out: &mut Outbox,
         shared: &mut Shared,
     ) -> Result<(), End> {
-        let Self { phase, reader, check, control, task, .. } = self;
+        let Self { phase, reader, check, control, farewell, task, .. } = self;
         reader.feed(bytes, |piece: Piece| {
             if piece.header.mask.is_some() {
                 return Err(End::Fault("masked by the server"));
@@ -119,6 +129,10 @@ impl<T: Task> WebSocket<T> {
                         frame::PING => send_bytes(out, frame::PONG, control),
                         frame::PONG => {}
                         _ => {
+                            // RFC 6455 7.1.5: 1005 stands for a Close without a code
+                            let code =
+                                control.first_chunk().map_or(1005, |c| u16::from_be_bytes(*c));
+                            *farewell = Some((code, Instant::now()));
                             if !matches!(phase, Phase::Closing) {
                                 send_bytes(out, frame::CLOSE, control);
                             }
@@ -193,15 +207,8 @@ impl<T: Task> Session for WebSocket<T> {
 }
 
 impl<T: Task> Client for WebSocket<T> {
-    fn greet(
-        &mut self,
-        local: SocketAddr,
-        peer: SocketAddr,
-        out: &mut Outbox,
-        shared: &mut Shared,
-    ) {
+    fn greet(&mut self, out: &mut Outbox, shared: &mut Shared) {
         if let Phase::Handshake(handshake) = &mut self.phase {
-            shared.proxy.append(&mut out.bytes, local, peer);
             handshake.accept = shared.request.append_upgrade(&mut out.bytes);
         }
     }
@@ -212,5 +219,19 @@ impl<T: Task> Client for WebSocket<T> {
 
     fn start(&mut self, out: &mut Outbox, shared: &mut Shared) {
         self.task.start(out, shared);
+    }
+
+    fn tick(&mut self, out: &mut Outbox) {
+        if matches!(self.phase, Phase::Open) {
+            self.task.tick(out);
+        }
+    }
+
+    fn farewell(&self) -> Option<(u16, Instant)> {
+        self.farewell
+    }
+
+    fn unanswered(&self) -> u64 {
+        self.task.unanswered()
     }
 }

@@ -134,3 +134,42 @@ fn every_mode_does_what_it_was_asked() {
         assert_eq!(line["bytes"], bytes, "{arguments:?}");
     }
 }
+
+#[test]
+fn a_drain_tells_how_each_socket_ended() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        let mut sockets: Vec<_> =
+            (0..3).map(|_| tungstenite::accept(listener.accept().unwrap().0).unwrap()).collect();
+        // one with a Close, one without, and one in the middle of a frame
+        let away = tungstenite::protocol::frame::coding::CloseCode::Away;
+        let close = tungstenite::protocol::CloseFrame { code: away, reason: "bye".into() };
+        let mut closed = sockets.pop().unwrap();
+        closed.close(Some(close)).unwrap();
+        while closed.read().is_ok() {}
+        drop(sockets.pop());
+        let mut cut = sockets.pop().unwrap();
+        std::io::Write::write_all(cut.get_mut(), &[0x82, 20, 1, 2, 3]).unwrap();
+    });
+    let output = wsload(&["drain", "--proxy=none", "--sockets=3", "--every=0", "--seconds=20"])
+        .args(["--connect", &address])
+        .output()
+        .unwrap();
+    server.join().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let ways = serde_json::json!({ "close 1001": 1, "closed without a close": 1, "cut off": 1 });
+    assert_eq!(line["ends"]["ways"], ways, "{text}");
+    assert_eq!(line["sockets"], 0);
+}
+
+#[test]
+fn watched_sockets_echo_at_their_pace() {
+    let destination = Destination::start(1);
+    let line = destination.run(&["reload", "--sockets=10", "--every=100", "--seconds=2"]);
+    let messages = line["messages"].as_u64().unwrap();
+    assert!((50..=210).contains(&messages), "{messages} messages in 2 s");
+    assert_eq!(line["sockets"], 10);
+    assert!(line.get("ends").is_none(), "{line}");
+}
