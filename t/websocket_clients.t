@@ -3,12 +3,14 @@
 
 import asyncio
 import os
+import re
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import websockets
 from libraries import echo_server
-from nginx import Nginx
+from nginx import ROOT, Nginx
 from tap import between, equal, run, test
 
 SIZES = [0, 1, 125, 126, 65535, 65536, 1_000_000]
@@ -104,6 +106,29 @@ async def a_hundred_at_once(nginx):
                 await socket.send(message)
                 equal(await socket.recv(), message)
     await asyncio.gather(*map(one, range(100)))
+
+
+@test
+async def tungstenite_is_the_application(_):
+    # `cargo test` has built it already
+    build = ["cargo", "build", "--quiet", "--locked", "--no-default-features", "--example", "chat"]
+    subprocess.run(build, cwd=ROOT, check=True)
+    with subprocess.Popen([ROOT / "target/debug/examples/chat", "0"], stdout=subprocess.PIPE,
+                          text=True) as chat:
+        try:
+            port = re.search(r":(\d+)/", chat.stdout.readline())[1]
+            server = f"location /echo/ {{ proxy_pass http://127.0.0.1:{port}; }}"
+            async with Nginx(server=server, location="websocket_ping 1s;") as nginx:
+                url = f"ws://127.0.0.1:{nginx.port}/echo/"
+                async with websockets.connect(url, max_size=None) as socket:
+                    for size in SIZES:
+                        message = os.urandom(size)
+                        await socket.send(message)
+                        equal(await socket.recv(), message, f"message of {size}")
+                line = await nginx.end_of("/echo/")
+                equal((line["closed_by"], line["close_code"]), ("client", 1000))
+        finally:
+            chat.terminate()
 
 
 run(Echo(http="websocket_ping 1s; websocket_pong_timeout 2s;"))

@@ -9,7 +9,7 @@ use ngx::ffi::{
     ngx_pool_cleanup_add, ngx_str_t, NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
     NGX_CONF_TAKE23, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
     NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF,
-    NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR, NGX_LOG_INFO, NGX_OK,
+    NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR, NGX_OK,
 };
 use ngx::http::{HttpModule, HttpModuleLocationConf, Merge, MergeConfigError};
 
@@ -331,11 +331,7 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
             Ok(()) => unsafe {
                 detach::prepare(r, conf);
             },
-            Err(unfit) => {
-                // SAFETY: a live request has a connection with a log
-                let log = unsafe { (*(*r).connection).log };
-                ngx::ngx_log_error!(NGX_LOG_INFO, log, "not tunnelled: {}", unfit.as_str());
-            }
+            Err(unfit) => handshake::leave(request, unfit),
         }
     }
     rc
@@ -451,9 +447,13 @@ unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     NGX_OK as _
 }
 
-unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
+unsafe extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
     // a worker without tunnels has not been asked yet
     drain::why();
     // SAFETY: the process serves no longer
     unsafe { tunnel::finish_all() };
+    // SAFETY: as above; nginx passes its cycle
+    if let (Some(worker), Some(cycle)) = unsafe { (worker::Worker::get(), cycle.as_ref()) } {
+        worker.counts.log(cycle.log);
+    }
 }

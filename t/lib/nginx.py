@@ -287,7 +287,11 @@ class Nginx:
     def ended(self):
         """What websocket_log says, a line each."""
         log = self.folder / "websocket.log"
-        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        if not log.exists():
+            return []
+        # a line that is just being written has no end yet
+        return [json.loads(line) for line in log.read_text().splitlines(keepends=True)
+                if line.endswith("\n")]
 
     async def end_of(self, path, timeout=15):
         """Waits for the tunnel with this path to end; its line of websocket_log."""

@@ -13,7 +13,7 @@ use ngx::ffi::{
     ngx_buf_t, ngx_delete_posted_event, ngx_event_t, ngx_handle_write_event, ngx_http_cleanup_add,
     ngx_http_core_loc_conf_t, ngx_http_finalize_request, ngx_http_free_request,
     ngx_http_output_filter, ngx_http_request_t, ngx_http_upstream_t, ngx_int_t, ngx_pcalloc,
-    ngx_pfree, ngx_post_event, ngx_posted_events, NGX_AGAIN, NGX_ERROR, NGX_LOG_INFO,
+    ngx_pfree, ngx_post_event, ngx_posted_events, NGX_AGAIN, NGX_ERROR,
 };
 use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
@@ -129,13 +129,7 @@ unsafe fn give_back(handover: *mut Handover) {
         (*u).buffer = (*handover).buffer;
         (*u).from_client.start = null_mut();
         (*(*r).header_in).pos = (*handover).header_in;
-        let connection_log = (*(*r).connection).log;
-        ngx::ngx_log_error!(
-            NGX_LOG_INFO,
-            connection_log,
-            "not tunnelled: {}",
-            handshake::Unfit::Busy.as_str()
-        );
+        handshake::leave(&*r, handshake::Unfit::Busy);
         if !(*u).peer.connection.is_null() {
             ngx_post_event((*(*u).peer.connection).read, &raw mut ngx_posted_events);
         }

@@ -2,8 +2,10 @@
 
 use ngx::ffi::{
     ngx_http_request_t, ngx_http_upstream_t, ngx_list_part_t, ngx_list_t, ngx_table_elt_t,
-    NGX_HTTP_GET, NGX_HTTP_SWITCHING_PROTOCOLS,
+    NGX_HTTP_GET, NGX_HTTP_SWITCHING_PROTOCOLS, NGX_LOG_INFO,
 };
+
+use super::worker::Worker;
 
 /// Why nginx's own copier keeps an upgraded connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,17 @@ impl Unfit {
             Self::Busy => "its request is still being worked on",
         }
     }
+}
+
+/// Notes an upgrade that nginx's own copier keeps.
+pub fn leave(r: &ngx_http_request_t, unfit: Unfit) {
+    // SAFETY: called in a request's own handler, while no tunnel is at work
+    if let Some(worker) = unsafe { Worker::get() } {
+        worker.counts.left += 1;
+    }
+    // SAFETY: a live request has a connection with a log
+    let log = unsafe { (*r.connection).log };
+    ngx::ngx_log_error!(NGX_LOG_INFO, log, "not tunnelled: {}", unfit.as_str());
 }
 
 /// Whether an answer is an upgrade by `proxy_pass`.

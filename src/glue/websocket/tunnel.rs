@@ -11,9 +11,8 @@ use super::connection::{Connection, Io};
 use super::drain;
 use super::limit::Hold;
 use super::wire::{Pending, Wire};
-use super::worker::{Random, Worker};
+use super::worker::{Counts, Random, Worker};
 use super::LocationConf;
-use crate::frame::Tally;
 use crate::session::{End, Head, Next, Session, Settings};
 
 /// Reads of one end in a row, before other connections have their turn.
@@ -70,13 +69,14 @@ impl Tunnel {
             chunk: &[],
             connections: parts.connections,
             pending: &mut pending,
-            tallies: &mut worker.tallies,
+            counts: &mut worker.counts,
             random: &mut worker.random,
             failed: None,
         };
         // SAFETY: as in `settings`
         let settings = unsafe { &(*parts.conf).settings };
         let session = Session::new(settings, now(), &mut wire);
+        worker.counts.tunnels += 1;
         let [client, destination] = parts.connections;
         let tunnel = Box::into_raw(Box::new(Self { session, pending, since: now(), parts }));
         client.adopt(tunnel.cast(), Some(on_event));
@@ -157,9 +157,9 @@ impl Tunnel {
     }
 
     fn act_on_scratch(&mut self, worker: &mut Worker, n: usize, from: End) -> Flow {
-        let Worker { scratch, random, tallies, .. } = worker;
+        let Worker { scratch, random, counts, .. } = worker;
         let chunk = scratch.get(..n).unwrap_or_default();
-        self.act_with(random, tallies, chunk, |session, settings, chunk, wire| {
+        self.act_with(random, counts, chunk, |session, settings, chunk, wire| {
             session.on_bytes(settings, from, chunk, now(), wire)
         })
     }
@@ -210,15 +210,15 @@ impl Tunnel {
         chunk: Option<&[u8]>,
         call: impl FnOnce(&mut Session, &Settings, &[u8], &mut Wire) -> Next,
     ) -> Flow {
-        let Worker { random, tallies, .. } = worker;
-        self.act_with(random, tallies, chunk.unwrap_or_default(), call)
+        let Worker { random, counts, .. } = worker;
+        self.act_with(random, counts, chunk.unwrap_or_default(), call)
     }
 
     #[inline]
     fn act_with(
         &mut self,
         random: &mut Random,
-        tallies: &mut [Tally; 2],
+        counts: &mut Counts,
         chunk: &[u8],
         call: impl FnOnce(&mut Session, &Settings, &[u8], &mut Wire) -> Next,
     ) -> Flow {
@@ -228,7 +228,7 @@ impl Tunnel {
             chunk,
             connections: self.parts.connections,
             pending: &mut self.pending,
-            tallies,
+            counts,
             random,
             failed: None,
         };

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::connection::{Connection, Io};
-use super::worker::Random;
+use super::worker::{Counts, Random};
 use crate::frame::Tally;
-use crate::session::{self, End};
+use crate::session::{self, End, Event};
 
 /// Bytes that a socket did not take.
 pub struct Pending {
@@ -33,8 +33,8 @@ pub struct Wire<'a> {
     pub connections: [Connection; 2],
     /// By the end they go to.
     pub pending: &'a mut [Option<Box<Pending>>; 2],
-    /// What came, by the end it came from.
-    pub tallies: &'a mut [Tally; 2],
+    /// What is counted.
+    pub counts: &'a mut Counts,
     /// Random bits.
     pub random: &'a mut Random,
     /// The end whose connection has failed.
@@ -89,6 +89,12 @@ impl session::Io for Wire<'_> {
 
     #[inline]
     fn tally(&mut self, from: End) -> &mut Tally {
-        &mut self.tallies[from as usize]
+        &mut self.counts.tallies[from as usize]
+    }
+
+    fn event(&mut self, event: Event) {
+        if let Event::Opaque(..) = event {
+            self.counts.opaque += 1;
+        }
     }
 }
