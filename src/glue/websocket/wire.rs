@@ -44,6 +44,10 @@ pub struct Wire<'a> {
 impl Wire<'_> {
     #[inline]
     fn send(&mut self, to: End, mut bytes: &[u8]) {
+        if self.failed == Some(to) {
+            // not tried again: OpenSSL would complain each time
+            return;
+        }
         if let Some(pending) = &mut self.pending[to as usize] {
             pending.bytes.extend_from_slice(bytes);
             return;
