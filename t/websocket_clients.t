@@ -110,9 +110,6 @@ async def a_hundred_at_once(nginx):
 
 @test
 async def tungstenite_is_the_application(_):
-    # `cargo test` has built it already
-    build = ["cargo", "build", "--quiet", "--locked", "--no-default-features", "--example", "chat"]
-    subprocess.run(build, cwd=ROOT, check=True)
     with subprocess.Popen([ROOT / "target/debug/examples/chat", "0"], stdout=subprocess.PIPE,
                           text=True) as chat:
         try:
@@ -131,4 +128,7 @@ async def tungstenite_is_the_application(_):
             chat.terminate()
 
 
+# before the tests, whose time is limited; `cargo test` may have built it already
+subprocess.run(["cargo", "build", "--quiet", "--locked", "--no-default-features",
+                "--example", "chat"], cwd=ROOT, check=True)
 run(Echo(http="websocket_ping 1s; websocket_pong_timeout 2s;"))
