@@ -9,5 +9,6 @@ pub mod frame;
 #[allow(unsafe_code)]
 mod glue;
 pub mod limit;
+pub mod metrics;
 pub mod session;
 pub mod settings;

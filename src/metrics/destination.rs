@@ -1,0 +1,46 @@
+//! Destinations and the health of the instance.
+
+use serde::Serialize;
+
+/// One server of an upstream block, as the balancer sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Destination {
+    /// Name of the upstream block.
+    pub upstream: String,
+    /// The server as configured, a name or an address, with its port.
+    pub server: String,
+    /// The address that is connected to, with its port.
+    pub address: String,
+    /// Whether it gets requests, as far as checks and failed requests tell.
+    pub up: bool,
+    /// Whether `elb_check` checks it; else `up` comes from failed requests alone.
+    pub checked: bool,
+    /// Whether it is used only while no other is up.
+    pub backup: bool,
+    /// Its share among all weights.
+    pub weight: u64,
+    /// Open connections to it, those of WebSockets included.
+    pub connections: u64,
+}
+
+/// Whether the instance should get traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It should.
+    Ok,
+    /// A drain was asked for.
+    Draining,
+    /// Every destination of an upstream block is down, as its checks say.
+    DestinationDown,
+}
+
+impl Health {
+    /// The state in words, as the answer to a health check.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Draining => "draining",
+            Self::DestinationDown => "destination down",
+        }
+    }
+}
