@@ -23,8 +23,8 @@ NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 CONNECTIONS = min(NOFILE, 65_536) - 100
 """Connections of one nginx worker; a proxied one takes two."""
 PROBE = (
-    b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n"
-    b"GET /ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    "PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n"
+    "GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 )
 
 
@@ -114,8 +114,8 @@ class Peer:
         """Where requests are redirected."""
         return f"127.0.0.1:{self.plain_port}"
 
-    def start(self) -> float:
-        """Starts it; seconds until it has answered the first /ping."""
+    def start(self) -> tuple[float, float]:
+        """Starts it; seconds until it has answered a /ping, and until it has proxied a request."""
         command = ["taskset", "-c", str(self.core), *map(str, self.command())]
         with open(self.folder / "output", "wb") as output:
             began = time.monotonic()
@@ -124,18 +124,23 @@ class Peer:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=os.environ | self.environment(), cwd=self.folder, start_new_session=True,
             )
+        answered = []
         while time.monotonic() < began + 30 and self.process.poll() is None:
-            if self._answers():
-                return time.monotonic() - began
-            time.sleep(0.0005)
+            # some answer the first before they know where to proxy the second
+            if not self._answers("/ping" if not answered else "/"):
+                time.sleep(0.0005)
+                continue
+            answered.append(time.monotonic() - began)
+            if len(answered) == 2:
+                return answered[0], answered[1]
         said = self.said()
         self.close()
         raise RuntimeError(f"{self.name} does not answer: {said[-2000:]}")
 
-    def _answers(self) -> bool:
+    def _answers(self, path: str) -> bool:
         with suppress(OSError):
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
-                probe.sendall(PROBE)
+                probe.sendall(PROBE.format(path).encode())
                 return b" 200 " in probe.recv(1024)
         return False
 

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -82,6 +83,23 @@ def own_seconds(pids: list[int]) -> float:
         for each in [pid, *children(pid)]:
             total += cpu_seconds(each)
     return total
+
+
+class Foreign:
+    """What processes outside the benchmark use from now on."""
+
+    def __init__(self, pids: list[int]):
+        self.pids = pids
+        self.began = time.monotonic()
+        self.busy, self.own = busy_seconds(), self._own()
+
+    def _own(self) -> float:
+        return sum(all_threads_seconds(pid) for pid in self.pids)
+
+    def cores(self) -> float:
+        """CPU in cores since then."""
+        others = busy_seconds() - self.busy - (self._own() - self.own)
+        return max(0.0, others / (time.monotonic() - self.began))
 
 
 def machine() -> dict:
