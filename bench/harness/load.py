@@ -18,12 +18,17 @@ def build() -> None:
 class Wsload:
     """One running wsload that ends when its standard input does."""
 
-    def __init__(self, core: int | str, *arguments: object):
+    def __init__(self, core: int | str, *arguments: object, wait: bool = True):
         command = ["taskset", "-c", str(core), str(WSLOAD), *map(str, arguments)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.ready = self._line()
+        if wait:
+            self.opened()
+
+    def opened(self) -> None:
+        """Waits until its sockets are open."""
+        self._line()
 
     def _line(self, strict: bool = True) -> dict:
         text = self.process.stdout.readline()
@@ -40,9 +45,9 @@ class Wsload:
         self.begin()
         return self.result()
 
-    def begin(self) -> None:
-        """Begins a round."""
-        self.process.stdin.write("go\n")
+    def begin(self, sample: int | None = None) -> None:
+        """Begins a round, of all sockets or of so many."""
+        self.process.stdin.write(f"go {sample}\n" if sample else "go\n")
         self.process.stdin.flush()
 
     def result(self, strict: bool = True) -> dict:
@@ -76,5 +81,7 @@ class Destination(Wsload):
 class Clients(Wsload):
     """Clients that have opened their sockets at `address` and wait for rounds."""
 
-    def __init__(self, core: int, mode: str, address: str, *arguments: object):
-        super().__init__(core, mode, "--gate", "--connect", address, *arguments)
+    def __init__(
+        self, core: int | str, mode: str, address: str, *arguments: object, wait: bool = True
+    ):
+        super().__init__(core, mode, "--gate", "--connect", address, *arguments, wait=wait)
