@@ -59,8 +59,8 @@ pub fn elb_listen(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     };
     if is_default && is_taken(cf, listen.address()) {
         cf.warn(format_args!(
-            "\"{listen}\", the default of environment variable \"{variable}\", is in use by \
-             another process and left out; set the variable to another address, or to \"off\""
+            "default address \"{listen}\" of environment variable \"{variable}\" is in use by \
+             another process and left out"
         ));
         listens_nowhere(cf);
         return Ok(());
