@@ -133,10 +133,9 @@ async def a_broken_header_is_not_served():
             await is_closed_without_answer(await client(nginx, sent))
         equal((await answer(await client(nginx, broken[-1])))[0], 400, "status after two headers")
         log = "\n".join(nginx.messages())
-        equal([text in log for text in ("broken header: \"PROXY nonsense\" while reading PROXY "
-                                        "protocol, client: 127.0.0.1",
-                                        "unknown PROXY protocol version: 3", "header is too large")],
-              [True] * 3, "what the log says")
+        for text in ('broken header: "PROXY nonsense', "unknown PROXY protocol version: 3",
+                     "header is too large", " while reading PROXY protocol, client: 127.0.0.1"):
+            assert text in log, f"the log does not say: {text}"
 
 
 @test

@@ -65,7 +65,7 @@ fn differs(env: &Environment, name: &str, listen: Listen, is_default: bool) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::tests::Table;
+    use crate::settings::tests::{Table, Variables};
     use crate::settings::FromText;
 
     #[test]
@@ -132,12 +132,12 @@ mod tests {
     fn a_default_holds_where_the_variable_is_not_set() {
         let default = ListenOrOff::from_text("127.0.0.1:9145").unwrap();
         let name = "STATUS_LISTEN_ON";
-        let cases: &[(&[(&str, &str)], Result<(&str, bool), &str>)] = &[
-            (&[], Ok(("127.0.0.1:9145", true))),
-            (&[(name, "")], Ok(("127.0.0.1:9145", true))),
-            (&[(name, "9145")], Ok(("9145", false))),
-            (&[(name, "127.0.0.1:9145")], Ok(("127.0.0.1:9145", false))),
-            (&[(name, "off")], Ok(("off", false))),
+        let cases: &[(Variables, Result<&str, &str>)] = &[
+            (&[], Ok("127.0.0.1:9145 by default")),
+            (&[(name, "")], Ok("127.0.0.1:9145 by default")),
+            (&[(name, "9145")], Ok("9145")),
+            (&[(name, "127.0.0.1:9145")], Ok("127.0.0.1:9145")),
+            (&[(name, "off")], Ok("off")),
             (
                 &[(name, "on")],
                 Err("environment variable \"STATUS_LISTEN_ON\" has invalid value \"on\", \
@@ -154,16 +154,18 @@ mod tests {
                      \"127.0.0.1:9145\", it must differ from \"127.0.0.1:9145\", \
                      the default of \"STATUS_LISTEN_ON\""),
             ),
-            (&[("LISTEN_ON_TLS", "127.0.0.1:9145"), (name, "off")], Ok(("off", false))),
+            (&[("LISTEN_ON_TLS", "127.0.0.1:9145"), (name, "off")], Ok("off")),
         ];
         for (table, expected) in cases {
             let source = Table(table);
             let found = listen_with_default(&Environment::new(&source), name, default);
-            let found = found.map(|found| (found.listen.to_string(), found.is_default));
-            let expected = expected.map(|(text, is_default)| (text.to_owned(), is_default));
+            let found = found.map(|found| {
+                let by_default = if found.is_default { " by default" } else { "" };
+                format!("{}{by_default}", found.listen)
+            });
             assert_eq!(
                 found.map_err(|fault| fault.to_string()),
-                expected.map_err(str::to_owned),
+                expected.map(str::to_owned).map_err(str::to_owned),
                 "{table:?}"
             );
         }
