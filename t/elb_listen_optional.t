@@ -59,6 +59,13 @@ async def is_closed_without_answer(peer):
     equal(bytes(peer.buffer), b"", "what came before the end")
 
 
+async def waiting(nginx):
+    """Clients that the worker has accepted and waits for."""
+    peers = [await client(nginx, sent) for sent in (b"", b"P", V1[:-1], V2[:-1])]
+    await until(lambda: nginx.connections(nginx.worker) == len(peers), what="they do not wait")
+    return peers
+
+
 @test
 async def with_and_without_a_header():
     async with Nginx(http=SERVER) as nginx:
@@ -199,8 +206,7 @@ async def drops_do_not_move_the_timeout():
 @test
 async def a_stop_does_not_wait():
     async with Nginx(http="client_header_timeout 10m;" + SERVER) as nginx:
-        peers = [await client(nginx, sent) for sent in (b"", b"P", V1[:-1], V2[:-1])]
-        await asyncio.sleep(0.3)
+        peers = await waiting(nginx)
         nginx.signal("QUIT")
         await asyncio.gather(*map(is_closed_without_answer, peers))
         equal(await nginx.has_ended(10), 0, "status of nginx")
@@ -210,8 +216,7 @@ async def a_stop_does_not_wait():
 async def reloads():
     async with Nginx(http="client_header_timeout 10m;" + SERVER) as nginx:
         for _ in range(3):
-            peers = [await client(nginx, sent) for sent in (b"", b"P", V1[:-1], V2[:-1])]
-            await asyncio.sleep(0.3)
+            peers = await waiting(nginx)
             old = await nginx.reload()
             await asyncio.gather(*map(is_closed_without_answer, peers))
             await until(lambda: not is_running(old[0]), what="the old worker is still there")
