@@ -253,7 +253,7 @@ pub const TABLE: &[&str] = &[
 pub fn in_effect(env: &Environment) -> Vec<(String, String)> {
     let default = |name: &str| match name {
         "PROXY_PROTOCOL" => Some("on".to_owned()),
-        "TRUSTED_PROXIES" => Some(value::TrustedProxies::default().blocks.join(", ")),
+        "TRUSTED_PROXIES" => Some(value::TrustedProxies::default().blocks.join(" ")),
         "HTTPS_PORT" => Some("443".to_owned()),
         "REDIRECT_STATUS" => Some("301".to_owned()),
         _ => None,

@@ -104,7 +104,7 @@ async def everything_is_counted_exactly_over_several_workers():
 
 @test
 async def pings_and_pongs():
-    async with zoned(location="websocket_ping 1s; websocket_pong_timeout 1s;") as nginx:
+    async with zoned(location="websocket_ping 1s; websocket_pong_timeout 4s;") as nginx:
         client, destination = await nginx.tunnel("/answers")
         for peer in (client, destination):
             ping = await peer.next()
