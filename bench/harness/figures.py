@@ -27,7 +27,8 @@ def figure(
         if better and name != BASE and len(base) == len(of_peer) and all(base):
             ratios = [one / other for one, other in zip(of_peer, base)]
             peers[name] |= {"ratio": statistics.median(ratios), "spread": quartiles(ratios)}
-    return {"unit": unit, "better": better, "peers": peers, "band": band(values) if better else None}
+    noise = band(values) if better else None
+    return {"unit": unit, "better": better, "peers": peers, "band": noise}
 
 
 def band(values: dict[str, list[float]]) -> list[float] | None:

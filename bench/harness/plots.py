@@ -41,8 +41,9 @@ def bars(file: Path, panels: list[tuple[str, dict]], titles: dict[str, str],
     """Panels of bars, one for each peer; each panel is a title and a figure of the results."""
     rows = -(-len(panels) // columns)
     height = 0.6 + 0.24 * len(titles)
+    width = 4.8 if columns < 3 else 4.1
     figure, grid = plt.subplots(
-        rows, columns, figsize=((4.8 if columns < 3 else 4.1) * columns, height * rows), squeeze=False, sharey=False
+        rows, columns, figsize=(width * columns, height * rows), squeeze=False
     )
     for axes, panel in zip(grid.flat, [*panels, *[None] * (rows * columns - len(panels))]):
         if panel is None:

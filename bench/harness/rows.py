@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from harness import proc
 from harness.figures import figure, order
 from harness.load import Clients, Destination
-from harness.peers import NOFILE, Peer
+from harness.peer import NOFILE, Peer
 
 PROXY_CORE, LOAD_CORE = 0, 1
 Kinds = dict[str, type[Peer]]
@@ -155,8 +155,8 @@ class Memory:
                 values["after 1 kB"][name] = [after]
                 values["after 60 kB"][name] = [large]
                 values["whole"][name] = [whole / 1e6]
-                print(f"      {name}: {idle:,.0f} idle, {after:,.0f} after 1 kB, {large:,.0f} after "
-                      f"60 kB", flush=True)
+                print(f"      {name}: {idle:,.0f} idle, {after:,.0f} after 1 kB, "
+                      f"{large:,.0f} after 60 kB", flush=True)
         return {
             "figures": {
                 what: figure("MB" if what == "whole" else "bytes a socket", by)
