@@ -349,13 +349,13 @@ def _bulk(direction: str) -> Cpu:
 
 ROWS = [
     Memory(),
-    _echo(64, 1, 12_000, False),
+    _echo(64, 1, 6_000, False),
     _echo(64, 64, 40_000, True),
     _echo(64, 1000, 30_000, False),
-    _echo(1024, 1, 12_000, False),
+    _echo(1024, 1, 6_000, False),
     _echo(1024, 64, 40_000, False),
     _echo(1024, 1000, 30_000, True),
-    _echo(16_384, 1, 6_000, False),
+    _echo(16_384, 1, 4_000, False),
     _echo(16_384, 64, 8_000, True),
     _echo(16_384, 1000, 6_000, False),
     _bulk("to"),
