@@ -91,6 +91,10 @@ impl session::Io for Wire<'_> {
         self.connections[to as usize].unacknowledged() + kept as u64
     }
 
+    fn unread(&mut self, from: End) -> bool {
+        self.connections[from as usize].has_unread()
+    }
+
     #[inline]
     fn tally(&mut self, from: End) -> &mut Tally {
         &mut self.counts.tallies[from as usize]
