@@ -26,6 +26,7 @@ mod handshake;
 mod limit;
 mod log;
 mod tunnel;
+mod variables;
 mod wire;
 mod worker;
 
@@ -52,7 +53,7 @@ static mut COMMANDS: [ngx_command_t; 10] = [
 ];
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
-    preconfiguration: None,
+    preconfiguration: Some(Module::preconfiguration),
     postconfiguration: Some(Module::postconfiguration),
     create_main_conf: None,
     init_main_conf: None,
@@ -145,6 +146,14 @@ impl HttpModule for Module {
     fn module() -> &'static ngx_module_t {
         // SAFETY: nginx writes the indexes before it calls any function of the module
         unsafe { &*addr_of!(ngx_http_websocket_module) }
+    }
+
+    unsafe extern "C" fn preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+        // SAFETY: nginx passes the configuration of http{}
+        match unsafe { variables::add(cf) } {
+            true => NGX_OK as _,
+            false => NGX_ERROR as _,
+        }
     }
 
     unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
@@ -331,7 +340,11 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
             Ok(()) => unsafe {
                 detach::prepare(r, conf);
             },
-            Err(unfit) => handshake::leave(request, unfit),
+            Err(unfit) => {
+                handshake::leave(request, unfit);
+                // SAFETY: live, and nobody else holds its context
+                unsafe { RequestContext::note(r, Fate::Left(unfit)) };
+            }
         }
     }
     rc
@@ -342,6 +355,28 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
 struct RequestContext {
     handover: Option<NonNull<detach::Handover>>,
     hold: Option<limit::Hold>,
+    fate: Option<Fate>,
+}
+
+/// What became of an upgrade.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It is a tunnel of this module.
+    Tunnelled,
+    /// nginx's own copier has it.
+    Left(handshake::Unfit),
+}
+
+impl Fate {
+    /// As one word, for `$websocket_state`.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Tunnelled => "tunnelled",
+            Self::Left(handshake::Unfit::NotWebSocket) => "left_not_websocket",
+            Self::Left(handshake::Unfit::NotOfItsOwn) => "left_shared_connection",
+            Self::Left(handshake::Unfit::Busy) => "left_busy",
+        }
+    }
 }
 
 impl RequestContext {
@@ -358,6 +393,32 @@ impl RequestContext {
                 *slot = Self::find(r).unwrap_or_else(|| Self::make(r)).cast();
             }
             (*slot).cast::<Self>().as_mut()
+        }
+    }
+
+    /// Notes what became of the upgrade of a request.
+    ///
+    /// # Safety
+    /// As `of`.
+    unsafe fn note(r: *mut ngx_http_request_t, fate: Fate) {
+        // SAFETY: by contract
+        unsafe {
+            // the context of a subrequest is that of its main request
+            if !std::ptr::eq(r, (*r).main) {
+                return;
+            }
+            if let Some(context) = Self::of(r) {
+                context.fate = Some(fate);
+            }
+        }
+    }
+
+    /// What became of the upgrade of a request, if it was one.
+    fn fate(r: &ngx_http_request_t) -> Option<Fate> {
+        // SAFETY: the slot holds null or a context, see `of`; what is read of it is copied
+        unsafe {
+            let slot = *r.ctx.add(Module::module().ctx_index);
+            slot.cast::<Self>().as_ref()?.fate
         }
     }
 

@@ -2,7 +2,7 @@
 
 use ngx::ffi::{
     ngx_http_request_t, ngx_http_upstream_t, ngx_list_part_t, ngx_list_t, ngx_table_elt_t,
-    NGX_HTTP_GET, NGX_HTTP_SWITCHING_PROTOCOLS, NGX_LOG_INFO,
+    NGX_HTTP_GET, NGX_HTTP_SWITCHING_PROTOCOLS, NGX_HTTP_VERSION_11, NGX_LOG_INFO,
 };
 
 use super::worker::Worker;
@@ -12,7 +12,7 @@ use super::worker::Worker;
 pub enum Unfit {
     /// The handshake is not that of RFC 6455 section 4.
     NotWebSocket,
-    /// A subrequest, or a stream of HTTP/2.
+    /// A subrequest, or a stream of HTTP/2 or HTTP/3.
     NotOfItsOwn,
     /// Something of nginx still works on the request.
     Busy,
@@ -50,7 +50,8 @@ pub fn is_upgrade(r: &ngx_http_request_t) -> bool {
 
 /// Whether the request of an upgrade can be freed and its connections be ours.
 pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Unfit> {
-    if !std::ptr::eq(r, r.main) || !r.stream.is_null() {
+    let is_http1 = r.stream.is_null() && r.http_version <= NGX_HTTP_VERSION_11 as usize;
+    if !std::ptr::eq(r, r.main) || !is_http1 {
         return Err(Unfit::NotOfItsOwn);
     }
     if !is_websocket(r, u) {
@@ -92,26 +93,22 @@ fn is_token_websocket(value: &[u8]) -> bool {
 }
 
 /// The value of the first header with this name in lower case.
-fn header<'a>(list: &'a ngx_list_t, name: &[u8]) -> Option<&'a [u8]> {
-    let mut part: Option<&ngx_list_part_t> = Some(&list.part);
-    while let Some(this) = part {
-        // SAFETY: each part has nelts headers
-        let headers = unsafe {
-            match this.elts.is_null() {
-                true => &[],
-                false => {
-                    std::slice::from_raw_parts(this.elts.cast::<ngx_table_elt_t>(), this.nelts)
-                }
-            }
-        };
-        let found = headers
-            .iter()
-            .find(|header| header.hash != 0 && header.key.as_bytes().eq_ignore_ascii_case(name));
-        if let Some(found) = found {
-            return Some(found.value.as_bytes());
-        }
-        // SAFETY: null or the next part
-        part = unsafe { this.next.as_ref() };
-    }
-    None
+fn header<'a>(list: &'a ngx_list_t, name: &'a [u8]) -> Option<&'a [u8]> {
+    headers(list, name).next()
+}
+
+/// The values of all headers with this name in lower case.
+pub fn headers<'a>(list: &'a ngx_list_t, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    // SAFETY: null or the next part
+    let next = |part: &&'a ngx_list_part_t| unsafe { part.next.as_ref() };
+    std::iter::successors(Some(&list.part), next)
+        .flat_map(|part| match part.elts.is_null() {
+            true => &[],
+            // SAFETY: each part has nelts headers
+            false => unsafe {
+                std::slice::from_raw_parts(part.elts.cast::<ngx_table_elt_t>(), part.nelts)
+            },
+        })
+        .filter(move |header| header.hash != 0 && header.key.as_bytes().eq_ignore_ascii_case(name))
+        .map(|header| header.value.as_bytes())
 }

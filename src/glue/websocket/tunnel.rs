@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ngx::ffi::{ngx_connection_t, ngx_current_msec, ngx_event_t, ngx_exiting};
 
@@ -50,6 +51,15 @@ pub struct Tunnel {
     parts: Parts,
 }
 
+/// How many there are in this process. Not with the worker's state, which whoever asks for a
+/// variable may hold.
+static ACTIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// How many tunnels this process has.
+pub fn active() -> usize {
+    ACTIVE.load(Ordering::Relaxed)
+}
+
 /// Goes on, or ends the tunnel.
 type Flow = ControlFlow<()>;
 
@@ -77,6 +87,7 @@ impl Tunnel {
         let settings = unsafe { &(*parts.conf).settings };
         let session = Session::new(settings, now(), &mut wire);
         worker.counts.tunnels += 1;
+        ACTIVE.fetch_add(1, Ordering::Relaxed);
         let [client, destination] = parts.connections;
         let tunnel = Box::into_raw(Box::new(Self { session, pending, since: now(), parts }));
         client.adopt(tunnel.cast(), Some(on_event));
@@ -286,6 +297,7 @@ impl Tunnel {
 
     /// Closes both connections.
     fn close(self: Box<Self>) {
+        ACTIVE.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: as in `settings`
         if let (Some(head), Some(log)) = (&self.parts.head, unsafe { (*self.parts.conf).log }) {
             log.write(head, now().saturating_sub(self.since), &self.session.summary());
