@@ -7,6 +7,7 @@
 //! - `elb`: the HTTP module with `elb_listen`, `elb_destination`, `elb_trusted_proxies`,
 //!   `elb_redirect` and `elb_ping`.
 //! - `websocket`: the HTTP module of the tunnel, the `websocket_*` directives.
+//! - `value`: an argument with nginx's variables in it.
 //! - `compat`: what differs between versions of nginx.
 
 mod compat;
@@ -15,6 +16,7 @@ mod elb;
 mod env;
 mod request;
 mod start;
+mod value;
 mod websocket;
 
 use core::ffi::{c_char, CStr};

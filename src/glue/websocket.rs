@@ -7,9 +7,9 @@ use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_output_header_filter_pt,
     ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t, ngx_module_t, ngx_parse_time,
     ngx_pool_cleanup_add, ngx_str_t, NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
-    NGX_CONF_TAKE23, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
-    NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF,
-    NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR, NGX_OK,
+    NGX_CONF_TAKE123, NGX_CONF_TAKE23, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE, NGX_HTTP_SERVICE_UNAVAILABLE,
+    NGX_HTTP_SRV_CONF, NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR, NGX_OK,
 };
 use ngx::http::{HttpModule, HttpModuleLocationConf, Merge, MergeConfigError};
 
@@ -47,7 +47,7 @@ static mut COMMANDS: [ngx_command_t; 10] = [
     setting!("websocket_send_timeout", NGX_CONF_TAKE1, websocket_send_timeout),
     setting!("websocket_max_age", NGX_CONF_TAKE12, websocket_max_age),
     setting!("websocket_drain", NGX_CONF_1MORE, websocket_drain),
-    setting!("websocket_log", NGX_CONF_TAKE12, websocket_log),
+    setting!("websocket_log", NGX_CONF_TAKE123, websocket_log),
     setting!("websocket_limit_conn", NGX_CONF_TAKE23, websocket_limit_conn),
     ngx_command_t::empty(),
 ];
@@ -242,21 +242,27 @@ fn websocket_drain(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     once(&mut conf.own.drain, times)
 }
 
-/// `websocket_log path [text | json];` or `websocket_log off;`
+/// `websocket_log path [text | json] [id=value];` or `websocket_log off;`
 fn websocket_log(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     let args = cf.args()?;
-    let path = args.first().map_or("", String::as_str);
-    let format = match args.get(1).map(String::as_str) {
-        None | Some("text") => Format::Text,
-        Some("json") => Format::Json,
-        Some(word) => return Err(invalid(cf, word, "\"text\" or \"json\"")),
-    };
-    let log = match path {
+    let (mut format, mut id) = (None, None);
+    for word in args.iter().skip(1) {
+        match (word.as_str(), word.strip_prefix("id=")) {
+            ("text", _) if format.is_none() => format = Some(Format::Text),
+            ("json", _) if format.is_none() => format = Some(Format::Json),
+            (_, Some(value)) if id.is_none() && !value.is_empty() => id = Some(value),
+            _ => {
+                let expected = "\"text\", \"json\" or \"id=\" with a value such as $request_id";
+                return Err(invalid(cf, word, expected));
+            }
+        }
+    }
+    let log = match args.first().map_or("", String::as_str) {
         "off" => None,
         path if path.is_empty() || path.starts_with("syslog:") => {
             return Err(invalid(cf, path, "a path or \"off\""));
         }
-        path => Some(log::Log::open(cf, path, format)?),
+        path => Some(log::Log::open(cf, path, format.unwrap_or(Format::Text), id)?),
     };
     once(&mut conf.own.log, log)
 }

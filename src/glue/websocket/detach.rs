@@ -20,7 +20,6 @@ use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 use super::balancer::Share;
 use super::connection::Connection;
 use super::handshake;
-use super::log;
 use super::tunnel::{Parts, Tunnel};
 use super::worker::Worker;
 use super::{Fate, LocationConf, RequestContext};
@@ -229,7 +228,7 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
         let share = Share::take(&*u);
         let hold = RequestContext::of(r).and_then(|context| context.hold.take());
         RequestContext::note(r, Fate::Tunnelled);
-        let head = conf.log.is_some().then(|| log::head(&*r, &*u));
+        let head = conf.log.map(|log| log.head(r, u));
 
         client.delete_timers();
         destination.delete_timers();
