@@ -8,6 +8,8 @@
 //!   `elb_redirect` and `elb_ping`.
 //! - `websocket`: the HTTP module of the tunnel, the `websocket_*` directives.
 //! - `value`: an argument with nginx's variables in it.
+//! - `zone`: where processes count, `websocket_zone`.
+//! - `status`: what was counted, told: `websocket_metrics` and `websocket_status`.
 //! - `compat`: what differs between versions of nginx.
 
 mod compat;
@@ -16,8 +18,10 @@ mod elb;
 mod env;
 mod request;
 mod start;
+mod status;
 mod value;
 mod websocket;
+mod zone;
 
 use core::ffi::{c_char, CStr};
 use core::ptr::null;

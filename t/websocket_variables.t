@@ -194,7 +194,7 @@ async def a_stream_of_http2(_):
         destination = await nginx.destination.peer("/http2")
         destination.close()
         line, _ = await line_of(nginx, "/http2")
-        equal(line["state"], "left_shared_connection")
+        equal(line["state"], "left_not_of_its_own")
         writer.close()
 
 

@@ -9,10 +9,10 @@ use ngx::ffi::{
     NGX_HTTP_VAR_NOCACHEABLE, NGX_HTTP_VAR_PREFIX, NGX_OK,
 };
 
-use super::handshake::headers;
-use super::tunnel;
-use super::RequestContext;
+use super::{Fate, RequestContext};
 use crate::glue::conf::string_in;
+use crate::glue::request::headers;
+use crate::glue::zone;
 
 /// What a variable is for a request; `None` where it has no value.
 type Value = fn(&ngx_http_request_t) -> Option<String>;
@@ -136,7 +136,7 @@ unsafe fn set(
 
 /// `$websocket_state`: what became of an upgrade.
 fn state(r: &ngx_http_request_t) -> Option<String> {
-    RequestContext::fate(r).map(|fate| fate.as_str().to_owned())
+    RequestContext::fate(r).map(Fate::word)
 }
 
 /// What the 101 says in headers of this name, in lower case here.
@@ -150,6 +150,6 @@ fn answered(r: &ngx_http_request_t, name: &[u8]) -> Option<String> {
 }
 
 /// `$websocket_active`: how many tunnels this worker has now.
-fn active() -> usize {
-    tunnel::active()
+fn active() -> u64 {
+    zone::slot().active.get()
 }
