@@ -11,5 +11,6 @@ pub mod frame;
 mod glue;
 pub mod limit;
 pub mod metrics;
+pub mod proxy_header;
 pub mod session;
 pub mod settings;

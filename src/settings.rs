@@ -14,9 +14,11 @@ use std::fmt;
 
 pub mod destinations;
 pub mod expand;
+mod listeners;
 pub mod resolver;
 pub mod value;
 
+pub use listeners::{listen, listen_with_default, WithDefault};
 pub use value::FromText;
 
 /// Longest value accepted, in bytes: what fits one configuration token of nginx
@@ -190,25 +192,6 @@ fn text_of(variable: &str, bytes: Vec<u8>) -> Result<String, Fault> {
     Ok(text)
 }
 
-/// The port, or address and port, for an `elb_listen` directive.
-///
-/// # Errors
-/// The variable is missing or faulty, or both listeners are the same one.
-pub fn listen(env: &Environment, name: &str) -> Result<value::Listen, Fault> {
-    let listen = env.require::<value::Listen>(name)?;
-    if name == "LISTEN_ON_TLS" {
-        // a faulty LISTEN_ON is reported where it is asked for
-        if let (Ok(Some(other)), Some(this)) =
-            (env.get::<value::Listen>("LISTEN_ON"), env.variable(name)?)
-        {
-            if other == listen {
-                return Err(this.invalid("differ from \"LISTEN_ON\""));
-            }
-        }
-    }
-    Ok(listen)
-}
-
 /// Whether connections start with a PROXY protocol header (`PROXY_PROTOCOL`, on by default).
 ///
 /// # Errors
@@ -254,6 +237,7 @@ pub fn redirect(env: &Environment) -> Result<Redirect, Vec<Fault>> {
 pub const TABLE: &[&str] = &[
     "LISTEN_ON",
     "LISTEN_ON_TLS",
+    "STATUS_LISTEN_ON",
     "DESTINATION_HOSTNAME",
     "DESTINATION_PORT",
     "DESTINATIONS",
@@ -290,6 +274,7 @@ pub fn in_effect(env: &Environment) -> Vec<(String, String)> {
 pub fn check(variable: &Variable) -> Result<(), Fault> {
     match variable.name.as_str() {
         "LISTEN_ON" | "LISTEN_ON_TLS" => variable.parse::<value::Listen>().map(drop),
+        "STATUS_LISTEN_ON" => variable.parse::<value::ListenOrOff>().map(drop),
         "DESTINATION_HOSTNAME" => variable.parse::<value::Host>().map(drop),
         "DESTINATION_PORT" | "HTTPS_PORT" => variable.parse::<value::Port>().map(drop),
         "DESTINATIONS" => destinations::parse(variable).map(drop),
@@ -381,29 +366,6 @@ pub(crate) mod tests {
         for (table, expected) in cases {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);
             assert_eq!(listen_of(table, "LISTEN_ON"), expected, "{table:?}");
-        }
-    }
-
-    #[test]
-    fn both_listeners_must_differ() {
-        let fault = |value: &str| {
-            Err(format!(
-                "environment variable \"LISTEN_ON_TLS\" has invalid value \"{value}\", \
-                 it must differ from \"LISTEN_ON\""
-            ))
-        };
-        let cases = [
-            ("81", "82", Ok("82".to_owned())),
-            ("81", "81", fault("81")),
-            ("81", "*:81", fault("*:81")),
-            ("0.0.0.0:81", "81", fault("81")),
-            ("127.0.0.1:81", "127.0.0.2:81", Ok("127.0.0.2:81".to_owned())),
-            // the fault of LISTEN_ON is its own
-            ("x", "81", Ok("81".to_owned())),
-        ];
-        for (plain, tls, expected) in cases {
-            let table = [("LISTEN_ON", plain), ("LISTEN_ON_TLS", tls)];
-            assert_eq!(listen_of(&table, "LISTEN_ON_TLS"), expected, "{table:?}");
         }
     }
 

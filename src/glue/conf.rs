@@ -121,6 +121,18 @@ impl<'a> Conf<'a> {
         ngx::ngx_conf_log_error!(level, &raw mut *self.cf, "{message}");
     }
 
+    /// Logs an error of the configuration file as one of `place`.
+    pub fn error_at(&mut self, place: &Place, message: impl fmt::Display) -> Error {
+        // SAFETY: all-zero is a valid value of the C struct
+        let mut file: ngx_conf_file_t = unsafe { zeroed() };
+        file.file.name = place.file;
+        file.line = place.line;
+        let own_file = std::mem::replace(&mut self.cf.conf_file, &raw mut file);
+        self.log(NGX_LOG_EMERG, message);
+        self.cf.conf_file = own_file;
+        Error::Logged
+    }
+
     /// Notes a fault of the environment: the start fails once everything is read.
     pub fn fault(&mut self, fault: &Fault) {
         let directive = self.directive();
