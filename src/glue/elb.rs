@@ -5,10 +5,11 @@ use std::ptr::addr_of;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    ngx_command_t, ngx_conf_t, ngx_http_module_t, ngx_http_request_t, ngx_int_t, ngx_module_t,
-    NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_DECLINED, NGX_ERROR,
-    NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET,
-    NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_OK,
+    ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_request_t, ngx_int_t,
+    ngx_module_t, NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_DECLINED,
+    NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF,
+    NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET,
+    NGX_HTTP_UPS_CONF, NGX_OK,
 };
 use ngx::http::{
     HttpModule, HttpModuleLocationConf, HttpModuleMainConf, HttpModuleServerConf, Merge,
@@ -20,9 +21,11 @@ use super::request::{register, Answer, Request, POST_READ, REWRITE, SERVER_REWRI
 use crate::settings::value::{FromText, PingPath};
 use crate::settings::{self, Redirect};
 
+mod check;
 mod destination;
+pub mod peers;
 
-static mut COMMANDS: [ngx_command_t; 6] = [
+static mut COMMANDS: [ngx_command_t; 7] = [
     command!(
         "elb_listen",
         NGX_HTTP_SRV_CONF | NGX_CONF_1MORE,
@@ -34,6 +37,12 @@ static mut COMMANDS: [ngx_command_t; 6] = [
         NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
         NGX_HTTP_MAIN_CONF_OFFSET,
         destination::elb_destination
+    ),
+    command!(
+        "elb_check",
+        NGX_HTTP_UPS_CONF | NGX_CONF_1MORE,
+        NGX_HTTP_MAIN_CONF_OFFSET,
+        check::elb_check
     ),
     command!(
         "elb_trusted_proxies",
@@ -74,6 +83,9 @@ pub static mut ngx_http_elb_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const CONTEXT).cast_mut().cast(),
     commands: (&raw mut COMMANDS).cast(),
     type_: NGX_HTTP_MODULE as _,
+    init_module: Some(init_module),
+    init_process: Some(init_process),
+    exit_process: Some(exit_process),
     ..ngx_module_t::default()
 };
 
@@ -258,4 +270,20 @@ unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
         Some(redirect) => request.redirect_to_https(redirect),
         None => NGX_DECLINED as _,
     }
+}
+
+unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the new cycle, with the one before it
+    unsafe { check::take_along(cycle) };
+    NGX_OK as _
+}
+
+unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the cycle of the process, before it serves
+    unsafe { check::start(cycle) };
+    NGX_OK as _
+}
+
+unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
+    check::stop();
 }
