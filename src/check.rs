@@ -194,3 +194,22 @@ impl State {
         }
     }
 }
+
+/// The destinations of an upstream block by what becomes of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// They get requests.
+    pub up: usize,
+    /// Their checks have found them down.
+    pub dead: usize,
+    /// The configuration takes them out.
+    pub out: usize,
+}
+
+impl Tally {
+    /// Whether the block is down: none is left up, for another reason than that the configuration
+    /// takes all of them out. One whose names lead nowhere has none.
+    pub const fn is_down(self) -> bool {
+        self.up == 0 && (self.dead > 0 || self.out == 0)
+    }
+}

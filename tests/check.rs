@@ -1,7 +1,7 @@
 //! Active checks, in tables.
 
 use ngx_http_elb_websocket_module::check::{
-    answer, is_path, request, Answer, Failure, Settings, State, Statuses,
+    answer, is_path, request, Answer, Failure, Settings, State, Statuses, Tally,
 };
 
 /// Feeds results, `+` or `-`, to a fresh state and tells what it was after each: `U`p or `D`own.
@@ -158,6 +158,23 @@ fn checks_are_spread() {
     let settings = Settings { interval: 1_000, ..Settings::default() };
     let sum: u64 = (0..201).map(|random| settings.delay(2, random)).sum();
     assert_eq!(sum / 201, 1_000, "the mean is the interval");
+}
+
+#[test]
+fn a_block_is_down_without_a_destination_that_is_up() {
+    let cases = [
+        // up, dead, out, down
+        (1, 0, 0, false),
+        (1, 9, 9, false),
+        (0, 1, 0, true),
+        (0, 1, 1, true),
+        (0, 0, 1, false),
+        (0, 0, 0, true),
+    ];
+    for (up, dead, out, expected) in cases {
+        let tally = Tally { up, dead, out };
+        assert_eq!(tally.is_down(), expected, "{tally:?}");
+    }
 }
 
 #[test]

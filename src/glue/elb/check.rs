@@ -12,7 +12,7 @@ use ngx::http::{HttpModuleMainConf, HttpModuleServerConf, NgxHttpUpstreamModule}
 use super::destination::MainConf;
 use super::peers::{lists, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
 use super::Module;
-use crate::check::{is_path, Settings, Statuses};
+use crate::check::{is_path, Settings, Statuses, Tally};
 use crate::glue::conf::{invalid, time, time_or_off, Conf, Error, Outcome, Place};
 
 mod group;
@@ -124,26 +124,25 @@ fn count(cf: &Conf, word: &str, value: &str) -> Result<u32, Error> {
     })
 }
 
-/// Whether some upstream block with `elb_check` has no destination that its checks leave up. One
-/// whose names lead nowhere has none; those that the configuration takes out do not count.
+/// Whether some upstream block with `elb_check` is down, see [`Tally::is_down`].
 #[expect(dead_code, reason = "for the health states")]
 pub fn all_down(main: &MainConf) -> bool {
     main.checks.iter().filter(|check| check.settings.is_some()).any(|check| {
         // SAFETY: the block lives in the same configuration as `main`
         let Some(lists) = (unsafe { lists(&*check.upstream) }) else { return false };
-        let (mut out, mut up) = (0, 0);
+        let mut tally = Tally::default();
         for list in lists {
             let locked = list.write();
             for peer in locked.peers() {
                 // SAFETY: live while the lock is held
                 match unsafe { (*peer).down } {
-                    down if down & DOWN_BY_CONFIGURATION != 0 => out += 1,
-                    down if down & DOWN_BY_CHECK == 0 => up += 1,
-                    _ => continue,
+                    down if down & DOWN_BY_CONFIGURATION != 0 => tally.out += 1,
+                    down if down & DOWN_BY_CHECK != 0 => tally.dead += 1,
+                    _ => tally.up += 1,
                 }
             }
         }
-        up == 0 && out == 0
+        tally.is_down()
     })
 }
 
