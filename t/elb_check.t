@@ -197,7 +197,7 @@ async def balancers():
     nginx = Checked(TCP)
     nginx.parts["http"] += nginx.fill_in_servers(blocks)
     nginx.parts["server"] = "".join(
-        f"location /m{n}/ {{ proxy_pass http://m{n}; }}" for n in range(len(methods))
+        f"location ^~ /m{n}/ {{ proxy_pass http://m{n}; }}" for n in range(len(methods))
     ) + nginx.parts["server"]
     async with nginx:
         await nginx.b.stop()
