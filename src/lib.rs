@@ -5,6 +5,7 @@
 //! `export-modules`) is the only one that does, and the only one with `unsafe` code.
 
 pub mod check;
+pub mod counter;
 pub mod frame;
 #[cfg(feature = "export-modules")]
 #[allow(unsafe_code)]

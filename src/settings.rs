@@ -264,6 +264,25 @@ pub const TABLE: &[&str] = &[
     "PING_PATH",
 ];
 
+/// The variables of the [`TABLE`] and the values in effect, defaults where a directive has one of
+/// its own. A value from a file may be a secret and is not told; a faulty one is left out.
+pub fn in_effect(env: &Environment) -> Vec<(String, String)> {
+    let default = |name: &str| match name {
+        "PROXY_PROTOCOL" => Some("on".to_owned()),
+        "TRUSTED_PROXIES" => Some(value::TrustedProxies::default().blocks.join(" ")),
+        "HTTPS_PORT" => Some("443".to_owned()),
+        "REDIRECT_STATUS" => Some("301".to_owned()),
+        _ => None,
+    };
+    let value = |name: &str| match env.variable(name) {
+        Ok(Some(variable)) if variable.from_file => Some("(from a file)".to_owned()),
+        Ok(Some(variable)) => Some(variable.text),
+        Ok(None) => default(name),
+        Err(_) => None,
+    };
+    TABLE.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+}
+
 /// Checks a variable of the [`TABLE`]; any other is free text.
 ///
 /// # Errors
@@ -407,6 +426,26 @@ pub(crate) mod tests {
         );
         assert_eq!(faults(&[("REDIRECT_STATUS", "303"), ("HTTPS_PORT", "0")]), Err(2));
         assert_eq!(faults(&[("REDIRECT_STATUS", "200")]), Err(1));
+    }
+
+    #[test]
+    fn settings_in_effect_tell_no_secret() {
+        let table = Table(&[
+            ("LISTEN_ON", "81"),
+            ("DESTINATION_HOSTNAME_FILE", "/secret"),
+            ("/secret", "hunter2"),
+            ("REDIRECT_STATUS", "308"),
+            ("OTHER", "free"),
+        ]);
+        let found = in_effect(&Environment::new(&table));
+        let value =
+            |name: &str| found.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        assert_eq!(value("LISTEN_ON"), Some("81"));
+        assert_eq!(value("DESTINATION_HOSTNAME"), Some("(from a file)"));
+        assert_eq!(value("DESTINATION_PORT"), None);
+        assert_eq!(value("REDIRECT_STATUS"), Some("308"));
+        assert_eq!(value("HTTPS_PORT"), Some("443"));
+        assert_eq!(value("OTHER"), None);
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl<'a> Conf<'a> {
         self.log(NGX_LOG_WARN, message);
     }
 
+    /// Tells the operator why the configuration is refused.
+    pub fn refuse(&mut self, message: impl fmt::Display) {
+        self.log(NGX_LOG_EMERG, message);
+    }
+
     fn log(&mut self, level: u32, message: impl fmt::Display) {
         ngx::ngx_conf_log_error!(level, &raw mut *self.cf, "{message}");
     }

@@ -18,6 +18,8 @@ use ngx::http::{
 
 use super::conf::{command, Conf, Error, Outcome};
 use super::request::{register, Answer, Request, POST_READ, REWRITE, SERVER_REWRITE};
+use super::zone;
+use crate::metrics::Destination;
 use crate::settings::value::{FromText, PingPath};
 use crate::settings::{self, Redirect};
 
@@ -256,6 +258,7 @@ unsafe extern "C" fn on_post_read(r: *mut ngx_http_request_t) -> ngx_int_t {
     let ping = Module::server_conf(request.raw()).and_then(|conf| conf.ping.as_ref());
     match ping {
         Some(ping) if request.is_get_or_head() && request.path() == ping.0.as_bytes() => {
+            zone::slot().counts.health_checks.add(1);
             request.skip_access_log();
             request.answer(&Answer::text("ok"))
         }
@@ -267,9 +270,17 @@ unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes the request that it works on
     let Some(mut request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
     match Module::location_conf(request.raw()).and_then(|conf| conf.redirect) {
-        Some(redirect) => request.redirect_to_https(redirect),
+        Some(redirect) => {
+            zone::slot().counts.redirects.add(1);
+            request.redirect_to_https(redirect)
+        }
         None => NGX_DECLINED as _,
     }
+}
+
+/// The destinations of the configuration that a request has.
+pub fn destinations(r: &ngx_http_request_t) -> Vec<Destination> {
+    Module::main_conf(r).map(peers::destinations).unwrap_or_default()
 }
 
 unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {

@@ -121,7 +121,6 @@ impl Drop for Locked {
 /// The destinations of all upstream blocks with `elb_destination` or `elb_check`, as this process
 /// sees them: of a block without a `zone` it knows its own connections and failed requests alone.
 /// A block whose balancer comes from another module is left out.
-#[expect(dead_code, reason = "for the metrics")]
 pub fn destinations(main: &MainConf) -> Vec<Destination> {
     // SAFETY: a global of nginx
     let now = unsafe { (*ngx_cached_time).sec };
@@ -132,17 +131,21 @@ pub fn destinations(main: &MainConf) -> Vec<Destination> {
         // SAFETY: as above
         for (index, list) in unsafe { lists(upstream) }.into_iter().flatten().enumerate() {
             let locked = list.write();
-            // SAFETY: live as long as the lock is held, and nobody changes them meanwhile
-            found.extend(locked.peers().map(|peer| unsafe { &*peer }).map(|peer| Destination {
-                upstream: text(&upstream.host),
-                server: text(&peer.server),
-                address: text(&peer.name),
-                up: peer.down == 0 && (checked || !has_failed(peer, now)),
-                checked,
-                backup: index > 0,
-                weight: u64::try_from(peer.weight).unwrap_or(0),
-                connections: peer.conns as u64,
-            }));
+            for peer in locked.peers() {
+                // SAFETY: live as long as the lock is held, and nobody changes it meanwhile
+                let peer = unsafe { &*peer };
+                let destination = Destination {
+                    upstream: text(&upstream.host),
+                    server: text(&peer.server),
+                    address: text(&peer.name),
+                    up: peer.down == 0 && (checked || !has_failed(peer, now)),
+                    checked,
+                    backup: index > 0,
+                    weight: u64::try_from(peer.weight).unwrap_or(0),
+                    connections: peer.conns as u64,
+                };
+                destination.add(&mut found);
+            }
         }
     }
     found
