@@ -10,7 +10,7 @@ use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
 use super::conf::{Conf, Error, Outcome};
 use super::request::{Answer, PhaseHandler, Request};
-use super::{websocket, zone};
+use super::{elb, websocket, zone};
 use crate::metrics::{exposition, quality, Health, Settings, Snapshot, Text, WebSockets, PAGE};
 
 /// Nothing that was told is good for later.
@@ -128,7 +128,7 @@ fn snapshot(request: &Request) -> Snapshot {
         redirects: sum.counts.redirects.get(),
         health_checks: sum.counts.health_checks.get(),
         workers: sum.workers,
-        destinations: Vec::new(),
+        destinations: elb::destinations(request.raw()),
         settings: Settings(websocket::settings_of(request.raw())),
     }
 }

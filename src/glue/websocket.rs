@@ -6,16 +6,16 @@ use std::ptr::{addr_of, null_mut, NonNull};
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_output_header_filter_pt,
-    ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t, ngx_module_t, ngx_parse_time,
-    ngx_pool_cleanup_add, ngx_shm_zone_t, ngx_str_t, NGX_CONF_1MORE, NGX_CONF_NOARGS,
-    NGX_CONF_TAKE1, NGX_CONF_TAKE12, NGX_CONF_TAKE123, NGX_CONF_TAKE23, NGX_DECLINED, NGX_ERROR,
-    NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET,
-    NGX_HTTP_MODULE, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF, NGX_HTTP_TOO_MANY_REQUESTS,
-    NGX_LOG_ERR, NGX_OK,
+    ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t, ngx_module_t, ngx_pool_cleanup_add,
+    ngx_shm_zone_t, NGX_CONF_1MORE, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
+    NGX_CONF_TAKE123, NGX_CONF_TAKE23, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE,
+    NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF, NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR,
+    NGX_OK,
 };
 use ngx::http::{HttpModule, HttpModuleLocationConf, HttpModuleMainConf, Merge, MergeConfigError};
 
-use super::conf::{command, Conf, Error, Outcome};
+use super::conf::{command, invalid, time, time_or_off, Conf, Error, Outcome};
 use super::request::{register, PhaseHandler, PREACCESS};
 use super::{status, zone};
 use crate::limit::Refused;
@@ -23,7 +23,7 @@ use crate::metrics::{Left, RefusedBy};
 use crate::session::{Format, Settings};
 
 mod balancer;
-mod connection;
+pub(super) mod connection;
 mod detach;
 mod drain;
 mod handshake;
@@ -32,7 +32,7 @@ mod log;
 mod tunnel;
 mod variables;
 mod wire;
-mod worker;
+pub(super) mod worker;
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
@@ -444,32 +444,6 @@ fn set_time(cf: &mut Conf, slot: &mut Option<u64>) -> Outcome {
     let args = cf.args()?;
     let value = time_or_off(cf, args.first())?;
     once(slot, value)
-}
-
-/// A time in milliseconds, 0 for `off`.
-fn time_or_off(cf: &Conf, word: Option<&String>) -> Result<u64, Error> {
-    match word.map(String::as_str) {
-        Some("off") => Ok(0),
-        word => match time(cf, word.unwrap_or_default())? {
-            0 => Err(invalid(cf, word.unwrap_or_default(), "a time above 0 or \"off\"")),
-            time => Ok(time),
-        },
-    }
-}
-
-/// A time in nginx's notation, in milliseconds.
-fn time(cf: &Conf, word: &str) -> Result<u64, Error> {
-    let mut text = ngx_str_t { len: word.len(), data: word.as_ptr().cast_mut() };
-    // SAFETY: the text is only read
-    let time = unsafe { ngx_parse_time(&raw mut text, 0) };
-    u64::try_from(time).map_err(|_| invalid(cf, word, "a time such as \"25s\""))
-}
-
-fn invalid(cf: &Conf, value: &str, expected: &str) -> Error {
-    let name = cf.directive();
-    Error::Message(format!(
-        "invalid value \"{value}\" in \"{name}\" directive, it must be {expected}"
-    ))
 }
 
 static mut NEXT_HEADER_FILTER: ngx_http_output_header_filter_pt = None;
