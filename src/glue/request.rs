@@ -7,10 +7,11 @@ use ngx::ffi::{
     ngx_http_finalize_request, ngx_http_handler_pt, ngx_http_output_filter, ngx_http_phases,
     ngx_http_request_t, ngx_http_send_header, ngx_int_t, ngx_list_push, ngx_pcalloc, ngx_str_t,
     ngx_table_elt_t, NGX_DONE, NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_GET, NGX_HTTP_HEAD,
-    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_OK,
+    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_OK, NGX_HTTP_SERVICE_UNAVAILABLE,
 };
 use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
+use crate::metrics::Health;
 use crate::settings::Redirect;
 
 pub use ngx::ffi::{
@@ -46,9 +47,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// 200 with a text.
-    pub fn text(body: &'static str) -> Self {
-        Self { status: NGX_HTTP_OK as _, body }
+    /// The state in words, with 200 where the instance should get traffic and 503 where not.
+    pub fn health(health: Health) -> Self {
+        let status = match health {
+            Health::Ok => NGX_HTTP_OK,
+            Health::Draining | Health::DestinationDown => NGX_HTTP_SERVICE_UNAVAILABLE,
+        };
+        Self { status: status as _, body: health.as_str() }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The HTTP module of the WebSocket tunnel.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::{addr_of, null_mut, NonNull};
+use std::rc::Rc;
 
 use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_output_header_filter_pt,
@@ -21,13 +23,15 @@ use crate::session::{Format, Settings};
 mod balancer;
 mod connection;
 mod detach;
-mod drain;
+pub mod drain;
 mod handshake;
 mod limit;
 mod log;
 mod tunnel;
 mod wire;
 mod worker;
+
+pub use tunnel::now;
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
@@ -87,6 +91,9 @@ pub struct LocationConf {
     drain: drain::Times,
     log: Option<log::Log>,
     limit: Option<limit::Limit>,
+    /// The longest drain of all locations with tunnels, one for the whole configuration; it is
+    /// known once everything is merged.
+    longest: Rc<Cell<Option<drain::Times>>>,
 }
 
 /// What is said at one level, each to be inherited where it is not.
@@ -105,6 +112,7 @@ struct Own {
 
 impl Merge for LocationConf {
     fn merge(&mut self, prev: &Self) -> Result<(), MergeConfigError> {
+        let longest = &prev.longest;
         let (own, prev) = (&mut self.own, &prev.own);
         own.tunnel = own.tunnel.or(prev.tunnel);
         own.ping = own.ping.or(prev.ping);
@@ -120,6 +128,10 @@ impl Merge for LocationConf {
         self.drain = own.drain.unwrap_or_default();
         self.log = own.log.flatten();
         self.limit = own.limit.flatten();
+        self.longest = Rc::clone(longest);
+        if self.tunnel && self.drain.longest() > longest.get().and_then(|times| times.longest()) {
+            longest.set(Some(self.drain));
+        }
         let (max_age, max_age_jitter) = own.max_age.unwrap_or((0, 10));
         self.settings = Settings {
             ping: own.ping.unwrap_or(25_000),
@@ -296,15 +308,21 @@ fn time_or_off(cf: &Conf, word: Option<&String>) -> Result<u64, Error> {
     }
 }
 
+/// The longest drain of all locations with tunnels, of a configuration that is read and merged.
+pub fn longest_drain(cf: &Conf) -> Option<drain::Times> {
+    Module::location_conf(cf).and_then(|http| http.longest.get())
+}
+
 /// A time in nginx's notation, in milliseconds.
-fn time(cf: &Conf, word: &str) -> Result<u64, Error> {
+pub fn time(cf: &Conf, word: &str) -> Result<u64, Error> {
     let mut text = ngx_str_t { len: word.len(), data: word.as_ptr().cast_mut() };
     // SAFETY: the text is only read
     let time = unsafe { ngx_parse_time(&raw mut text, 0) };
     u64::try_from(time).map_err(|_| invalid(cf, word, "a time such as \"25s\""))
 }
 
-fn invalid(cf: &Conf, value: &str, expected: &str) -> Error {
+/// A value of the directive that is not what is expected, in core's words.
+pub fn invalid(cf: &Conf, value: &str, expected: &str) -> Error {
     let name = cf.directive();
     Error::Message(format!(
         "invalid value \"{value}\" in \"{name}\" directive, it must be {expected}"
