@@ -143,6 +143,11 @@ sub skips_the_wait {
         ok($nginx->logs(qr/signal 3 \(SIGQUIT\).*shutting down/), 'and nginx by SIGQUIT');
         ok(wait_until(sub { !is_running($timer) }), 'nobody waits any longer');
     }
+    for my $time (1 .. 5) {
+        my $nginx = Shipped->start(@options, DRAIN_DELAY => 3600);
+        signal($nginx, $_) for qw(HUP USR1 QUIT HUP TERM);
+        is(status_of($nginx), 0, 'all in a row end it at once, too');
+    }
     return;
 }
 
