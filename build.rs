@@ -1,6 +1,13 @@
-//! Turns what nginx-sys found out about nginx into cfg values.
+//! Turns what nginx-sys found out about nginx into cfg values, and hashes what the status page
+//! holds.
 
-use std::env;
+use std::{env, fs};
+
+use base64::prelude::{Engine, BASE64_STANDARD};
+use sha2::{Digest, Sha256};
+
+/// The status page. A `Content-Security-Policy` names its script and style by their hashes.
+const PAGE: &str = "src/metrics/status.html";
 
 /// First nginx version number with the feature behind each cfg.
 const VERSIONS: &[(u64, &str)] = &[
@@ -26,4 +33,19 @@ fn main() {
             println!("cargo::rustc-cfg={cfg}");
         }
     }
+
+    println!("cargo::rerun-if-changed={PAGE}");
+    let page = fs::read_to_string(PAGE).expect("the status page is there");
+    for element in ["style", "script"] {
+        let name = element.to_uppercase();
+        println!("cargo::rustc-env=STATUS_{name}_HASH=sha256-{}", hash_of(&page, element));
+    }
+}
+
+/// The hash of the content of the only element with this name.
+fn hash_of(page: &str, element: &str) -> String {
+    let (begin, end) = (format!("<{element}>"), format!("</{element}>"));
+    let content = page.split_once(&begin).and_then(|(_, rest)| Some(rest.split_once(&end)?.0));
+    let content = content.unwrap_or_else(|| panic!("{PAGE} has no {begin}"));
+    BASE64_STANDARD.encode(Sha256::digest(content))
 }

@@ -12,7 +12,7 @@ mod input;
 const FRAMES: [usize; 6] = [0, 16, 64, 1 << 10, 16 << 10, 1 << 20];
 const CHUNKS: [usize; 4] = [1 << 10, 4 << 10, 64 << 10, 256 << 10];
 
-fn scan(scanner: &mut Scanner, chunk: &[u8], tally: &mut Tally) {
+fn scan(scanner: &mut Scanner, chunk: &[u8], tally: &Tally) {
     let mut at = 0;
     while scanner.scan(chunk, &mut at, Stop::AtControl, tally) != Step::End {}
 }
@@ -28,11 +28,11 @@ fn bench(criterion: &mut Criterion) {
             for chunk in CHUNKS {
                 let name = |what: &str| BenchmarkId::new(what, format!("{frame} in {chunk}"));
                 let mut scanner = input::scanner(from);
-                let mut tally = Tally::default();
+                let tally = Tally::default();
                 group.bench_function(name("scan"), |bencher| {
                     bencher.iter(|| {
                         for chunk in black_box(&stream).chunks(chunk) {
-                            scan(&mut scanner, chunk, &mut tally);
+                            scan(&mut scanner, chunk, &tally);
                         }
                     });
                 });

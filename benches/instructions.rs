@@ -32,10 +32,10 @@ fn work(what: &str, from: End, payload: usize, frames: usize, times: u64) {
     let chunk = input::stream(from, payload, frames * input::size(from, payload));
     let mut sink = input::Sink::default();
     if what == "scan" {
-        let (mut scanner, mut tally) = (input::scanner(from), Tally::default());
+        let (mut scanner, tally) = (input::scanner(from), Tally::default());
         for _ in 0..times {
             let mut at = 0;
-            let step = scanner.scan(black_box(&chunk), &mut at, Stop::AtControl, &mut tally);
+            let step = scanner.scan(black_box(&chunk), &mut at, Stop::AtControl, &tally);
             assert_eq!(step, Step::End);
         }
         assert_eq!(scanner.frames(), frames as u64 * times);

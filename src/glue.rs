@@ -7,6 +7,8 @@
 //! - `elb`: the HTTP module with `elb_listen`, `elb_destination`, `elb_trusted_proxies`,
 //!   `elb_redirect` and `elb_ping`.
 //! - `websocket`: the HTTP module of the tunnel, the `websocket_*` directives.
+//! - `zone`: where processes count, `websocket_zone`.
+//! - `status`: what was counted, told: `websocket_metrics` and `websocket_status`.
 //! - `compat`: what differs between versions of nginx.
 
 mod compat;
@@ -15,7 +17,9 @@ mod elb;
 mod env;
 mod request;
 mod start;
+mod status;
 mod websocket;
+mod zone;
 
 use core::ffi::{c_char, CStr};
 use core::ptr::null;

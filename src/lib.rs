@@ -4,11 +4,13 @@
 //! [`session`] to actions on connections. The pure layers know nothing of nginx; `glue` (feature
 //! `export-modules`) is the only one that does, and the only one with `unsafe` code.
 
+pub mod counter;
 pub mod frame;
 #[cfg(feature = "export-modules")]
 #[allow(unsafe_code)]
 mod glue;
 pub mod limit;
 pub mod metrics;
+pub mod proxy_header;
 pub mod session;
 pub mod settings;

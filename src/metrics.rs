@@ -1,5 +1,227 @@
-//! What an instance counts and holds, as plain values: one snapshot behind every format.
+//! What an instance counts and holds: one snapshot behind every format.
+//!
+//! Processes count in their [`Slot`]s; [`sum`] adds those up; a [`Snapshot`] is that with all
+//! else there is to say, as JSON through serde, or as text for Prometheus ([`exposition`]).
 
+mod accept;
 mod destination;
+mod exposition;
+mod histogram;
+mod slot;
 
+pub use accept::quality;
 pub use destination::{Destination, Health};
+pub use exposition::{exposition, Text};
+pub use histogram::{Bucket, Histogram, Times, DURATION, HANDSHAKE};
+pub use slot::{claim, enders, sum, Counts, Left, Owner, RefusedBy, Slot, Sum, Worker, CODES};
+
+use serde::{Serialize, Serializer};
+
+use crate::frame::{Kind, Opcode, Tally};
+use crate::session::End;
+
+/// The status page; it asks for the snapshot as JSON.
+pub const PAGE: &str = include_str!("metrics/status.html");
+
+/// What an instance has to say about itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// Version of this module.
+    pub module: &'static str,
+    /// Version of nginx.
+    pub nginx: String,
+    /// When it started, in seconds since 1970.
+    pub started: u64,
+    /// For how many seconds it has been running.
+    pub uptime: u64,
+    /// Whether it should get traffic.
+    pub health: Health,
+    /// Number of the newest configuration: 1, and one more for each reload.
+    pub generation: u64,
+    /// The processes that serve.
+    pub workers: Vec<Worker>,
+    /// The WebSockets.
+    pub websockets: WebSockets,
+    /// Answers of `elb_redirect`.
+    pub redirects: u64,
+    /// Answers to health checks.
+    pub health_checks: u64,
+    /// Where requests go to.
+    pub destinations: Vec<Destination>,
+    /// The settings in effect, by name.
+    pub settings: Settings,
+}
+
+/// Names and values, in an order of their own.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(pub Vec<(String, String)>);
+
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// WebSockets of all processes since the start.
+#[derive(Clone, Debug, Serialize)]
+pub struct WebSockets {
+    /// Open tunnels.
+    pub active: u64,
+    /// Tunnels that began.
+    pub opened: u64,
+    /// Those of them whose stream could not be followed.
+    pub opaque: u64,
+    /// Upgrades that nginx's own copier keeps.
+    pub left_to_nginx: u64,
+    /// The same by reason.
+    pub left_by_reason: Vec<Labelled>,
+    /// Handshakes that were refused.
+    pub refused: u64,
+    /// The same by who refused.
+    pub refused_by: Vec<Labelled>,
+    /// Bytes kept for peers that are slow to take them.
+    pub buffered_bytes: u64,
+    /// Tunnels that ended, as far as there were any.
+    pub closed: Vec<Closed>,
+    /// What clients did.
+    pub client: Side,
+    /// What destinations did.
+    pub destination: Side,
+    /// How long tunnels were open.
+    pub duration_seconds: Times,
+    /// How long destinations took for a 101.
+    pub handshake_seconds: Times,
+}
+
+/// A count with its label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Labelled {
+    /// What was counted.
+    pub label: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// Tunnels that ended alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Closed {
+    /// Who or what ended them, as in the `reason` of `websocket_log`.
+    pub by: &'static str,
+    /// The class of the first Close frame's status code.
+    pub code: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// What one end of all tunnels did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Side {
+    /// Frames that came from it.
+    pub frames: Kinds,
+    /// Their payload bytes.
+    pub bytes: Kinds,
+    /// Complete messages.
+    pub messages: u64,
+    /// Pings that were put in towards it.
+    pub pings: u64,
+    /// Pongs of it to those.
+    pub pongs: u64,
+    /// Pings that it did not answer in time, so that the tunnel was ended.
+    pub pongs_missed: u64,
+}
+
+/// Something by kind of frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Kinds {
+    /// Beginning a text message.
+    pub text: u64,
+    /// Beginning a binary message.
+    pub binary: u64,
+    /// Going on with a message.
+    pub continuation: u64,
+    /// Close frames.
+    pub close: u64,
+    /// Pings.
+    pub ping: u64,
+    /// Pongs.
+    pub pong: u64,
+    /// Reserved opcodes.
+    pub other: u64,
+}
+
+impl Kinds {
+    fn of(tally: &Tally, number: impl Fn(Kind) -> u64) -> Self {
+        let kind = |opcode| number(tally.kind(opcode));
+        let known = Self {
+            text: kind(Opcode::TEXT),
+            binary: kind(Opcode::BINARY),
+            continuation: kind(Opcode::CONTINUATION),
+            close: kind(Opcode::CLOSE),
+            ping: kind(Opcode::PING),
+            pong: kind(Opcode::PONG),
+            other: 0,
+        };
+        let sum: u64 = known.by_name().iter().map(|(_, number)| number).sum();
+        // another process may count between the reads
+        Self { other: number(tally.total()).saturating_sub(sum), ..known }
+    }
+
+    /// The numbers with their names.
+    pub fn by_name(&self) -> [(&'static str, u64); 7] {
+        [
+            ("text", self.text),
+            ("binary", self.binary),
+            ("continuation", self.continuation),
+            ("close", self.close),
+            ("ping", self.ping),
+            ("pong", self.pong),
+            ("other", self.other),
+        ]
+    }
+}
+
+impl Side {
+    fn of(counts: &Counts, end: End) -> Self {
+        let tally = counts.tally(end);
+        let (pings, pongs) = counts.pings(end);
+        Self {
+            frames: Kinds::of(tally, |kind| kind.frames),
+            bytes: Kinds::of(tally, |kind| kind.bytes),
+            messages: tally.messages(),
+            pings,
+            pongs,
+            pongs_missed: counts.pongs_missed(end),
+        }
+    }
+}
+
+impl WebSockets {
+    /// What a sum says about them.
+    pub fn of(Sum { counts, workers }: &Sum) -> Self {
+        let labelled = |label, count| Labelled { label, count };
+        let left: Vec<_> =
+            Left::ALL.iter().map(|why| labelled(why.as_str(), counts.left(*why))).collect();
+        let refused: Vec<_> =
+            RefusedBy::ALL.iter().map(|by| labelled(by.as_str(), counts.refused(*by))).collect();
+        let total = |all: &[Labelled]| all.iter().map(|one| one.count).sum();
+        Self {
+            active: workers.iter().map(|worker| worker.active).sum(),
+            opened: counts.opened.get(),
+            opaque: counts.opaque.get(),
+            left_to_nginx: total(&left),
+            left_by_reason: left,
+            refused: total(&refused),
+            refused_by: refused,
+            buffered_bytes: workers.iter().map(|worker| worker.buffered_bytes).sum(),
+            closed: counts
+                .closed()
+                .filter(|(_, _, count)| *count > 0)
+                .map(|(by, code, count)| Closed { by, code, count })
+                .collect(),
+            client: Side::of(counts, End::Client),
+            destination: Side::of(counts, End::Destination),
+            duration_seconds: counts.duration.times(&DURATION),
+            handshake_seconds: counts.handshake.times(&HANDSHAKE),
+        }
+    }
+}

@@ -43,8 +43,8 @@
 //!     fn random(&mut self) -> u64 {
 //!         4 // a real one comes from the system
 //!     }
-//!     fn tally(&mut self, _from: End) -> &mut Tally {
-//!         &mut self.tally
+//!     fn tally(&self, _from: End) -> &Tally {
+//!         &self.tally
 //!     }
 //! }
 //!
@@ -91,7 +91,7 @@ pub trait Io {
     fn random(&mut self) -> u64;
 
     /// The table that counts what comes from `from`.
-    fn tally(&mut self, from: End) -> &mut Tally;
+    fn tally(&self, from: End) -> &Tally;
 
     /// How many of the bytes sent towards `to` its host has not acknowledged yet, those kept by
     /// the owner included. Asked when a Ping goes out and when its Pong is overdue, when bytes

@@ -14,9 +14,11 @@ use std::fmt;
 
 pub mod destinations;
 pub mod expand;
+mod listeners;
 pub mod resolver;
 pub mod value;
 
+pub use listeners::{listen, listen_with_default, WithDefault};
 pub use value::FromText;
 
 /// Longest value accepted, in bytes: what fits one configuration token of nginx
@@ -190,25 +192,6 @@ fn text_of(variable: &str, bytes: Vec<u8>) -> Result<String, Fault> {
     Ok(text)
 }
 
-/// The port, or address and port, for an `elb_listen` directive.
-///
-/// # Errors
-/// The variable is missing or faulty, or both listeners are the same one.
-pub fn listen(env: &Environment, name: &str) -> Result<value::Listen, Fault> {
-    let listen = env.require::<value::Listen>(name)?;
-    if name == "LISTEN_ON_TLS" {
-        // a faulty LISTEN_ON is reported where it is asked for
-        if let (Ok(Some(other)), Some(this)) =
-            (env.get::<value::Listen>("LISTEN_ON"), env.variable(name)?)
-        {
-            if other == listen {
-                return Err(this.invalid("differ from \"LISTEN_ON\""));
-            }
-        }
-    }
-    Ok(listen)
-}
-
 /// Whether connections start with a PROXY protocol header (`PROXY_PROTOCOL`, on by default).
 ///
 /// # Errors
@@ -254,6 +237,7 @@ pub fn redirect(env: &Environment) -> Result<Redirect, Vec<Fault>> {
 pub const TABLE: &[&str] = &[
     "LISTEN_ON",
     "LISTEN_ON_TLS",
+    "STATUS_LISTEN_ON",
     "DESTINATION_HOSTNAME",
     "DESTINATION_PORT",
     "DESTINATIONS",
@@ -267,6 +251,25 @@ pub const TABLE: &[&str] = &[
     "DRAIN_DELAY",
 ];
 
+/// The variables of the [`TABLE`] and the values in effect, defaults where a directive has one of
+/// its own. A value from a file may be a secret and is not told; a faulty one is left out.
+pub fn in_effect(env: &Environment) -> Vec<(String, String)> {
+    let default = |name: &str| match name {
+        "PROXY_PROTOCOL" => Some("on".to_owned()),
+        "TRUSTED_PROXIES" => Some(value::TrustedProxies::default().blocks.join(" ")),
+        "HTTPS_PORT" => Some("443".to_owned()),
+        "REDIRECT_STATUS" => Some("301".to_owned()),
+        _ => None,
+    };
+    let value = |name: &str| match env.variable(name) {
+        Ok(Some(variable)) if variable.from_file => Some("(from a file)".to_owned()),
+        Ok(Some(variable)) => Some(variable.text),
+        Ok(None) => default(name),
+        Err(_) => None,
+    };
+    TABLE.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+}
+
 /// Checks a variable of the [`TABLE`]; any other is free text.
 ///
 /// # Errors
@@ -274,6 +277,7 @@ pub const TABLE: &[&str] = &[
 pub fn check(variable: &Variable) -> Result<(), Fault> {
     match variable.name.as_str() {
         "LISTEN_ON" | "LISTEN_ON_TLS" => variable.parse::<value::Listen>().map(drop),
+        "STATUS_LISTEN_ON" => variable.parse::<value::ListenOrOff>().map(drop),
         "DESTINATION_HOSTNAME" => variable.parse::<value::Host>().map(drop),
         "DESTINATION_PORT" | "HTTPS_PORT" => variable.parse::<value::Port>().map(drop),
         "DESTINATIONS" => destinations::parse(variable).map(drop),
@@ -371,29 +375,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn both_listeners_must_differ() {
-        let fault = |value: &str| {
-            Err(format!(
-                "environment variable \"LISTEN_ON_TLS\" has invalid value \"{value}\", \
-                 it must differ from \"LISTEN_ON\""
-            ))
-        };
-        let cases = [
-            ("81", "82", Ok("82".to_owned())),
-            ("81", "81", fault("81")),
-            ("81", "*:81", fault("*:81")),
-            ("0.0.0.0:81", "81", fault("81")),
-            ("127.0.0.1:81", "127.0.0.2:81", Ok("127.0.0.2:81".to_owned())),
-            // the fault of LISTEN_ON is its own
-            ("x", "81", Ok("81".to_owned())),
-        ];
-        for (plain, tls, expected) in cases {
-            let table = [("LISTEN_ON", plain), ("LISTEN_ON_TLS", tls)];
-            assert_eq!(listen_of(&table, "LISTEN_ON_TLS"), expected, "{table:?}");
-        }
-    }
-
-    #[test]
     fn a_long_value_is_cut_and_escaped_in_messages() {
         assert_eq!(shown("a\"\\b"), "a\\\"\\\\b");
         let long = "x".repeat(SHOWN + 1);
@@ -412,6 +393,26 @@ pub(crate) mod tests {
         );
         assert_eq!(faults(&[("REDIRECT_STATUS", "303"), ("HTTPS_PORT", "0")]), Err(2));
         assert_eq!(faults(&[("REDIRECT_STATUS", "200")]), Err(1));
+    }
+
+    #[test]
+    fn settings_in_effect_tell_no_secret() {
+        let table = Table(&[
+            ("LISTEN_ON", "81"),
+            ("DESTINATION_HOSTNAME_FILE", "/secret"),
+            ("/secret", "hunter2"),
+            ("REDIRECT_STATUS", "308"),
+            ("OTHER", "free"),
+        ]);
+        let found = in_effect(&Environment::new(&table));
+        let value =
+            |name: &str| found.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        assert_eq!(value("LISTEN_ON"), Some("81"));
+        assert_eq!(value("DESTINATION_HOSTNAME"), Some("(from a file)"));
+        assert_eq!(value("DESTINATION_PORT"), None);
+        assert_eq!(value("REDIRECT_STATUS"), Some("308"));
+        assert_eq!(value("HTTPS_PORT"), Some("443"));
+        assert_eq!(value("OTHER"), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use Test::Nginx::Socket 'no_plan';
 our @TYPED = (
     [LISTEN_ON => 'a port from 1 to 65535 or address:port', '81 ssl'],
     [LISTEN_ON_TLS => 'a port from 1 to 65535 or address:port', 'localhost:81'],
+    [STATUS_LISTEN_ON => 'a port from 1 to 65535, address:port or "off"', 'on'],
     [DESTINATION_HOSTNAME => 'a host name or an IP address', 'app:80'],
     [DESTINATION_PORT => 'a port from 1 to 65535', '0'],
     [DESTINATIONS =>

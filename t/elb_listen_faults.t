@@ -176,6 +176,163 @@ environment variable "LISTEN_ON_TLS" is not set, it must be a port from 1 to 655
 
 
 
+=== the status listener is one of the others
+--- http_config
+    server { elb_listen LISTEN_ON; }
+    server { elb_listen LISTEN_ON_TLS; }
+    server { elb_listen STATUS_LISTEN_ON default=127.0.0.1:9145; }
+--- env
+LISTEN_ON=81
+LISTEN_ON_TLS=82
+STATUS_LISTEN_ON=0.0.0.0:82
+--- faults
+environment variable "STATUS_LISTEN_ON" has invalid value "0.0.0.0:82", it must differ from "LISTEN_ON_TLS", required by "elb_listen" directive
+
+
+
+=== the default of the status listener is one of the others
+--- http_config
+    server { elb_listen LISTEN_ON; }
+    server { elb_listen STATUS_LISTEN_ON default=127.0.0.1:9145; }
+--- env
+LISTEN_ON=127.0.0.1:9145
+--- faults
+environment variable "LISTEN_ON" has invalid value "127.0.0.1:9145", it must differ from "127.0.0.1:9145", the default of "STATUS_LISTEN_ON", required by "elb_listen" directive
+
+
+
+=== a variable beside a default
+--- http_config
+    server { elb_listen STATUS_LISTEN_ON default=off; }
+--- env
+STATUS_LISTEN_ON=on
+--- faults
+environment variable "STATUS_LISTEN_ON" has invalid value "on", it must be a port from 1 to 65535, address:port or "off", required by "elb_listen" directive
+
+
+
+=== off without a default
+--- http_config
+    server { elb_listen STATUS_LISTEN_ON; }
+--- env
+STATUS_LISTEN_ON=off
+--- faults
+environment variable "STATUS_LISTEN_ON" has invalid value "off", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+
+
+
+=== a default that is no address
+--- http_config
+    server { elb_listen STATUS_LISTEN_ON default=localhost:9145; }
+--- faults
+invalid default "localhost:9145" in "elb_listen" directive, it must be a port from 1 to 65535, address:port or "off"
+
+
+
+=== two defaults
+--- http_config
+    server { elb_listen STATUS_LISTEN_ON default=81 default=82; }
+--- faults
+"elb_listen" directive has a duplicate "default" parameter
+
+
+
+=== proxy_protocol that is not optional
+--- http_config
+    server { elb_listen LISTEN_ON proxy_protocol=on; }
+--- env
+LISTEN_ON=81
+--- faults
+invalid parameter "proxy_protocol=on" in "elb_listen" directive, it must be "proxy_protocol" or "proxy_protocol=optional"
+
+
+
+=== proxy_protocol=optional with ssl
+--- http_config
+    server { elb_listen LISTEN_ON ssl proxy_protocol=optional; }
+--- env
+LISTEN_ON=81
+--- faults
+"proxy_protocol=optional" parameter of "elb_listen" directive is incompatible with "ssl"
+
+
+
+=== proxy_protocol=optional with quic
+--- http_config
+    server { elb_listen LISTEN_ON quic proxy_protocol=optional; }
+--- env
+LISTEN_ON=81
+--- faults
+"proxy_protocol=optional" parameter of "elb_listen" directive is incompatible with "quic"
+
+
+
+=== proxy_protocol=optional with deferred
+--- http_config
+    server { elb_listen LISTEN_ON deferred proxy_protocol=optional; }
+--- env
+LISTEN_ON=81
+--- faults
+"proxy_protocol=optional" parameter of "elb_listen" directive is incompatible with "deferred"
+
+
+
+=== proxy_protocol=optional with an accept filter
+--- http_config
+    server { elb_listen LISTEN_ON accept_filter=dataready proxy_protocol=optional; }
+--- env
+LISTEN_ON=81
+--- faults
+"proxy_protocol=optional" parameter of "elb_listen" directive is incompatible with "accept_filter=dataready"
+
+
+
+=== proxy_protocol=optional with itself
+--- http_config
+    server { elb_listen LISTEN_ON proxy_protocol proxy_protocol=optional; }
+--- env
+LISTEN_ON=81
+--- faults
+"proxy_protocol=optional" parameter of "elb_listen" directive is incompatible with "proxy_protocol"
+
+
+
+=== proxy_protocol=optional where another server listens
+--- http_config
+    server { listen 127.0.0.1:81; }
+    server { elb_listen LISTEN_ON proxy_protocol=optional; }
+--- env
+LISTEN_ON=127.0.0.1:81
+OTHER=127.0.0.1:81
+--- faults
+another server listens at "127.0.0.1:81" without "proxy_protocol=optional": this parameter needs an address that no server has without it
+
+
+
+=== proxy_protocol=optional before another server listens
+--- http_config
+    server { elb_listen LISTEN_ON proxy_protocol=optional; }
+    server { listen 127.0.0.1:81 proxy_protocol; }
+--- env
+LISTEN_ON=127.0.0.1:81
+OTHER=127.0.0.1:81
+--- faults
+another server listens at "127.0.0.1:81" without "proxy_protocol=optional": this parameter needs an address that no server has without it
+
+
+
+=== proxy_protocol=optional of one elb_listen alone
+--- http_config
+    server { elb_listen OTHER; }
+    server { elb_listen LISTEN_ON proxy_protocol=optional; }
+--- env
+LISTEN_ON=127.0.0.1:81
+OTHER=127.0.0.1:81
+--- faults
+another server listens at "127.0.0.1:81" without "proxy_protocol=optional": this parameter needs an address that no server has without it
+
+
+
 === an unknown parameter
 --- http_config
     server { elb_listen LISTEN_ON defer; }

@@ -11,7 +11,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
+from nginx import Nginx
 from page import DESKTOP, PAGE, PHONE, Browser, StatusServer
+from status import HTTP, SERVER
 from tap import equal, run, test
 
 HOSTILE = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
@@ -274,6 +276,28 @@ async def little_or_nothing_to_tell(browser):
                                       "client": {"frames": 5}}, "destinations": "?"}
         await shows(page, "#destinations", "No destinations are known")
         await page.is_fine()
+
+
+@test
+async def of_a_real_instance(browser):
+    # a browser keeps its connections
+    server = SERVER + "keepalive_timeout 0;"
+    async with Nginx(http=HTTP, server=server, workers=2) as nginx:
+        url = f"http://127.0.0.1:{nginx.port}/status"
+        pairs = [await nginx.tunnel(f"/{number}") for number in range(3)]
+        for size, name in (PHONE, "phone"), (DESKTOP, "desktop"):
+            page = await browser.open_status(url, size, dark=size == PHONE)
+            await shows(page, "#health", "^ok$")
+            await shows(page, "#now-active", f"^{len(pairs)}$")
+            for pair in pairs:
+                await nginx.talk(*pair)
+            pairs.pop()[0].close()
+            await shows(page, "#now-active", f"^{len(pairs)}$")
+            await shows(page, "#closed", "client closedno Close\\d")
+            await shows(page, "#frames", "text\\d")
+            await shows(page, "#settings", "websocket_ping25s")
+            await page.is_fine()
+            await page.screenshot(f"real-{name}")
 
 
 run(Browser(), together=False, limit=90)

@@ -91,7 +91,7 @@ fn a_frame_masked_the_wrong_way_is_a_fault() {
         (Scanner::of_client(), plain, Fault::NotMasked),
         (Scanner::of_server(), masked, Fault::Masked),
     ] {
-        let steps = steps(&mut scanner, &[&bytes], Stop::AtControl, &mut Tally::default());
+        let steps = steps(&mut scanner, &[&bytes], Stop::AtControl, &Tally::default());
         assert_eq!(steps, [Seen::Fault(fault, 0)]);
         assert!(scanner.is_lost() && !scanner.between_frames());
     }
@@ -106,7 +106,7 @@ enum Seen {
     Fault(Fault, usize),
 }
 
-fn steps(scanner: &mut Scanner, chunks: &[&[u8]], stop: Stop, tally: &mut Tally) -> Vec<Seen> {
+fn steps(scanner: &mut Scanner, chunks: &[&[u8]], stop: Stop, tally: &Tally) -> Vec<Seen> {
     let mut seen = Vec::new();
     let mut before = 0;
     for chunk in chunks {
@@ -196,10 +196,10 @@ fn without_place(seen: &[Seen]) -> Vec<Seen> {
 
 fn assert_cut_alike(name: &str, masked: bool, whole: &[u8], chunks: &[&[u8]]) {
     for stop in [Stop::AtControl, Stop::AtFrame] {
-        let (mut one, mut one_tally) = (scanner_of(masked), Tally::default());
-        let (mut cut, mut cut_tally) = (scanner_of(masked), Tally::default());
-        let expected = steps(&mut one, &[whole], stop, &mut one_tally);
-        let found = steps(&mut cut, chunks, stop, &mut cut_tally);
+        let (mut one, one_tally) = (scanner_of(masked), Tally::default());
+        let (mut cut, cut_tally) = (scanner_of(masked), Tally::default());
+        let expected = steps(&mut one, &[whole], stop, &one_tally);
+        let found = steps(&mut cut, chunks, stop, &cut_tally);
         let sizes: Vec<usize> = chunks.iter().map(|chunk| chunk.len()).collect();
         let context = format!("{name}, {whole:02x?} cut into {sizes:?}, {stop:?}");
         assert_eq!(without_place(&found), without_place(&expected), "{context}");
@@ -247,7 +247,7 @@ fn controls_come_out_unmasked() {
         for (payload, bytes, code) in table {
             let head = std::array::from_fn(|i| payload.get(i).copied().unwrap_or(0));
             let mut scanner = scanner_of(mask.is_some());
-            let seen = steps(&mut scanner, &[bytes], Stop::AtControl, &mut Tally::default());
+            let seen = steps(&mut scanner, &[bytes], Stop::AtControl, &Tally::default());
             let control = Control {
                 opcode: Opcode::of(bytes[0]),
                 rsv: 0,
@@ -267,8 +267,8 @@ fn nothing_is_looked_at_after_a_close() {
     for mask in [None, Some(MASK)] {
         let mut scanner = scanner_of(mask.is_some());
         let stream = [&frame::close(1000, "", mask)[..], b"\x08 no frame"].concat();
-        let mut tally = Tally::default();
-        let seen = steps(&mut scanner, &[&stream], Stop::AtFrame, &mut tally);
+        let tally = Tally::default();
+        let seen = steps(&mut scanner, &[&stream], Stop::AtFrame, &tally);
         assert!(matches!(seen[..], [Seen::Control(..)]), "{seen:?}");
         assert!(scanner.is_closed() && !scanner.between_frames() && !scanner.is_lost());
         assert_eq!(scanner.frames(), 1);
@@ -300,7 +300,7 @@ fn message_state_follows_odd_streams() {
     ];
     for (name, bytes, in_message) in table {
         let mut scanner = Scanner::of_server();
-        steps(&mut scanner, &[bytes], Stop::AtFrame, &mut Tally::default());
+        steps(&mut scanner, &[bytes], Stop::AtFrame, &Tally::default());
         assert!(scanner.between_frames(), "{name}");
         assert_eq!(scanner.between_messages(), !in_message, "{name}");
     }
@@ -308,27 +308,22 @@ fn message_state_follows_odd_streams() {
 
 #[test]
 fn tally_counts_frames_and_bytes_by_kind() {
-    let (mut scanner, mut tally) = (Scanner::of_server(), Tally::default());
+    let (mut scanner, tally) = (Scanner::of_server(), Tally::default());
     let frames = [
         frame_of(0x01, b"abc", None),
         frame_of(0x89, b"ping", None),
         frame_of(0x80, &[0; 300], None),
         frame_of(0x82, &[0; 70_000], None),
     ];
-    steps(&mut scanner, &[&frames.concat()], Stop::AtControl, &mut tally);
+    steps(&mut scanner, &[&frames.concat()], Stop::AtControl, &tally);
     let rows = [Opcode::TEXT, Opcode::PING, Opcode::CONTINUATION, Opcode::BINARY].map(|opcode| {
         let kind = tally.kind(opcode);
         (kind.frames, kind.bytes)
     });
     assert_eq!(rows, [(1, 3), (1, 4), (1, 300), (1, 70_000)]);
-    assert_eq!((tally.messages, tally.total().frames, scanner.frames()), (2, 4, 4));
+    assert_eq!((tally.messages(), tally.total().frames, scanner.frames()), (2, 4, 4));
     // a promise of 2^63 bytes counts for what comes of it
-    steps(
-        &mut scanner,
-        &[b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xffabc"],
-        Stop::AtControl,
-        &mut tally,
-    );
+    steps(&mut scanner, &[b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xffabc"], Stop::AtControl, &tally);
     assert_eq!(tally.kind(Opcode::BINARY).bytes, 70_003);
 }
 

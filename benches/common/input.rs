@@ -24,8 +24,8 @@ impl Io for Sink {
         4
     }
 
-    fn tally(&mut self, from: End) -> &mut Tally {
-        &mut self.tallies[from as usize]
+    fn tally(&self, from: End) -> &Tally {
+        &self.tallies[from as usize]
     }
 }
 

@@ -13,11 +13,11 @@ enum Seen {
 }
 
 fn scan(mut scanner: Scanner, chunks: &[&[u8]], stop: Stop) -> (Vec<Seen>, Tally, Vec<u8>) {
-    let (mut seen, mut tally, mut before) = (Vec::new(), Tally::default(), 0);
+    let (mut seen, tally, mut before) = (Vec::new(), Tally::default(), 0);
     for chunk in chunks {
-        let mut at = if stop == Stop::AtControl { scanner.pass_data(chunk, &mut tally) } else { 0 };
+        let mut at = if stop == Stop::AtControl { scanner.pass_data(chunk, &tally) } else { 0 };
         loop {
-            match scanner.scan(chunk, &mut at, stop, &mut tally) {
+            match scanner.scan(chunk, &mut at, stop, &tally) {
                 Step::End => break,
                 Step::Frame => seen.push(Seen::Frame(before + at)),
                 Step::Control(control) => seen.push(Seen::Control(control, before + at)),

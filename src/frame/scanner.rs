@@ -68,13 +68,13 @@ enum State {
 /// ```
 /// use ngx_http_elb_websocket_module::frame::{Scanner, Step, Stop, Tally};
 ///
-/// let (mut scanner, mut tally) = (Scanner::of_server(), Tally::default());
+/// let (mut scanner, tally) = (Scanner::of_server(), Tally::default());
 /// for chunk in [&b"\x01\x03Hel"[..], b"\x80", b"\x02lo"] {
 ///     let mut at = 0;
-///     assert_eq!(scanner.scan(chunk, &mut at, Stop::AtControl, &mut tally), Step::End);
+///     assert_eq!(scanner.scan(chunk, &mut at, Stop::AtControl, &tally), Step::End);
 /// }
 /// assert!(scanner.between_messages());
-/// assert_eq!((tally.total().frames, tally.messages), (2, 1));
+/// assert_eq!((tally.total().frames, tally.messages()), (2, 1));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Scanner {
@@ -128,7 +128,7 @@ impl Scanner {
     /// [`Step::End`], then with the next. Many small data frames in one chunk take one pass of a
     /// short loop, and a chunk in the middle of a payload takes one subtraction.
     #[inline]
-    pub fn scan(&mut self, chunk: &[u8], at: &mut usize, stop: Stop, tally: &mut Tally) -> Step {
+    pub fn scan(&mut self, chunk: &[u8], at: &mut usize, stop: Stop, tally: &Tally) -> Step {
         loop {
             let mut rest = chunk.get(*at..).unwrap_or_default();
             match self.state {
@@ -182,7 +182,7 @@ impl Scanner {
     /// it is; [`scan`](Self::scan) goes on from there. Where it is all of the chunk, as mostly,
     /// `scan` would only say [`Step::End`].
     #[inline]
-    pub fn pass_data(&mut self, chunk: &[u8], tally: &mut Tally) -> usize {
+    pub fn pass_data(&mut self, chunk: &[u8], tally: &Tally) -> usize {
         let mut rest = chunk;
         if self.state == State::Payload && !Opcode::of(self.first).is_control() {
             let size = self.payload(rest, tally);
@@ -201,7 +201,7 @@ impl Scanner {
     ///
     /// A function of its own, called once a chunk, so that the loop has the registers.
     #[inline(never)]
-    fn whole_frames<'a>(&mut self, mut rest: &'a [u8], stop: Stop, tally: &mut Tally) -> &'a [u8] {
+    fn whole_frames<'a>(&mut self, mut rest: &'a [u8], stop: Stop, tally: &Tally) -> &'a [u8] {
         let mask_size = usize::from(self.mask_bit >> 5);
         let (mut frames, mut messages, mut last) = (0, 0, 0);
         while let [first, second, ..] = rest {
@@ -227,7 +227,7 @@ impl Scanner {
             }
         }
         if frames > 0 {
-            tally.messages += messages;
+            tally.add_messages(messages);
             self.frames += frames;
             self.in_message = last & 0x80 == 0;
         }
@@ -236,7 +236,7 @@ impl Scanner {
 
     /// Reads a header, of which `have` bytes came in earlier chunks, from the start of `rest`.
     /// Returns how many bytes of `rest` it took, or none if all of them are not enough.
-    fn header(&mut self, rest: &[u8], tally: &mut Tally) -> Result<Option<usize>, Fault> {
+    fn header(&mut self, rest: &[u8], tally: &Tally) -> Result<Option<usize>, Fault> {
         let had = usize::from(self.have);
         let fresh = rest.len().min(MAX_HEADER - had);
         let mut bytes = self.begun;
@@ -279,7 +279,7 @@ impl Scanner {
 
     /// Passes what `rest` holds of the payload under way, and returns how many bytes that is.
     #[inline]
-    fn payload(&mut self, rest: &[u8], tally: &mut Tally) -> usize {
+    fn payload(&mut self, rest: &[u8], tally: &Tally) -> usize {
         let opcode = Opcode::of(self.first);
         let size = usize::try_from(self.left).map_or(rest.len(), |left| left.min(rest.len()));
         tally.add(opcode, 0, size as u64);
@@ -288,7 +288,7 @@ impl Scanner {
         }
         self.left -= size as u64;
         if self.left == 0 && !opcode.is_control() {
-            tally.messages += u64::from(self.first >> 7);
+            tally.add_messages(u64::from(self.first >> 7));
         }
         size
     }

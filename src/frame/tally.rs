@@ -1,6 +1,7 @@
 //! Counting frames.
 
 use super::Opcode;
+use crate::counter::Counter;
 
 /// Frames and payload bytes of one opcode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,33 +13,65 @@ pub struct Kind {
 }
 
 /// What came from one end, by kind of frame. A [`Scanner`](super::Scanner) adds to the table it
-/// is given, so many streams can share one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// is given, so many streams can share one, and others can look at it meanwhile.
+#[derive(Debug, Default, PartialEq)]
+#[repr(C)]
 pub struct Tally {
     /// Frames whose header was seen, by opcode.
-    frames: [u64; 16],
+    frames: [Counter; 16],
     /// Payload bytes that came, by opcode.
-    bytes: [u64; 16],
+    bytes: [Counter; 16],
     /// Data messages that are complete.
-    pub messages: u64,
+    messages: Counter,
 }
 
 impl Tally {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Self {
+            frames: [const { Counter::new() }; 16],
+            bytes: [const { Counter::new() }; 16],
+            messages: Counter::new(),
+        }
+    }
+
     /// What came with one opcode.
     pub fn kind(&self, opcode: Opcode) -> Kind {
         let row = usize::from(opcode.bits() & 0x0f);
-        Kind { frames: self.frames[row], bytes: self.bytes[row] }
+        Kind { frames: self.frames[row].get(), bytes: self.bytes[row].get() }
     }
 
     /// All opcodes together.
     pub fn total(&self) -> Kind {
-        Kind { frames: self.frames.iter().sum(), bytes: self.bytes.iter().sum() }
+        let sum = |counters: &[Counter]| counters.iter().map(Counter::get).sum();
+        Kind { frames: sum(&self.frames), bytes: sum(&self.bytes) }
+    }
+
+    /// Data messages that are complete.
+    pub fn messages(&self) -> u64 {
+        self.messages.get()
+    }
+
+    /// Adds what another table holds.
+    pub fn merge(&self, other: &Self) {
+        for (own, more) in self.frames.iter().zip(&other.frames) {
+            own.add(more.get());
+        }
+        for (own, more) in self.bytes.iter().zip(&other.bytes) {
+            own.add(more.get());
+        }
+        self.messages.add(other.messages.get());
     }
 
     #[inline]
-    pub(super) fn add(&mut self, opcode: Opcode, frames: u64, bytes: u64) {
+    pub(super) fn add(&self, opcode: Opcode, frames: u64, bytes: u64) {
         let row = usize::from(opcode.bits() & 0x0f);
-        self.frames[row] += frames;
-        self.bytes[row] += bytes;
+        self.frames[row].add(frames);
+        self.bytes[row].add(bytes);
+    }
+
+    #[inline]
+    pub(super) fn add_messages(&self, messages: u64) {
+        self.messages.add(messages);
     }
 }

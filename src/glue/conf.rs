@@ -125,20 +125,33 @@ impl<'a> Conf<'a> {
         self.log(NGX_LOG_WARN, message);
     }
 
+    /// Tells the operator why the configuration is refused.
+    pub fn refuse(&mut self, message: impl fmt::Display) {
+        self.log(NGX_LOG_EMERG, message);
+    }
+
     fn log(&mut self, level: u32, message: impl fmt::Display) {
         ngx::ngx_conf_log_error!(level, &raw mut *self.cf, "{message}");
     }
 
-    /// The same about a directive that was read before.
+    /// Logs an error of the configuration file as one of `place`.
+    pub fn error_at(&mut self, place: &Place, message: impl fmt::Display) -> Error {
+        self.log_at(place, NGX_LOG_EMERG, message);
+        Error::Logged
+    }
+
+    /// Tells the operator of `place` something that should not stay as it is.
     pub fn warn_at(&mut self, place: &Place, message: impl fmt::Display) {
+        self.log_at(place, NGX_LOG_WARN, message);
+    }
+
+    fn log_at(&mut self, place: &Place, level: u32, message: impl fmt::Display) {
         // SAFETY: all-zero is a valid value of the C struct
         let mut file: ngx_conf_file_t = unsafe { zeroed() };
-        // SAFETY: while the configuration is read, conf_file is the file that is being read
-        file.file.fd = unsafe { (*self.cf.conf_file).file.fd };
         file.file.name = place.file;
         file.line = place.line;
         let own_file = std::mem::replace(&mut self.cf.conf_file, &raw mut file);
-        self.warn(message);
+        self.log(level, message);
         self.cf.conf_file = own_file;
     }
 

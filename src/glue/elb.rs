@@ -6,33 +6,35 @@ use std::rc::Rc;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    ngx_command_t, ngx_conf_t, ngx_http_module_t, ngx_http_request_t, ngx_int_t, ngx_module_t,
-    NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
+    ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_request_t, ngx_int_t,
+    ngx_module_t, NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
     NGX_CONF_TAKE123, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
     NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF,
     NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_OK,
 };
 use ngx::http::{
     HttpModule, HttpModuleLocationConf, HttpModuleMainConf, HttpModuleServerConf, Merge,
-    MergeConfigError, NgxHttpCoreModule,
+    MergeConfigError,
 };
 
 use super::conf::{command, Conf, Error, Outcome};
 use super::request::{register, Answer, Request, POST_READ, REWRITE, SERVER_REWRITE};
 use super::websocket::invalid;
+use super::zone;
 use crate::metrics::Health;
 use crate::settings::value::{FromText, PingMode, PingPath};
 use crate::settings::{self, Redirect};
 
 mod destination;
 pub mod health;
+mod listen;
 
 static mut COMMANDS: [ngx_command_t; 8] = [
     command!(
         "elb_listen",
         NGX_HTTP_SRV_CONF | NGX_CONF_1MORE,
         NGX_HTTP_SRV_CONF_OFFSET,
-        elb_listen
+        listen::elb_listen
     ),
     command!(
         "elb_destination",
@@ -91,10 +93,16 @@ pub static mut ngx_http_elb_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const CONTEXT).cast_mut().cast(),
     commands: (&raw mut COMMANDS).cast(),
     type_: NGX_HTTP_MODULE as _,
+    init_module: Some(init_module),
     ..ngx_module_t::default()
 };
 
 struct Module;
+
+fn module() -> &'static ngx_module_t {
+    // SAFETY: nginx writes the indexes before it calls any function of the module
+    unsafe { &*addr_of!(ngx_http_elb_module) }
+}
 
 /// Configuration of a server.
 #[derive(Default)]
@@ -105,6 +113,7 @@ pub struct ServerConf {
     ready: Option<PingPath>,
     /// It stands in http; its servers share it.
     drain_file: Option<Rc<health::DrainFile>>,
+    optional: listen::optional::Optional,
 }
 
 impl ServerConf {
@@ -162,8 +171,7 @@ unsafe impl HttpModuleLocationConf for Module {
 
 impl HttpModule for Module {
     fn module() -> &'static ngx_module_t {
-        // SAFETY: nginx writes the indexes before it calls any function of the module
-        unsafe { &*addr_of!(ngx_http_elb_module) }
+        module()
     }
 
     unsafe extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
@@ -180,42 +188,22 @@ impl HttpModule for Module {
 
     unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
         // SAFETY: nginx passes the configuration of http{}
+        let checked = unsafe { Conf::from_ptr(cf) }.is_some_and(|mut cf| {
+            health::compare_times(&mut cf);
+            listen::optional::check(&mut cf).is_ok()
+        });
+        // SAFETY: as above
         let registered = unsafe {
             register(cf, POST_READ, on_post_read)
                 && register(cf, SERVER_REWRITE, on_rewrite)
                 && register(cf, REWRITE, on_rewrite)
         };
-        // SAFETY: as above
-        match unsafe { Conf::from_ptr(cf) } {
-            Some(mut cf) if registered => {
-                health::compare_times(&mut cf);
-                NGX_OK as _
-            }
-            _ => NGX_ERROR as _,
+        if checked && registered {
+            NGX_OK as _
+        } else {
+            NGX_ERROR as _
         }
     }
-}
-
-/// `elb_listen VARIABLE [parameter ...];`
-fn elb_listen(cf: &mut Conf, _: &mut ServerConf) -> Outcome {
-    let args = cf.args()?;
-    let variable = args.first().cloned().unwrap_or_default();
-    let listen = cf.read(|env| settings::listen(env, &variable).map_err(Some));
-    let proxy_protocol = cf.read(|env| settings::proxy_protocol(env).map_err(Some));
-    let Some(listen) = listen else {
-        // else core would have the server listen on its default port
-        if let Some(server) = NgxHttpCoreModule::server_conf_mut(cf) {
-            server.set_listen(1);
-        }
-        return Ok(());
-    };
-    let listen = listen.to_string();
-    let parameters = args[1..]
-        .iter()
-        .map(String::as_str)
-        .filter(|parameter| *parameter != "proxy_protocol" || proxy_protocol != Some(false));
-    let words: Vec<_> = ["listen", &listen].into_iter().chain(parameters).collect();
-    cf.apply(&words, &[variable])
 }
 
 /// `elb_trusted_proxies;`
@@ -287,6 +275,12 @@ fn value<T: FromText>(cf: &Conf, text: &str) -> Result<T, Error> {
     T::from_text(text).ok_or_else(|| invalid(cf, text, T::EXPECTED))
 }
 
+unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the new cycle, which nobody serves yet
+    unsafe { listen::optional::wrap(cycle) };
+    NGX_OK as _
+}
+
 /// A health check is answered before anything of the configuration can get in its way.
 unsafe extern "C" fn on_post_read(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes the request that it works on
@@ -298,6 +292,7 @@ unsafe extern "C" fn on_post_read(r: *mut ngx_http_request_t) -> ngx_int_t {
         Some(PingMode::Alive) => Health::Ok,
         Some(PingMode::Ready) => health::health(request.raw()),
     };
+    zone::slot().counts.health_checks.add(1);
     request.skip_access_log();
     request.answer(&Answer::health(health))
 }
@@ -306,7 +301,10 @@ unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes the request that it works on
     let Some(mut request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
     match Module::location_conf(request.raw()).and_then(|conf| conf.redirect) {
-        Some(redirect) => request.redirect_to_https(redirect),
+        Some(redirect) => {
+            zone::slot().counts.redirects.add(1);
+            request.redirect_to_https(redirect)
+        }
         None => NGX_DECLINED as _,
     }
 }

@@ -1,13 +1,14 @@
 //! A request of nginx, as far as this crate answers it, and the phases that it passes.
 
+use std::borrow::Cow;
 use std::ptr::null_mut;
 
 use ngx::ffi::{
     ngx_array_push, ngx_chain_t, ngx_conf_t, ngx_http_discard_request_body,
     ngx_http_finalize_request, ngx_http_handler_pt, ngx_http_output_filter, ngx_http_phases,
-    ngx_http_request_t, ngx_http_send_header, ngx_int_t, ngx_list_push, ngx_pcalloc, ngx_str_t,
-    ngx_table_elt_t, NGX_DONE, NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_GET, NGX_HTTP_HEAD,
-    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_OK, NGX_HTTP_SERVICE_UNAVAILABLE,
+    ngx_http_request_t, ngx_http_send_header, ngx_int_t, ngx_list_part_t, ngx_list_push,
+    ngx_list_t, ngx_pcalloc, ngx_str_t, ngx_table_elt_t, NGX_DONE, NGX_ERROR, NGX_HTTP_BAD_REQUEST,
+    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR,
 };
 use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
@@ -42,18 +43,25 @@ pub unsafe fn register(cf: *mut ngx_conf_t, phase: ngx_http_phases, handler: Pha
 
 /// A whole answer.
 pub struct Answer {
-    status: usize,
-    body: &'static str,
+    /// The status code.
+    pub status: u16,
+    /// What `Content-Type` says, with its parameters.
+    pub content_type: &'static str,
+    /// What follows the header.
+    pub body: Cow<'static, str>,
+    /// Further fields of the header.
+    pub headers: &'static [(&'static str, &'static str)],
 }
 
 impl Answer {
     /// The state in words, with 200 where the instance should get traffic and 503 where not.
     pub fn health(health: Health) -> Self {
         let status = match health {
-            Health::Ok => NGX_HTTP_OK,
-            Health::Draining | Health::DestinationDown => NGX_HTTP_SERVICE_UNAVAILABLE,
+            Health::Ok => 200,
+            Health::Draining | Health::DestinationDown => 503,
         };
-        Self { status: status as _, body: health.as_str() }
+        let body = Cow::Borrowed(health.as_str());
+        Self { status, content_type: "text/plain", body, headers: &[] }
     }
 }
 
@@ -101,25 +109,40 @@ impl Request<'_> {
         NGX_DONE as _
     }
 
-    fn send(&mut self, answer: &Answer) -> ngx_int_t {
+    /// Answers the request as its content handler, which returns the result.
+    pub fn send(&mut self, answer: &Answer) -> ngx_int_t {
         let r: *mut ngx_http_request_t = self.r;
         // SAFETY: the request is live
         let rc = unsafe { ngx_http_discard_request_body(r) };
         if rc != 0 {
             return rc;
         }
+        let body = match answer.body {
+            Cow::Borrowed(text) => Some(literal(text)),
+            // SAFETY: the pool is the request's
+            Cow::Owned(ref text) => unsafe { ngx_str_t::from_bytes(self.r.pool, text.as_bytes()) },
+        };
+        let Some(body) = body else {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR as _;
+        };
+        if answer
+            .headers
+            .iter()
+            .any(|(name, value)| self.add_header(name, literal(value)).is_none())
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR as _;
+        }
         let out = &mut self.r.headers_out;
-        out.status = answer.status;
-        out.content_type = literal("text/plain");
-        out.content_type_len = out.content_type.len;
-        out.content_length_n = answer.body.len() as _;
+        out.status = answer.status.into();
+        out.content_type = literal(answer.content_type);
+        out.content_type_len = answer.content_type.split(';').next().unwrap_or_default().len();
+        out.content_length_n = body.len as _;
         // SAFETY: the request is live
         let rc = unsafe { ngx_http_send_header(r) };
         if rc != 0 || self.r.header_only() != 0 {
             return rc;
         }
         let Some(buf) = self.allocate::<ngx::ffi::ngx_buf_t>() else { return NGX_ERROR as _ };
-        let body = literal(answer.body);
         buf.pos = body.data;
         // SAFETY: one past the end of the text
         buf.last = unsafe { body.data.add(body.len) };
@@ -128,6 +151,11 @@ impl Request<'_> {
         let mut chain = ngx_chain_t { buf, next: null_mut() };
         // SAFETY: the filters copy the link, the buffer lives in the request's pool
         unsafe { ngx_http_output_filter(r, &raw mut chain) }
+    }
+
+    /// The value of the first field of the request's header with this name, in lower case.
+    pub fn header(&self, name: &[u8]) -> Option<&[u8]> {
+        header(&self.r.headers_in.headers, name)
     }
 
     /// Redirects to `https` on the same host with the URI as the client sent it; the result is for
@@ -157,6 +185,12 @@ impl Request<'_> {
     fn set_location(&mut self, value: &[u8]) -> Option<()> {
         // SAFETY: the pool is the request's
         let value = unsafe { ngx_str_t::from_bytes(self.r.pool, value) }?;
+        self.r.headers_out.location = self.add_header("Location", value)?;
+        Some(())
+    }
+
+    /// Adds a field to the header of the answer.
+    fn add_header(&mut self, name: &'static str, value: ngx_str_t) -> Option<*mut ngx_table_elt_t> {
         // SAFETY: the list holds headers
         let header = unsafe { ngx_list_push(&raw mut self.r.headers_out.headers) };
         let header = header.cast::<ngx_table_elt_t>();
@@ -166,12 +200,11 @@ impl Request<'_> {
         // SAFETY: room for one header, which all-zero is a valid value of
         unsafe { header.write_bytes(0, 1) };
         // SAFETY: as above
-        let header = unsafe { &mut *header };
-        header.hash = 1;
-        header.key = literal("Location");
-        header.value = value;
-        self.r.headers_out.location = header;
-        Some(())
+        let field = unsafe { &mut *header };
+        field.hash = 1;
+        field.key = literal(name);
+        field.value = value;
+        Some(header)
     }
 
     /// A zeroed C struct in the request's pool.
@@ -183,4 +216,29 @@ impl Request<'_> {
 
 fn literal(text: &'static str) -> ngx_str_t {
     ngx_str_t { len: text.len(), data: text.as_ptr().cast_mut() }
+}
+
+/// The value of the first header with this name in lower case.
+pub fn header<'a>(list: &'a ngx_list_t, name: &[u8]) -> Option<&'a [u8]> {
+    let mut part: Option<&ngx_list_part_t> = Some(&list.part);
+    while let Some(this) = part {
+        // SAFETY: each part has nelts headers
+        let headers = unsafe {
+            match this.elts.is_null() {
+                true => &[],
+                false => {
+                    std::slice::from_raw_parts(this.elts.cast::<ngx_table_elt_t>(), this.nelts)
+                }
+            }
+        };
+        let found = headers
+            .iter()
+            .find(|header| header.hash != 0 && header.key.as_bytes().eq_ignore_ascii_case(name));
+        if let Some(found) = found {
+            return Some(found.value.as_bytes());
+        }
+        // SAFETY: null or the next part
+        part = unsafe { this.next.as_ref() };
+    }
+    None
 }

@@ -1,23 +1,27 @@
 //! The HTTP module of the WebSocket tunnel.
 
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 use std::ptr::{addr_of, null_mut, NonNull};
 use std::rc::Rc;
 
+use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_output_header_filter_pt,
     ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t, ngx_module_t, ngx_parse_time,
-    ngx_pool_cleanup_add, ngx_str_t, NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
-    NGX_CONF_TAKE23, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
-    NGX_HTTP_MAIN_CONF, NGX_HTTP_MODULE, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF,
-    NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR, NGX_OK,
+    ngx_pool_cleanup_add, ngx_shm_zone_t, ngx_str_t, NGX_CONF_1MORE, NGX_CONF_NOARGS,
+    NGX_CONF_TAKE1, NGX_CONF_TAKE12, NGX_CONF_TAKE23, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE,
+    NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF, NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR,
+    NGX_OK,
 };
-use ngx::http::{HttpModule, HttpModuleLocationConf, Merge, MergeConfigError};
+use ngx::http::{HttpModule, HttpModuleLocationConf, HttpModuleMainConf, Merge, MergeConfigError};
 
 use super::conf::{command, Conf, Error, Outcome};
-use super::request::{register, PREACCESS};
+use super::request::{register, PhaseHandler, PREACCESS};
+use super::{status, zone};
 use crate::limit::Refused;
+use crate::metrics::RefusedBy;
 use crate::session::{Format, Settings};
 
 mod balancer;
@@ -35,14 +39,14 @@ pub use tunnel::now;
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
-/// An entry of the table: all directives stand in http, server and location.
+/// An entry of the table for what stands in http, server and location.
 macro_rules! setting {
     ($name:literal, $arguments:expr, $handler:path) => {
         command!($name, ANYWHERE | $arguments, NGX_HTTP_LOC_CONF_OFFSET, $handler)
     };
 }
 
-static mut COMMANDS: [ngx_command_t; 10] = [
+static mut COMMANDS: [ngx_command_t; 13] = [
     setting!("websocket_tunnel", NGX_CONF_TAKE1, websocket_tunnel),
     setting!("websocket_ping", NGX_CONF_TAKE1, websocket_ping),
     setting!("websocket_pong_timeout", NGX_CONF_TAKE1, websocket_pong_timeout),
@@ -52,14 +56,32 @@ static mut COMMANDS: [ngx_command_t; 10] = [
     setting!("websocket_drain", NGX_CONF_1MORE, websocket_drain),
     setting!("websocket_log", NGX_CONF_TAKE12, websocket_log),
     setting!("websocket_limit_conn", NGX_CONF_TAKE23, websocket_limit_conn),
+    command!(
+        "websocket_zone",
+        NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+        NGX_HTTP_MAIN_CONF_OFFSET,
+        websocket_zone
+    ),
+    command!(
+        "websocket_metrics",
+        NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+        NGX_HTTP_LOC_CONF_OFFSET,
+        websocket_metrics
+    ),
+    command!(
+        "websocket_status",
+        NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+        NGX_HTTP_LOC_CONF_OFFSET,
+        websocket_status
+    ),
     ngx_command_t::empty(),
 ];
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
     postconfiguration: Some(Module::postconfiguration),
-    create_main_conf: None,
-    init_main_conf: None,
+    create_main_conf: Some(Module::create_main_conf),
+    init_main_conf: Some(Module::init_main_conf),
     create_srv_conf: None,
     merge_srv_conf: None,
     create_loc_conf: Some(Module::create_loc_conf),
@@ -81,6 +103,14 @@ pub static mut ngx_http_websocket_module: ngx_module_t = ngx_module_t {
 
 struct Module;
 
+/// Configuration of http{}.
+#[derive(Default)]
+pub struct MainConf {
+    zone: Option<NonNull<ngx_shm_zone_t>>,
+    /// The first directive that tells what the zone holds.
+    told_by: Option<&'static str>,
+}
+
 /// Configuration of a location. It lives in the pool of its cycle, which nginx keeps as long as
 /// the process has connections of that cycle.
 #[derive(Default)]
@@ -94,6 +124,8 @@ pub struct LocationConf {
     /// The longest drain of all locations with tunnels, one for the whole configuration; it is
     /// known once everything is merged.
     longest: Rc<Cell<Option<drain::Times>>>,
+    /// What `websocket_status` tells of the environment.
+    environment: Vec<(String, String)>,
 }
 
 /// What is said at one level, each to be inherited where it is not.
@@ -148,7 +180,63 @@ impl Merge for LocationConf {
     }
 }
 
-// SAFETY: create_loc_conf of the trait makes a value of this very type
+impl LocationConf {
+    /// The settings of this place as they would be written.
+    fn in_words(&self) -> Vec<(String, String)> {
+        let Settings { ping, pong_timeout, idle_timeout, send_timeout, max_age, .. } =
+            self.settings;
+        let max_age = match max_age {
+            0 => "off".to_owned(),
+            age => format!("{} jitter={}%", in_words(age), self.settings.max_age_jitter),
+        };
+        let drain = match self.drain.stop {
+            None => "off".to_owned(),
+            Some(stop) => {
+                let drain::Times { reload, grace, handshake, .. } = self.drain;
+                let [stop, reload, grace, handshake] = [stop, reload, grace, handshake].map(whole);
+                format!("{stop} reload={reload} grace={grace} handshake={handshake}")
+            }
+        };
+        let on_off = |on| if on { "on" } else { "off" }.to_owned();
+        [
+            ("websocket_tunnel", on_off(self.tunnel)),
+            ("websocket_ping", in_words(ping)),
+            ("websocket_pong_timeout", in_words(pong_timeout)),
+            ("websocket_idle_timeout", in_words(idle_timeout)),
+            ("websocket_send_timeout", in_words(send_timeout)),
+            ("websocket_max_age", max_age),
+            ("websocket_drain", drain),
+            ("websocket_log", on_off(self.log.is_some())),
+            ("websocket_limit_conn", self.limit.map_or("off".to_owned(), |limit| limit.most())),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+}
+
+/// A time in milliseconds in nginx's notation, `off` for 0.
+fn in_words(time: u64) -> String {
+    if time == 0 {
+        "off".to_owned()
+    } else {
+        whole(time)
+    }
+}
+
+/// The same where 0 is a time.
+fn whole(time: u64) -> String {
+    match time % 1000 {
+        0 => format!("{}s", time / 1000),
+        _ => format!("{time}ms"),
+    }
+}
+
+// SAFETY: create_main_conf of the trait makes a value of this very type
+unsafe impl HttpModuleMainConf for Module {
+    type MainConf = MainConf;
+}
+
+// SAFETY: as above
 unsafe impl HttpModuleLocationConf for Module {
     type LocationConf = LocationConf;
 }
@@ -157,6 +245,21 @@ impl HttpModule for Module {
     fn module() -> &'static ngx_module_t {
         // SAFETY: nginx writes the indexes before it calls any function of the module
         unsafe { &*addr_of!(ngx_http_websocket_module) }
+    }
+
+    unsafe extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
+        // SAFETY: nginx passes what create_main_conf made
+        let (cf, own) = unsafe { (Conf::from_ptr(cf), conf.cast::<MainConf>().as_ref()) };
+        match (cf, own) {
+            (Some(mut cf), Some(MainConf { zone: None, told_by: Some(directive) })) => {
+                cf.refuse(format_args!(
+                    "\"{directive}\" needs a zone to tell of, as in \
+                     \"websocket_zone elb:256k;\" in http"
+                ));
+                NGX_CONF_ERROR
+            }
+            _ => NGX_CONF_OK,
+        }
     }
 
     unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
@@ -283,6 +386,49 @@ fn websocket_limit_conn(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     once(&mut conf.own.limit, limit)
 }
 
+/// `websocket_zone name:size;`
+fn websocket_zone(cf: &mut Conf, conf: &mut MainConf) -> Outcome {
+    if conf.zone.is_some() {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    let args = cf.args()?;
+    let word = args.first().map_or("", String::as_str);
+    conf.zone = NonNull::new(zone::add(cf, word, (&raw mut ngx_http_websocket_module).cast())?);
+    Ok(())
+}
+
+/// `websocket_metrics;`
+fn websocket_metrics(cf: &mut Conf, _: &mut LocationConf) -> Outcome {
+    tell(cf, "websocket_metrics", status::on_metrics)
+}
+
+/// `websocket_status;`
+fn websocket_status(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let environment = cf.read(|env| Ok::<_, Vec<_>>(crate::settings::in_effect(env)));
+    conf.environment = environment.unwrap_or_default();
+    tell(cf, "websocket_status", status::on_status)
+}
+
+fn tell(cf: &mut Conf, directive: &'static str, handler: PhaseHandler) -> Outcome {
+    if let Some(main) = Module::main_conf_mut(cf) {
+        main.told_by.get_or_insert(directive);
+    }
+    status::answer_with(cf, handler)
+}
+
+/// Number of the newest configuration.
+pub fn newest_generation() -> u64 {
+    drain::newest()
+}
+
+/// The settings that hold where a request is answered, by name.
+pub fn settings_of(r: &ngx_http_request_t) -> Vec<(String, String)> {
+    let Some(conf) = Module::location_conf(r) else { return Vec::new() };
+    let mut all = conf.environment.clone();
+    all.extend(conf.in_words());
+    all
+}
+
 fn once<T>(slot: &mut Option<T>, value: T) -> Outcome {
     if slot.is_some() {
         return Err(Error::Directive(c"is duplicate"));
@@ -339,6 +485,10 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
         true => Module::location_conf(request).filter(|conf| conf.tunnel),
         false => None,
     };
+    match conf {
+        Some(_) => handshake::count_time(request),
+        None => handshake::count_refused(request),
+    }
     // SAFETY: the next filter of nginx's chain
     let rc = unsafe { next(r) };
     if let Some(conf) = conf.filter(|_| rc != NGX_ERROR as ngx_int_t && rc <= NGX_OK as ngx_int_t) {
@@ -349,7 +499,7 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
             Ok(()) => unsafe {
                 detach::prepare(r, conf);
             },
-            Err(unfit) => handshake::leave(request, unfit),
+            Err(why) => handshake::leave(request, why),
         }
     }
     rc
@@ -441,6 +591,7 @@ unsafe extern "C" fn on_preaccess(r: *mut ngx_http_request_t) -> ngx_int_t {
             NGX_DECLINED as _
         }
         Err(refused) => {
+            zone::slot().counts.refuse(RefusedBy::Limit);
             let why = match refused {
                 Refused::Limit => "its key has as many as it may have",
                 Refused::Full => "there is no room to count its key",
@@ -460,18 +611,19 @@ unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 }
 
 unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx calls it before the process serves
-    unsafe { worker::Worker::init(cycle) };
+    // SAFETY: nginx calls it before the process serves, with its cycle
+    unsafe {
+        worker::Worker::init(cycle);
+        let zone = Module::main_conf(&*cycle).and_then(|conf| conf.zone);
+        zone::enter(zone.map_or(null_mut(), NonNull::as_ptr), drain::own(), (*cycle).log);
+    }
     NGX_OK as _
 }
 
-unsafe extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
+unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
     // a worker without tunnels has not been asked yet
     drain::why();
     // SAFETY: the process serves no longer
     unsafe { tunnel::finish_all() };
-    // SAFETY: as above; nginx passes its cycle
-    if let (Some(worker), Some(cycle)) = unsafe { (worker::Worker::get(), cycle.as_ref()) } {
-        worker.counts.log(cycle.log);
-    }
+    zone::leave();
 }

@@ -24,7 +24,8 @@ pub struct Destination {
 }
 
 /// Whether the instance should get traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "&'static str")]
 pub enum Health {
     /// It should.
     Ok,
@@ -34,7 +35,16 @@ pub enum Health {
     DestinationDown,
 }
 
+impl From<Health> for &'static str {
+    fn from(health: Health) -> Self {
+        health.as_str()
+    }
+}
+
 impl Health {
+    /// All states.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Draining, Self::DestinationDown];
+
     /// The state in words, as the answer to a health check.
     pub const fn as_str(self) -> &'static str {
         match self {

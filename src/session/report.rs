@@ -73,6 +73,35 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 11] = [
+        Self::Client,
+        Self::Destination,
+        Self::Drain,
+        Self::MaxAge,
+        Self::Dead(End::Client),
+        Self::Dead(End::Destination),
+        Self::Idle,
+        Self::SendTimeout(End::Client),
+        Self::SendTimeout(End::Destination),
+        Self::Error(End::Client),
+        Self::Error(End::Destination),
+    ];
+
+    /// Where the reason stands in [`ALL`](Self::ALL).
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Client => 0,
+            Self::Destination => 1,
+            Self::Drain => 2,
+            Self::MaxAge => 3,
+            Self::Dead(end) => 4 + end as usize,
+            Self::Idle => 6,
+            Self::SendTimeout(end) => 7 + end as usize,
+            Self::Error(end) => 9 + end as usize,
+        }
+    }
+
     /// The reason as one word, for logs and labels.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -29,6 +29,7 @@ sub defaults {
     return (
         LISTEN_ON            => '127.0.0.1:' . free_port(),
         LISTEN_ON_TLS        => '127.0.0.1:' . free_port(),
+        STATUS_LISTEN_ON     => '127.0.0.1:' . free_port(),
         DESTINATION_HOSTNAME => '127.0.0.1',
         NGINX_PID            => "$folder/nginx.pid",
         TEMP_PATH            => $folder,

@@ -136,13 +136,13 @@ def answer(head, headers=()):
     return "\r\n".join([*lines, *headers, "", ""]).encode()
 
 
-async def connect(port, receive_buffer=None):
+async def connect(port, receive_buffer=None, address="127.0.0.1"):
     """A connection of a client, with nothing sent yet."""
-    connection = socket.socket()
+    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     connection.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+    await asyncio.get_running_loop().sock_connect(connection, (address, port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Peer(connection, masks=True)
 

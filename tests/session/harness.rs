@@ -58,8 +58,8 @@ impl Io for Ends {
         self.random ^ (self.random >> 29)
     }
 
-    fn tally(&mut self, from: End) -> &mut Tally {
-        &mut self.tally[from as usize]
+    fn tally(&self, from: End) -> &Tally {
+        &self.tally[from as usize]
     }
 
     fn queued(&mut self, to: End) -> u64 {

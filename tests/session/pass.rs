@@ -85,8 +85,8 @@ fn the_summary_counts_what_happened() {
     let destination = summary.destination;
     assert_eq!((destination.received, destination.sent, destination.frames), (6, 11 + 14, 2));
     assert_eq!((summary.reason, summary.code, summary.opaque), (None, None, false));
-    assert_eq!(tunnel.ends.tally[0].messages, 1);
-    assert_eq!(tunnel.ends.tally[1].messages, 2);
+    assert_eq!(tunnel.ends.tally[0].messages(), 1);
+    assert_eq!(tunnel.ends.tally[1].messages(), 2);
 }
 
 #[test]

@@ -24,6 +24,7 @@ use super::log;
 use super::tunnel::{Parts, Tunnel};
 use super::worker::Worker;
 use super::{LocationConf, RequestContext};
+use crate::metrics::Left;
 
 /// A request on its way to be a tunnel; it lives in the request's pool.
 #[repr(C)]
@@ -129,7 +130,7 @@ unsafe fn give_back(handover: *mut Handover) {
         (*u).buffer = (*handover).buffer;
         (*u).from_client.start = null_mut();
         (*(*r).header_in).pos = (*handover).header_in;
-        handshake::leave(&*r, handshake::Unfit::Busy);
+        handshake::leave(&*r, Left::Busy);
         if !(*u).peer.connection.is_null() {
             ngx_post_event((*(*u).peer.connection).read, &raw mut ngx_posted_events);
         }

@@ -106,6 +106,16 @@ pub fn raise_generation(log: *mut ngx_log_t) {
     }
 }
 
+/// Number of the newest configuration, 1 for the first.
+pub fn newest() -> u64 {
+    shared().map_or(0, |shared| shared.newest.load(Ordering::Relaxed))
+}
+
+/// Number of the configuration of this process.
+pub fn own() -> u64 {
+    OWN.load(Ordering::Relaxed)
+}
+
 /// Why this worker leaves, told to those that were superseded before.
 pub fn why() -> Leaving {
     let Some(shared) = shared() else { return Leaving::Stopping };

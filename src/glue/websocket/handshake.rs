@@ -1,43 +1,54 @@
 //! Is this upgrade a WebSocket, and can its request be freed?
 
 use ngx::ffi::{
-    ngx_http_request_t, ngx_http_upstream_t, ngx_list_part_t, ngx_list_t, ngx_table_elt_t,
-    NGX_HTTP_GET, NGX_HTTP_SWITCHING_PROTOCOLS, NGX_LOG_INFO,
+    ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t, NGX_HTTP_GET,
+    NGX_HTTP_SWITCHING_PROTOCOLS, NGX_LOG_INFO,
 };
 
-use super::worker::Worker;
+use crate::glue::request::header;
+use crate::glue::zone;
+use crate::metrics::{Left, RefusedBy, HANDSHAKE};
 
-/// Why nginx's own copier keeps an upgraded connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
-    /// The handshake is not that of RFC 6455 section 4.
-    NotWebSocket,
-    /// A subrequest, or a stream of HTTP/2.
-    NotOfItsOwn,
-    /// Something of nginx still works on the request.
-    Busy,
-}
-
-impl Unfit {
-    /// The reason in words.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotWebSocket => "it is no WebSocket",
-            Self::NotOfItsOwn => "its request has no connection of its own",
-            Self::Busy => "its request is still being worked on",
-        }
+/// Why nginx's own copier keeps an upgraded connection, in words.
+fn in_words(why: Left) -> &'static str {
+    match why {
+        Left::NotWebSocket => "it is no WebSocket",
+        Left::NotOfItsOwn => "its request has no connection of its own",
+        Left::Busy => "its request is still being worked on",
     }
 }
 
 /// Notes an upgrade that nginx's own copier keeps.
-pub fn leave(r: &ngx_http_request_t, unfit: Unfit) {
-    // SAFETY: called in a request's own handler, while no tunnel is at work
-    if let Some(worker) = unsafe { Worker::get() } {
-        worker.counts.left += 1;
-    }
+pub fn leave(r: &ngx_http_request_t, why: Left) {
+    zone::slot().counts.leave(why);
     // SAFETY: a live request has a connection with a log
     let log = unsafe { (*r.connection).log };
-    ngx::ngx_log_error!(NGX_LOG_INFO, log, "not tunnelled: {}", unfit.as_str());
+    ngx::ngx_log_error!(NGX_LOG_INFO, log, "not tunnelled: {}", in_words(why));
+}
+
+/// Counts how long the destination took for its 101.
+pub fn count_time(r: &ngx_http_request_t) {
+    // SAFETY: null, or the upstream of the request with its state
+    let state = unsafe { r.upstream.as_ref().and_then(|u| u.state.as_ref()) };
+    let unset = ngx_msec_t::MAX;
+    if let Some(time) = state.map(|state| state.header_time).filter(|time| *time != unset) {
+        zone::slot().counts.handshake.observe(&HANDSHAKE, time as u64);
+    }
+}
+
+/// Counts the answer to a handshake that has been refused, if it is one. `websocket_limit_conn`
+/// counts what it refuses.
+pub fn count_refused(r: &ngx_http_request_t) {
+    // SAFETY: null or the upstream of the request
+    let Some(u) = (unsafe { r.upstream.as_ref() }) else { return };
+    if r.headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS as usize || !is_asked_for(r) {
+        return;
+    }
+    let by = match u.headers_in.status_n {
+        0 => RefusedBy::Unreachable,
+        _ => RefusedBy::Destination,
+    };
+    zone::slot().counts.refuse(by);
 }
 
 /// Whether an answer is an upgrade by `proxy_pass`.
@@ -49,12 +60,12 @@ pub fn is_upgrade(r: &ngx_http_request_t) -> bool {
 }
 
 /// Whether the request of an upgrade can be freed and its connections be ours.
-pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Unfit> {
+pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Left> {
     if !std::ptr::eq(r, r.main) || !r.stream.is_null() {
-        return Err(Unfit::NotOfItsOwn);
+        return Err(Left::NotOfItsOwn);
     }
     if !is_websocket(r, u) {
-        return Err(Unfit::NotWebSocket);
+        return Err(Left::NotWebSocket);
     }
     let busy = r.count() != 1
         || r.blocked() != 0
@@ -65,7 +76,7 @@ pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Unfi
         || !r.postponed.is_null()
         || u.peer.connection.is_null();
     if busy {
-        return Err(Unfit::Busy);
+        return Err(Left::Busy);
     }
     Ok(())
 }
@@ -89,29 +100,4 @@ fn is_websocket(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> bool {
 
 fn is_token_websocket(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"websocket")
-}
-
-/// The value of the first header with this name in lower case.
-fn header<'a>(list: &'a ngx_list_t, name: &[u8]) -> Option<&'a [u8]> {
-    let mut part: Option<&ngx_list_part_t> = Some(&list.part);
-    while let Some(this) = part {
-        // SAFETY: each part has nelts headers
-        let headers = unsafe {
-            match this.elts.is_null() {
-                true => &[],
-                false => {
-                    std::slice::from_raw_parts(this.elts.cast::<ngx_table_elt_t>(), this.nelts)
-                }
-            }
-        };
-        let found = headers
-            .iter()
-            .find(|header| header.hash != 0 && header.key.as_bytes().eq_ignore_ascii_case(name));
-        if let Some(found) = found {
-            return Some(found.value.as_bytes());
-        }
-        // SAFETY: null or the next part
-        part = unsafe { this.next.as_ref() };
-    }
-    None
 }

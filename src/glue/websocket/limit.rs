@@ -72,6 +72,11 @@ impl Limit {
         Ok(Self { key: compiled, most, status, zone })
     }
 
+    /// How many a key may have, in words.
+    pub fn most(&self) -> String {
+        self.most.to_string()
+    }
+
     /// Counts the WebSocket that `r` asks for; `None` where its key is empty, or where nginx is a
     /// single process, whose reload may free the zone under its connections.
     ///

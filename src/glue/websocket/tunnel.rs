@@ -11,8 +11,9 @@ use super::connection::{Connection, Io};
 use super::drain;
 use super::limit::Hold;
 use super::wire::{Pending, Wire};
-use super::worker::{Counts, Random, Worker};
+use super::worker::{Random, Worker};
 use super::LocationConf;
+use crate::glue::zone;
 use crate::session::{End, Head, Next, Session, Settings};
 
 /// Reads of one end in a row, before other connections have their turn.
@@ -69,14 +70,16 @@ impl Tunnel {
             chunk: &[],
             connections: parts.connections,
             pending: &mut pending,
-            counts: &mut worker.counts,
+            slot: zone::slot(),
             random: &mut worker.random,
             failed: None,
         };
         // SAFETY: as in `settings`
         let settings = unsafe { &(*parts.conf).settings };
         let session = Session::new(settings, now(), &mut wire);
-        worker.counts.tunnels += 1;
+        let slot = zone::slot();
+        slot.counts.opened.add(1);
+        slot.active.add(1);
         let [client, destination] = parts.connections;
         let tunnel = Box::into_raw(Box::new(Self { session, pending, since: now(), parts }));
         client.adopt(tunnel.cast(), Some(on_event));
@@ -157,9 +160,9 @@ impl Tunnel {
     }
 
     fn act_on_scratch(&mut self, worker: &mut Worker, n: usize, from: End) -> Flow {
-        let Worker { scratch, random, counts, .. } = worker;
+        let Worker { scratch, random, .. } = worker;
         let chunk = scratch.get(..n).unwrap_or_default();
-        self.act_with(random, counts, chunk, |session, settings, chunk, wire| {
+        self.act_with(random, chunk, |session, settings, chunk, wire| {
             session.on_bytes(settings, from, chunk, now(), wire)
         })
     }
@@ -196,6 +199,7 @@ impl Tunnel {
     fn drain(&mut self, worker: &mut Worker) -> Flow {
         // SAFETY: as in `settings`
         let drain = unsafe { (*self.parts.conf).drain };
+        zone::slot().set_draining();
         let Some(drain) = drain::plan(drain, now(), &mut worker.random) else {
             return Flow::Continue(());
         };
@@ -210,15 +214,13 @@ impl Tunnel {
         chunk: Option<&[u8]>,
         call: impl FnOnce(&mut Session, &Settings, &[u8], &mut Wire) -> Next,
     ) -> Flow {
-        let Worker { random, counts, .. } = worker;
-        self.act_with(random, counts, chunk.unwrap_or_default(), call)
+        self.act_with(&mut worker.random, chunk.unwrap_or_default(), call)
     }
 
     #[inline]
     fn act_with(
         &mut self,
         random: &mut Random,
-        counts: &mut Counts,
         chunk: &[u8],
         call: impl FnOnce(&mut Session, &Settings, &[u8], &mut Wire) -> Next,
     ) -> Flow {
@@ -228,7 +230,7 @@ impl Tunnel {
             chunk,
             connections: self.parts.connections,
             pending: &mut self.pending,
-            counts,
+            slot: zone::slot(),
             random,
             failed: None,
         };
@@ -286,9 +288,13 @@ impl Tunnel {
 
     /// Closes both connections.
     fn close(self: Box<Self>) {
+        let (summary, duration) = (self.session.summary(), now().saturating_sub(self.since));
+        let slot = zone::slot();
+        slot.counts.close(&summary, duration);
+        slot.active.sub(1);
         // SAFETY: as in `settings`
         if let (Some(head), Some(log)) = (&self.parts.head, unsafe { (*self.parts.conf).log }) {
-            log.write(head, now().saturating_sub(self.since), &self.session.summary());
+            log.write(head, duration, &summary);
         }
         let Parts { connections: [client, destination], share, hold, .. } = self.parts;
         destination.close_destination();

@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use super::connection::{Connection, Io};
-use super::worker::{Counts, Random};
+use super::worker::Random;
 use crate::frame::Tally;
+use crate::glue::zone;
+use crate::metrics::Slot;
 use crate::session::{self, End, Event};
 
 /// Bytes that a socket did not take.
@@ -14,6 +16,16 @@ pub struct Pending {
 }
 
 impl Pending {
+    fn new(bytes: &[u8]) -> Box<Self> {
+        zone::slot().buffered.add(bytes.len() as u64);
+        Box::new(Self { bytes: bytes.to_vec(), written: 0 })
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        zone::slot().buffered.add(bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// What is still to be written.
     pub fn rest(&self) -> &[u8] {
         self.bytes.get(self.written..).unwrap_or_default()
@@ -21,7 +33,14 @@ impl Pending {
 
     /// So many more bytes are written.
     pub fn advance(&mut self, bytes: usize) {
+        zone::slot().buffered.sub(bytes as u64);
         self.written += bytes;
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        zone::slot().buffered.sub(self.rest().len() as u64);
     }
 }
 
@@ -33,8 +52,8 @@ pub struct Wire<'a> {
     pub connections: [Connection; 2],
     /// By the end they go to.
     pub pending: &'a mut [Option<Box<Pending>>; 2],
-    /// What is counted.
-    pub counts: &'a mut Counts,
+    /// Where it is counted.
+    pub slot: &'static Slot,
     /// Random bits.
     pub random: &'a mut Random,
     /// The end whose connection has failed.
@@ -49,15 +68,14 @@ impl Wire<'_> {
             return;
         }
         if let Some(pending) = &mut self.pending[to as usize] {
-            pending.bytes.extend_from_slice(bytes);
+            pending.append(bytes);
             return;
         }
         while !bytes.is_empty() {
             match self.connections[to as usize].send(bytes) {
                 Io::Bytes(n) => bytes = bytes.get(n..).unwrap_or_default(),
                 Io::Again => {
-                    let bytes = bytes.to_vec();
-                    self.pending[to as usize] = Some(Box::new(Pending { bytes, written: 0 }));
+                    self.pending[to as usize] = Some(Pending::new(bytes));
                     return;
                 }
                 Io::Eof | Io::Error => {
@@ -92,13 +110,11 @@ impl session::Io for Wire<'_> {
     }
 
     #[inline]
-    fn tally(&mut self, from: End) -> &mut Tally {
-        &mut self.counts.tallies[from as usize]
+    fn tally(&self, from: End) -> &Tally {
+        self.slot.counts.tally(from)
     }
 
     fn event(&mut self, event: Event) {
-        if let Event::Opaque(..) = event {
-            self.counts.opaque += 1;
-        }
+        self.slot.counts.event(event);
     }
 }

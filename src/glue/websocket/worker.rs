@@ -2,9 +2,7 @@
 
 use std::cell::UnsafeCell;
 
-use ngx::ffi::{ngx_connection_t, ngx_cycle_t, ngx_log_t, NGX_LOG_INFO};
-
-use crate::frame::Tally;
+use ngx::ffi::{ngx_connection_t, ngx_cycle_t};
 
 /// Bytes that one read takes at most. The buffer costs no tunnel anything, and a large one is what
 /// the speed of bulk data hangs on: fewer and larger system calls.
@@ -16,38 +14,9 @@ pub struct Worker {
     pub scratch: Box<[u8]>,
     /// Random bits.
     pub random: Random,
-    /// What is counted.
-    pub counts: Counts,
     /// nginx's array of connections. The cycle of a single process has none after a reload, and
     /// the connections stay in that of the first.
     pub connections: (*mut ngx_connection_t, usize),
-}
-
-/// What a worker process counts.
-#[derive(Default)]
-pub struct Counts {
-    /// What came from clients and from destinations.
-    pub tallies: [Tally; 2],
-    /// Tunnels that began.
-    pub tunnels: u64,
-    /// Those of them whose stream could not be followed.
-    pub opaque: u64,
-    /// Upgrades that were left to nginx's own copier.
-    pub left: u64,
-}
-
-impl Counts {
-    /// Tells what the process has counted, if anything; asked at its end.
-    pub fn log(&self, log: *mut ngx_log_t) {
-        let Self { tunnels, opaque, left, .. } = self;
-        if tunnels + left > 0 {
-            ngx::ngx_log_error!(
-                NGX_LOG_INFO,
-                log,
-                "WebSockets: {tunnels} tunnelled, {opaque} of them opaque, {left} left to nginx"
-            );
-        }
-    }
 }
 
 struct Global(UnsafeCell<Option<Worker>>);
@@ -68,7 +37,6 @@ impl Worker {
             connections: unsafe { ((*cycle).connections, (*cycle).connection_n) },
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             random: Random::default(),
-            counts: Counts::default(),
         };
         // SAFETY: nobody else holds it
         unsafe { *WORKER.0.get() = Some(worker) };

@@ -1,0 +1,464 @@
+//! Where a process counts.
+//!
+//! Every process that serves has a [`Slot`] of its own, in memory that all of them see. What it
+//! counts stays when it ends, and the next owner of the slot adds to it: the sum over all slots
+//! never falls. What it holds (its gauges) is only good while it lives, so a slot names its owner
+//! by number and start time, and a slot whose owner is gone is free.
+
+use super::histogram::{Histogram, DURATION, HANDSHAKE};
+use crate::counter::Counter;
+use crate::frame::Tally;
+use crate::session::{End, Event, Reason, Summary};
+
+/// A process that serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// Its number.
+    pub pid: u64,
+    /// When it started, in any unit: numbers are given again, but not at the same time.
+    pub started: u64,
+    /// Number of its configuration; each reload raises it.
+    pub generation: u64,
+}
+
+/// What one process holds and has counted. All-zero is a free one.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Slot {
+    pid: Counter,
+    started: Counter,
+    generation: Counter,
+    /// Whether it is leaving.
+    draining: Counter,
+    /// Open tunnels.
+    pub active: Counter,
+    /// Bytes kept for peers that are slow to take them.
+    pub buffered: Counter,
+    /// What it has counted.
+    pub counts: Counts,
+}
+
+/// Why an upgraded connection was left to nginx's own copier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The handshake is not that of RFC 6455 section 4.
+    NotWebSocket,
+    /// A subrequest, or a stream of HTTP/2.
+    NotOfItsOwn,
+    /// Something of nginx still works on the request.
+    Busy,
+}
+
+impl Left {
+    /// All reasons.
+    pub const ALL: [Self; 3] = [Self::NotWebSocket, Self::NotOfItsOwn, Self::Busy];
+
+    /// The reason as one word, for labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotWebSocket => "not_websocket",
+            Self::NotOfItsOwn => "not_of_its_own",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// Who refused a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedBy {
+    /// The destination, with another status than 101.
+    Destination,
+    /// nginx, because no destination gave an answer.
+    Unreachable,
+    /// `websocket_limit_conn`.
+    Limit,
+}
+
+impl RefusedBy {
+    /// Everybody who may.
+    pub const ALL: [Self; 3] = [Self::Destination, Self::Unreachable, Self::Limit];
+
+    /// The one as a word, for labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Destination => "destination",
+            Self::Unreachable => "unreachable",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+/// Status codes of Close frames by the ranges of RFC 6455 section 7.4.2, the two usual ones by
+/// themselves. The first one is for tunnels without.
+pub const CODES: [&str; 7] = ["none", "1000", "1001", "1xxx", "3xxx", "4xxx", "other"];
+
+fn code_class(code: Option<u16>) -> usize {
+    match code {
+        None => 0,
+        Some(1000) => 1,
+        Some(1001) => 2,
+        Some(1002..=2999) => 3,
+        Some(3000..=3999) => 4,
+        Some(4000..=4999) => 5,
+        Some(_) => 6,
+    }
+}
+
+/// What ended a tunnel: [`Reason`]s, and two that no session knows.
+pub fn enders() -> impl Iterator<Item = &'static str> {
+    Reason::ALL.iter().map(|reason| reason.as_str()).chain(["fault", "worker_lost"])
+}
+
+const FAULT: usize = Reason::ALL.len();
+const WORKER_LOST: usize = FAULT + 1;
+
+/// What is only ever counted up.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Counts {
+    /// Tunnels that began.
+    pub opened: Counter,
+    /// Those of them whose stream could not be followed.
+    pub opaque: Counter,
+    /// Answers of `elb_redirect`.
+    pub redirects: Counter,
+    /// Answers to health checks.
+    pub health_checks: Counter,
+    left: [Counter; Left::ALL.len()],
+    refused: [Counter; RefusedBy::ALL.len()],
+    /// Tunnels that ended, by who ended them and the class of the code.
+    closed: [[Counter; CODES.len()]; WORKER_LOST + 1],
+    /// Pings of ours, by the end they went to.
+    pings: [Counter; 2],
+    /// Pongs to those.
+    pongs: [Counter; 2],
+    /// What came from each end.
+    tallies: [Tally; 2],
+    /// How long tunnels were open.
+    pub duration: Histogram<{ DURATION.len() }>,
+    /// How long destinations took for a 101.
+    pub handshake: Histogram<{ HANDSHAKE.len() }>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Counts {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Self {
+            opened: Counter::new(),
+            opaque: Counter::new(),
+            redirects: Counter::new(),
+            health_checks: Counter::new(),
+            left: [const { Counter::new() }; Left::ALL.len()],
+            refused: [const { Counter::new() }; RefusedBy::ALL.len()],
+            closed: [const { [const { Counter::new() }; CODES.len()] }; WORKER_LOST + 1],
+            pings: [const { Counter::new() }; 2],
+            pongs: [const { Counter::new() }; 2],
+            tallies: [const { Tally::new() }; 2],
+            duration: Histogram::new(),
+            handshake: Histogram::new(),
+        }
+    }
+
+    /// The table for the frames of one end.
+    #[inline]
+    pub fn tally(&self, from: End) -> &Tally {
+        &self.tallies[from as usize]
+    }
+
+    /// An upgrade was left to nginx.
+    pub fn leave(&self, why: Left) {
+        self.left[why as usize].add(1);
+    }
+
+    /// How many upgrades were left to nginx for this reason.
+    pub fn left(&self, why: Left) -> u64 {
+        self.left[why as usize].get()
+    }
+
+    /// A handshake was refused.
+    pub fn refuse(&self, by: RefusedBy) {
+        self.refused[by as usize].add(1);
+    }
+
+    /// How many handshakes were refused so.
+    pub fn refused(&self, by: RefusedBy) -> u64 {
+        self.refused[by as usize].get()
+    }
+
+    /// Something happened in a tunnel.
+    pub fn event(&self, event: Event) {
+        match event {
+            Event::Pinged(end) => self.pings[end as usize].add(1),
+            Event::Ponged(end) => self.pongs[end as usize].add(1),
+            Event::Opaque(..) => self.opaque.add(1),
+            Event::CloseSeen(..) | Event::CloseSent(..) => {}
+        }
+    }
+
+    /// A tunnel has ended after so many milliseconds.
+    pub fn close(&self, summary: &Summary, duration: u64) {
+        let row = summary.reason.map_or(FAULT, Reason::index);
+        self.closed[row][code_class(summary.code)].add(1);
+        self.duration.observe(&DURATION, duration);
+    }
+
+    /// Tunnels that ended, with who ended them and the class of the code.
+    pub fn closed(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
+        enders().zip(&self.closed).flat_map(|(by, row)| {
+            CODES.iter().zip(row).map(move |(code, count)| (by, *code, count.get()))
+        })
+    }
+
+    /// Our Pings to an end and its Pongs to them.
+    pub fn pings(&self, end: End) -> (u64, u64) {
+        (self.pings[end as usize].get(), self.pongs[end as usize].get())
+    }
+
+    /// Tunnels that ended because an end did not answer a Ping.
+    pub fn pongs_missed(&self, end: End) -> u64 {
+        self.closed[Reason::Dead(end).index()].iter().map(Counter::get).sum()
+    }
+
+    /// Adds what another one has counted.
+    pub fn merge(&self, other: &Self) {
+        for (own, more) in self.plain().zip(other.plain()) {
+            own.add(more.get());
+        }
+        for (own, more) in self.tallies.iter().zip(&other.tallies) {
+            own.merge(more);
+        }
+        self.duration.merge(&other.duration);
+        self.handshake.merge(&other.handshake);
+    }
+
+    fn plain(&self) -> impl Iterator<Item = &Counter> {
+        [&self.opened, &self.opaque, &self.redirects, &self.health_checks]
+            .into_iter()
+            .chain(&self.left)
+            .chain(&self.refused)
+            .chain(self.closed.as_flattened())
+            .chain(&self.pings)
+            .chain(&self.pongs)
+    }
+}
+
+impl Slot {
+    /// A free one.
+    pub const fn new() -> Self {
+        Self {
+            pid: Counter::new(),
+            started: Counter::new(),
+            generation: Counter::new(),
+            draining: Counter::new(),
+            active: Counter::new(),
+            buffered: Counter::new(),
+            counts: Counts::new(),
+        }
+    }
+
+    /// Whose it is, if it is taken.
+    pub fn owner(&self) -> Option<Owner> {
+        let pid = self.pid.get();
+        (pid != 0).then(|| Owner {
+            pid,
+            started: self.started.get(),
+            generation: self.generation.get(),
+        })
+    }
+
+    /// Makes it a process's own. What an owner before it held is lost with that one.
+    pub fn take(&self, owner: Owner) {
+        self.counts.closed[WORKER_LOST][0].add(self.active.get());
+        self.active.set(0);
+        self.buffered.set(0);
+        self.draining.set(0);
+        self.started.set(owner.started);
+        self.generation.set(owner.generation);
+        self.pid.set(owner.pid);
+    }
+
+    /// Gives it back.
+    pub fn release(&self) {
+        self.take(Owner::default());
+    }
+
+    /// Its owner is leaving.
+    pub fn set_draining(&self) {
+        self.draining.set(1);
+    }
+
+    /// Whether its owner is leaving, or has a configuration older than `newest`.
+    pub fn is_draining(&self, newest: u64) -> bool {
+        self.draining.get() != 0 || self.generation.get() < newest
+    }
+}
+
+/// Finds a slot for a process: a free one, else one whose owner is gone. The caller sees to it
+/// that nobody else is looking for one at the same time.
+pub fn claim(slots: &[Slot], owner: Owner, is_alive: impl Fn(Owner) -> bool) -> Option<&Slot> {
+    let free = slots.iter().find(|slot| slot.owner().is_none());
+    let gone = || slots.iter().find(|slot| slot.owner().is_some_and(|owner| !is_alive(owner)));
+    let slot = free.or_else(gone)?;
+    slot.take(owner);
+    Some(slot)
+}
+
+/// All that the slots hold and have counted together.
+#[derive(Debug, Default)]
+pub struct Sum {
+    /// Of all owners, those that are gone too.
+    pub counts: Counts,
+    /// The processes that live.
+    pub workers: Vec<Worker>,
+}
+
+/// A process that serves, as it is told.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Worker {
+    /// Its number.
+    pub pid: u64,
+    /// Number of its configuration.
+    pub generation: u64,
+    /// Whether it is leaving.
+    pub draining: bool,
+    /// Open tunnels.
+    pub active: u64,
+    /// Bytes kept for peers that are slow to take them.
+    pub buffered_bytes: u64,
+}
+
+/// Adds slots up; `newest` is the number of the newest configuration.
+pub fn sum<'a>(
+    slots: impl IntoIterator<Item = &'a Slot>,
+    newest: u64,
+    is_alive: impl Fn(Owner) -> bool,
+) -> Sum {
+    let mut sum = Sum::default();
+    for slot in slots {
+        sum.counts.merge(&slot.counts);
+        match slot.owner() {
+            Some(owner) if is_alive(owner) => sum.workers.push(Worker {
+                pid: owner.pid,
+                generation: owner.generation,
+                draining: slot.is_draining(newest),
+                active: slot.active.get(),
+                buffered_bytes: slot.buffered.get(),
+            }),
+            _ => sum.counts.closed[WORKER_LOST][0].add(slot.active.get()),
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Owner = Owner { pid: 7, started: 70, generation: 1 };
+    const AGAIN: Owner = Owner { pid: 7, started: 99, generation: 2 };
+
+    fn closed(counts: &Counts) -> Vec<(&str, &str, u64)> {
+        counts.closed().filter(|(_, _, count)| *count > 0).collect()
+    }
+
+    #[test]
+    fn what_was_counted_stays_and_what_was_held_goes_with_its_process() {
+        let slots = [Slot::new(), Slot::new()];
+        let slot = claim(&slots, FIRST, |_| true).unwrap();
+        slot.counts.opened.add(3);
+        slot.active.add(2);
+        slot.buffered.add(9);
+
+        let alive = sum(&slots, 1, |_| true);
+        let worker =
+            Worker { pid: 7, generation: 1, draining: false, active: 2, buffered_bytes: 9 };
+        assert_eq!((alive.counts.opened.get(), alive.workers), (3, vec![worker]));
+        assert!(closed(&alive.counts).is_empty());
+
+        // the same number at another time is another process
+        let is_alive = |owner: Owner| owner == AGAIN;
+        for _ in 0..2 {
+            let gone = sum(&slots, 1, is_alive);
+            assert_eq!((gone.counts.opened.get(), gone.workers.len()), (3, 0));
+            assert_eq!(closed(&gone.counts), [("worker_lost", "none", 2)]);
+        }
+
+        // a free slot before one of a process that is gone
+        let second = claim(&slots, AGAIN, is_alive).unwrap();
+        assert!(std::ptr::eq(second, &raw const slots[1]));
+        let third = claim(&slots, AGAIN, is_alive).unwrap();
+        assert!(std::ptr::eq(third, &raw const slots[0]));
+        assert!(claim(&slots, AGAIN, is_alive).is_none());
+        let again = sum(&slots, 2, is_alive);
+        assert_eq!((again.counts.opened.get(), again.workers.len()), (3, 2));
+        assert_eq!(closed(&again.counts), [("worker_lost", "none", 2)]);
+    }
+
+    #[test]
+    fn a_process_is_draining_when_it_says_so_or_is_superseded() {
+        let slot = Slot::new();
+        slot.take(FIRST);
+        assert!(!slot.is_draining(1));
+        assert!(slot.is_draining(2));
+        slot.set_draining();
+        assert!(slot.is_draining(1));
+        slot.release();
+        assert_eq!(slot.owner(), None);
+        slot.take(AGAIN);
+        assert!(!slot.is_draining(2));
+    }
+
+    #[test]
+    fn every_code_has_its_class() {
+        let cases = [
+            (None, "none"),
+            (Some(0), "other"),
+            (Some(999), "other"),
+            (Some(1000), "1000"),
+            (Some(1001), "1001"),
+            (Some(1002), "1xxx"),
+            (Some(2999), "1xxx"),
+            (Some(3000), "3xxx"),
+            (Some(4999), "4xxx"),
+            (Some(5000), "other"),
+        ];
+        for (code, class) in cases {
+            assert_eq!(CODES[code_class(code)], class, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_counts_by_who_ended_it() {
+        let counts = Counts::new();
+        let summary = |reason, code| Summary {
+            reason,
+            code,
+            client: Default::default(),
+            destination: Default::default(),
+            opaque: false,
+        };
+        for (row, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), row);
+            counts.close(&summary(Some(reason), Some(1001)), 1);
+        }
+        counts.close(&summary(None, None), 1);
+        counts.event(Event::Pinged(End::Client));
+        let found = closed(&counts);
+        assert_eq!(found.len(), Reason::ALL.len() + 1);
+        assert!(found.contains(&("dead_client", "1001", 1)));
+        assert!(found.contains(&("fault", "none", 1)));
+        assert_eq!((counts.pongs_missed(End::Client), counts.pings(End::Client)), (1, (1, 0)));
+
+        let sum = Counts::new();
+        sum.merge(&counts);
+        sum.merge(&counts);
+        assert_eq!(closed(&sum).len(), found.len());
+        assert_eq!(sum.duration.times(&DURATION).count, 2 * found.len() as u64);
+    }
+}

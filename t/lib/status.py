@@ -1,0 +1,53 @@
+"""What an nginx of a test tells of itself."""
+
+import asyncio
+import json
+import urllib.request
+
+HTTP = "websocket_zone elb:256k;"
+SERVER = """
+    location = /status { websocket_status; }
+    location = /metrics { websocket_metrics; }
+"""
+
+
+async def fetch(port, path, accept="*/*", method="GET"):
+    """An answer: its status, header and text."""
+    def ask():
+        url = f"http://127.0.0.1:{port}{path}"
+        headers = {"Accept": accept, "Connection": "close"}
+        asked = urllib.request.Request(url, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(asked, timeout=20) as answer:
+                return answer.status, answer.headers, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, error.read().decode()
+    return await asyncio.to_thread(ask)
+
+
+async def status(port, path="/status"):
+    """The snapshot."""
+    code, headers, text = await fetch(port, path)
+    if (code, headers["Content-Type"]) != (200, "application/json"):
+        raise AssertionError(f"{code} {headers['Content-Type']}: {text}")
+    return json.loads(text)
+
+
+async def until_status(port, condition, what, timeout=15):
+    """Waits until the snapshot is as wanted; the snapshot."""
+    for _ in range(timeout * 20):
+        told = await status(port)
+        if condition(told):
+            return told
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{what}: {json.dumps(told, indent=1)}")
+
+
+def closed(told):
+    """Ended WebSockets, as {"by code": count}."""
+    return {f"{one['by']} {one['code']}": one["count"] for one in told["websockets"]["closed"]}
+
+
+def nonzero(kinds):
+    """The numbers that are not 0."""
+    return {kind: count for kind, count in kinds.items() if count}
