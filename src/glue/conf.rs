@@ -1,16 +1,18 @@
 //! Directives: what their handlers may do, and the shim between nginx and them.
 
-use std::ffi::{c_char, c_void, CStr};
+use std::ffi::{c_char, c_void, CStr, OsStr};
 use std::fmt;
 use std::mem::{size_of, zeroed};
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::PathBuf;
 use std::ptr::{null_mut, NonNull};
 
 use ngx::core::{Pool, NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    ngx_array_create, ngx_buf_t, ngx_conf_file_t, ngx_conf_parse, ngx_conf_t, ngx_cycle_t,
-    ngx_log_t, ngx_parse_time, ngx_pool_t, ngx_str_t, ngx_uint_t, u_char, NGX_INVALID_FILE,
-    NGX_LOG_EMERG, NGX_LOG_NOTICE, NGX_LOG_WARN,
+    ngx_array_create, ngx_buf_t, ngx_conf_file_t, ngx_conf_full_name, ngx_conf_parse, ngx_conf_t,
+    ngx_cycle_t, ngx_int_t, ngx_log_t, ngx_parse_time, ngx_pool_t, ngx_str_t, ngx_uint_t, u_char,
+    NGX_INVALID_FILE, NGX_LOG_EMERG, NGX_LOG_NOTICE, NGX_LOG_WARN, NGX_OK,
 };
 use ngx::http::HttpModuleConfExt;
 
@@ -102,6 +104,17 @@ impl<'a> Conf<'a> {
             .ok_or_else(|| Error::Message("no memory".to_owned()))
     }
 
+    /// A file's path as nginx reads one, below its prefix unless it is absolute
+    /// (`ngx_conf_full_name`).
+    pub fn full_path(&self, path: &str) -> Result<PathBuf, Error> {
+        let mut name = self.string(path)?;
+        // SAFETY: the cycle that is being made; the name is in its pool
+        if unsafe { ngx_conf_full_name(self.cf.cycle, &raw mut name, 0) } != NGX_OK as ngx_int_t {
+            return Err(Error::Logged);
+        }
+        Ok(PathBuf::from(OsStr::from_bytes(name.as_bytes())))
+    }
+
     /// Tells the operator something worth knowing.
     pub fn notice(&mut self, message: impl fmt::Display) {
         self.log(NGX_LOG_NOTICE, message);
@@ -123,14 +136,23 @@ impl<'a> Conf<'a> {
 
     /// Logs an error of the configuration file as one of `place`.
     pub fn error_at(&mut self, place: &Place, message: impl fmt::Display) -> Error {
+        self.log_at(place, NGX_LOG_EMERG, message);
+        Error::Logged
+    }
+
+    /// Tells the operator of `place` something that should not stay as it is.
+    pub fn warn_at(&mut self, place: &Place, message: impl fmt::Display) {
+        self.log_at(place, NGX_LOG_WARN, message);
+    }
+
+    fn log_at(&mut self, place: &Place, level: u32, message: impl fmt::Display) {
         // SAFETY: all-zero is a valid value of the C struct
         let mut file: ngx_conf_file_t = unsafe { zeroed() };
         file.file.name = place.file;
         file.line = place.line;
         let own_file = std::mem::replace(&mut self.cf.conf_file, &raw mut file);
-        self.log(NGX_LOG_EMERG, message);
+        self.log(level, message);
         self.cf.conf_file = own_file;
-        Error::Logged
     }
 
     /// Notes a fault of the environment: the start fails once everything is read.

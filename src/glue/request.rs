@@ -12,6 +12,7 @@ use ngx::ffi::{
 };
 use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
+use crate::metrics::Health;
 use crate::settings::Redirect;
 
 pub use ngx::ffi::{
@@ -53,9 +54,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// 200 with a text.
-    pub fn text(body: &'static str) -> Self {
-        Self { status: 200, content_type: "text/plain", body: Cow::Borrowed(body), headers: &[] }
+    /// The state in words, with 200 where the instance should get traffic and 503 where not.
+    pub fn health(health: Health) -> Self {
+        let status = match health {
+            Health::Ok => 200,
+            Health::Draining | Health::DestinationDown => 503,
+        };
+        let body = Cow::Borrowed(health.as_str());
+        Self { status, content_type: "text/plain", body, headers: &[] }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The HTTP module of the WebSocket tunnel.
 
+use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::ptr::{addr_of, null_mut, NonNull};
+use std::rc::Rc;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
@@ -25,7 +27,7 @@ use crate::session::{Format, Settings};
 mod balancer;
 pub(super) mod connection;
 mod detach;
-mod drain;
+pub mod drain;
 mod handshake;
 mod limit;
 mod log;
@@ -33,6 +35,8 @@ mod tunnel;
 mod variables;
 mod wire;
 pub(super) mod worker;
+
+pub use tunnel::now;
 
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
@@ -118,6 +122,9 @@ pub struct LocationConf {
     drain: drain::Times,
     log: Option<log::Log>,
     limit: Option<limit::Limit>,
+    /// The longest drain of all locations with tunnels, one for the whole configuration; it is
+    /// known once everything is merged.
+    longest: Rc<Cell<Option<drain::Times>>>,
     /// What `websocket_status` tells of the environment.
     environment: Vec<(String, String)>,
 }
@@ -138,6 +145,7 @@ struct Own {
 
 impl Merge for LocationConf {
     fn merge(&mut self, prev: &Self) -> Result<(), MergeConfigError> {
+        let longest = &prev.longest;
         let (own, prev) = (&mut self.own, &prev.own);
         own.tunnel = own.tunnel.or(prev.tunnel);
         own.ping = own.ping.or(prev.ping);
@@ -153,6 +161,10 @@ impl Merge for LocationConf {
         self.drain = own.drain.unwrap_or_default();
         self.log = own.log.flatten();
         self.limit = own.limit.flatten();
+        self.longest = Rc::clone(longest);
+        if self.tunnel && self.drain.longest() > longest.get().and_then(|times| times.longest()) {
+            longest.set(Some(self.drain));
+        }
         let (max_age, max_age_jitter) = own.max_age.unwrap_or((0, 10));
         self.settings = Settings {
             ping: own.ping.unwrap_or(25_000),
@@ -444,6 +456,11 @@ fn set_time(cf: &mut Conf, slot: &mut Option<u64>) -> Outcome {
     let args = cf.args()?;
     let value = time_or_off(cf, args.first())?;
     once(slot, value)
+}
+
+/// The longest drain of all locations with tunnels, of a configuration that is read and merged.
+pub fn longest_drain(cf: &Conf) -> Option<drain::Times> {
+    Module::location_conf(cf).and_then(|http| http.longest.get())
 }
 
 static mut NEXT_HEADER_FILTER: ngx_http_output_header_filter_pt = None;

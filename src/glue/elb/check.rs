@@ -125,7 +125,6 @@ fn count(cf: &Conf, word: &str, value: &str) -> Result<u32, Error> {
 }
 
 /// Whether some upstream block with `elb_check` is down, see [`Tally::is_down`].
-#[expect(dead_code, reason = "for the health states")]
 pub fn all_down(main: &MainConf) -> bool {
     main.checks.iter().filter(|check| check.settings.is_some()).any(|check| {
         // SAFETY: the block lives in the same configuration as `main`
