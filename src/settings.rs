@@ -246,6 +246,9 @@ pub const TABLE: &[&str] = &[
     "HTTPS_PORT",
     "REDIRECT_STATUS",
     "PING_PATH",
+    "PING_MODE",
+    "READY_PATH",
+    "DRAIN_DELAY",
 ];
 
 /// The variables of the [`TABLE`] and the values in effect, defaults where a directive has one of
@@ -281,7 +284,9 @@ pub fn check(variable: &Variable) -> Result<(), Fault> {
         "PROXY_PROTOCOL" => variable.parse::<value::Switch>().map(drop),
         "TRUSTED_PROXIES" => variable.parse::<value::TrustedProxies>().map(drop),
         "REDIRECT_STATUS" => variable.parse::<value::RedirectStatus>().map(drop),
-        "PING_PATH" => variable.parse::<value::PingPath>().map(drop),
+        "PING_PATH" | "READY_PATH" => variable.parse::<value::PingPath>().map(drop),
+        "PING_MODE" => variable.parse::<value::PingMode>().map(drop),
+        "DRAIN_DELAY" => variable.parse::<value::DrainDelay>().map(drop),
         _ => Ok(()),
     }
 }

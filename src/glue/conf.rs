@@ -1,16 +1,18 @@
 //! Directives: what their handlers may do, and the shim between nginx and them.
 
-use std::ffi::{c_char, c_void, CStr};
+use std::ffi::{c_char, c_void, CStr, OsStr};
 use std::fmt;
 use std::mem::{size_of, zeroed};
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::PathBuf;
 use std::ptr::{null_mut, NonNull};
 
 use ngx::core::{Pool, NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    ngx_array_create, ngx_buf_t, ngx_conf_file_t, ngx_conf_parse, ngx_conf_t, ngx_cycle_t,
-    ngx_log_t, ngx_pool_t, ngx_str_t, ngx_uint_t, u_char, NGX_INVALID_FILE, NGX_LOG_EMERG,
-    NGX_LOG_NOTICE, NGX_LOG_WARN,
+    ngx_array_create, ngx_buf_t, ngx_conf_file_t, ngx_conf_full_name, ngx_conf_parse, ngx_conf_t,
+    ngx_cycle_t, ngx_int_t, ngx_log_t, ngx_parse_time, ngx_pool_t, ngx_str_t, ngx_uint_t, u_char,
+    NGX_INVALID_FILE, NGX_LOG_EMERG, NGX_LOG_NOTICE, NGX_LOG_WARN, NGX_OK,
 };
 use ngx::http::HttpModuleConfExt;
 
@@ -102,6 +104,17 @@ impl<'a> Conf<'a> {
             .ok_or_else(|| Error::Message("no memory".to_owned()))
     }
 
+    /// A file's path as nginx reads one, below its prefix unless it is absolute
+    /// (`ngx_conf_full_name`).
+    pub fn full_path(&self, path: &str) -> Result<PathBuf, Error> {
+        let mut name = self.string(path)?;
+        // SAFETY: the cycle that is being made; the name is in its pool
+        if unsafe { ngx_conf_full_name(self.cf.cycle, &raw mut name, 0) } != NGX_OK as ngx_int_t {
+            return Err(Error::Logged);
+        }
+        Ok(PathBuf::from(OsStr::from_bytes(name.as_bytes())))
+    }
+
     /// Tells the operator something worth knowing.
     pub fn notice(&mut self, message: impl fmt::Display) {
         self.log(NGX_LOG_NOTICE, message);
@@ -123,14 +136,23 @@ impl<'a> Conf<'a> {
 
     /// Logs an error of the configuration file as one of `place`.
     pub fn error_at(&mut self, place: &Place, message: impl fmt::Display) -> Error {
+        self.log_at(place, NGX_LOG_EMERG, message);
+        Error::Logged
+    }
+
+    /// Tells the operator of `place` something that should not stay as it is.
+    pub fn warn_at(&mut self, place: &Place, message: impl fmt::Display) {
+        self.log_at(place, NGX_LOG_WARN, message);
+    }
+
+    fn log_at(&mut self, place: &Place, level: u32, message: impl fmt::Display) {
         // SAFETY: all-zero is a valid value of the C struct
         let mut file: ngx_conf_file_t = unsafe { zeroed() };
         file.file.name = place.file;
         file.line = place.line;
         let own_file = std::mem::replace(&mut self.cf.conf_file, &raw mut file);
-        self.log(NGX_LOG_EMERG, message);
+        self.log(level, message);
         self.cf.conf_file = own_file;
-        Error::Logged
     }
 
     /// Notes a fault of the environment: the start fails once everything is read.
@@ -301,6 +323,41 @@ pub unsafe fn string_in(pool: *mut ngx_pool_t, text: &str) -> Option<ngx_str_t> 
 /// A word as nginx's tokenizer reads it back (`ngx_conf_read_token`).
 fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A time in milliseconds, 0 for `off`.
+pub fn time_or_off(cf: &Conf, word: Option<&String>) -> Result<u64, Error> {
+    match word.map(String::as_str) {
+        Some("off") => Ok(0),
+        word => match time(cf, word.unwrap_or_default())? {
+            0 => Err(invalid(cf, word.unwrap_or_default(), "a time above 0 or \"off\"")),
+            time => Ok(time),
+        },
+    }
+}
+
+/// A time in nginx's notation, in milliseconds.
+pub fn time(cf: &Conf, word: &str) -> Result<u64, Error> {
+    let mut text = ngx_str_t { len: word.len(), data: word.as_ptr().cast_mut() };
+    // SAFETY: the text is only read
+    let time = unsafe { ngx_parse_time(&raw mut text, 0) };
+    u64::try_from(time).map_err(|_| invalid(cf, word, "a time such as \"25s\""))
+}
+
+/// Milliseconds in nginx's notation.
+pub fn time_in_words(milliseconds: u64) -> String {
+    match milliseconds % 1_000 {
+        0 => format!("{}s", milliseconds / 1_000),
+        _ => format!("{milliseconds}ms"),
+    }
+}
+
+/// The message for an argument that is not what it must be.
+pub fn invalid(cf: &Conf, value: &str, expected: &str) -> Error {
+    let name = cf.directive();
+    Error::Message(format!(
+        "invalid value \"{value}\" in \"{name}\" directive, it must be {expected}"
+    ))
 }
 
 /// The handler of a log (`ngx_log_error_core`): appends the text in `data` to the message.

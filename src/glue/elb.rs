@@ -2,30 +2,35 @@
 
 use std::ffi::{c_char, c_void};
 use std::ptr::addr_of;
+use std::rc::Rc;
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_request_t, ngx_int_t,
-    ngx_module_t, NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_DECLINED,
-    NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF,
-    NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET,
-    NGX_HTTP_UPS_CONF, NGX_OK,
+    ngx_module_t, NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
+    NGX_CONF_TAKE123, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
+    NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF,
+    NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_OK,
 };
 use ngx::http::{
     HttpModule, HttpModuleLocationConf, HttpModuleMainConf, HttpModuleServerConf, Merge,
     MergeConfigError,
 };
 
-use super::conf::{command, Conf, Error, Outcome};
+use super::conf::{command, invalid, Conf, Error, Outcome};
 use super::request::{register, Answer, Request, POST_READ, REWRITE, SERVER_REWRITE};
 use super::zone;
-use crate::settings::value::{FromText, PingPath};
+use crate::metrics::{Destination, Health};
+use crate::settings::value::{FromText, PingMode, PingPath};
 use crate::settings::{self, Redirect};
 
+mod check;
 mod destination;
+pub mod health;
 mod listen;
+pub mod peers;
 
-static mut COMMANDS: [ngx_command_t; 6] = [
+static mut COMMANDS: [ngx_command_t; 9] = [
     command!(
         "elb_listen",
         NGX_HTTP_SRV_CONF | NGX_CONF_1MORE,
@@ -37,6 +42,12 @@ static mut COMMANDS: [ngx_command_t; 6] = [
         NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
         NGX_HTTP_MAIN_CONF_OFFSET,
         destination::elb_destination
+    ),
+    command!(
+        "elb_check",
+        NGX_HTTP_UPS_CONF | NGX_CONF_1MORE,
+        NGX_HTTP_MAIN_CONF_OFFSET,
+        check::elb_check
     ),
     command!(
         "elb_trusted_proxies",
@@ -52,9 +63,21 @@ static mut COMMANDS: [ngx_command_t; 6] = [
     ),
     command!(
         "elb_ping",
-        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
+        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_TAKE12,
         NGX_HTTP_SRV_CONF_OFFSET,
         elb_ping
+    ),
+    command!(
+        "elb_ready",
+        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
+        NGX_HTTP_SRV_CONF_OFFSET,
+        elb_ready
+    ),
+    command!(
+        "elb_drain_file",
+        NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE123,
+        NGX_HTTP_SRV_CONF_OFFSET,
+        health::elb_drain_file
     ),
     ngx_command_t::empty(),
 ];
@@ -78,6 +101,8 @@ pub static mut ngx_http_elb_module: ngx_module_t = ngx_module_t {
     commands: (&raw mut COMMANDS).cast(),
     type_: NGX_HTTP_MODULE as _,
     init_module: Some(init_module),
+    init_process: Some(init_process),
+    exit_process: Some(exit_process),
     ..ngx_module_t::default()
 };
 
@@ -90,11 +115,26 @@ fn module() -> &'static ngx_module_t {
 
 /// Configuration of a server.
 #[derive(Default)]
-struct ServerConf {
+pub struct ServerConf {
     /// Where `elb_trusted_proxies` stands already.
     trusted_proxies: bool,
-    ping: Option<PingPath>,
+    ping: Option<(PingPath, PingMode)>,
+    ready: Option<PingPath>,
+    /// It stands in http; its servers share it.
+    drain_file: Option<Rc<health::DrainFile>>,
     optional: listen::optional::Optional,
+}
+
+impl ServerConf {
+    /// What a request of this path is told, if it is a health check. Where both have the same
+    /// path, `elb_ready` counts: it knows more.
+    fn asked_for(&self, path: &[u8]) -> Option<PingMode> {
+        let is = |checked: &PingPath| checked.0.as_bytes() == path;
+        if self.ready.as_ref().is_some_and(is) {
+            return Some(PingMode::Ready);
+        }
+        self.ping.as_ref().filter(|(checked, _)| is(checked)).map(|(_, mode)| *mode)
+    }
 }
 
 /// Configuration of a location.
@@ -108,6 +148,10 @@ impl Merge for ServerConf {
         if self.ping.is_none() {
             self.ping = prev.ping.clone();
         }
+        if self.ready.is_none() {
+            self.ready = prev.ready.clone();
+        }
+        self.drain_file = prev.drain_file.clone();
         Ok(())
     }
 }
@@ -153,8 +197,10 @@ impl HttpModule for Module {
 
     unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
         // SAFETY: nginx passes the configuration of http{}
-        let checked = unsafe { Conf::from_ptr(cf) }
-            .is_some_and(|mut cf| listen::optional::check(&mut cf).is_ok());
+        let checked = unsafe { Conf::from_ptr(cf) }.is_some_and(|mut cf| {
+            health::compare_times(&mut cf);
+            listen::optional::check(&mut cf).is_ok()
+        });
         // SAFETY: as above
         let registered = unsafe {
             register(cf, POST_READ, on_post_read)
@@ -211,41 +257,47 @@ fn elb_redirect(cf: &mut Conf, own: &mut LocationConf) -> Outcome {
     Ok(())
 }
 
-/// `elb_ping path;`
+/// `elb_ping path [alive | ready];`
 fn elb_ping(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     if own.ping.is_some() {
         return Err(Error::Directive(c"is duplicate"));
     }
     let args = cf.args()?;
-    let path = args.first().map_or("", String::as_str);
-    own.ping = Some(PingPath::from_text(path).ok_or_else(|| {
-        let expected = PingPath::EXPECTED;
-        Error::Message(format!(
-            "invalid value \"{path}\" in \"elb_ping\" directive, it must be {expected}"
-        ))
-    })?);
+    let path = value(cf, args.first().map_or("", String::as_str))?;
+    let mode = args.get(1).map_or(Ok(PingMode::Alive), |mode| value(cf, mode))?;
+    own.ping = Some((path, mode));
     Ok(())
 }
 
-unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx passes the new cycle, which nobody serves yet
-    unsafe { listen::optional::wrap(cycle) };
-    NGX_OK as _
+/// `elb_ready path;`
+fn elb_ready(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
+    if own.ready.is_some() {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    let args = cf.args()?;
+    own.ready = Some(value(cf, args.first().map_or("", String::as_str))?);
+    Ok(())
 }
 
-/// The health check is answered before anything of the configuration can get in its way.
+/// An argument as a `T`.
+fn value<T: FromText>(cf: &Conf, text: &str) -> Result<T, Error> {
+    T::from_text(text).ok_or_else(|| invalid(cf, text, T::EXPECTED))
+}
+
+/// A health check is answered before anything of the configuration can get in its way.
 unsafe extern "C" fn on_post_read(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes the request that it works on
     let Some(mut request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
-    let ping = Module::server_conf(request.raw()).and_then(|conf| conf.ping.as_ref());
-    match ping {
-        Some(ping) if request.is_get_or_head() && request.path() == ping.0.as_bytes() => {
-            zone::slot().counts.health_checks.add(1);
-            request.skip_access_log();
-            request.answer(&Answer::text("ok"))
-        }
-        _ => NGX_DECLINED as _,
-    }
+    let asked_for =
+        Module::server_conf(request.raw()).and_then(|conf| conf.asked_for(request.path()));
+    let health = match asked_for.filter(|_| request.is_get_or_head()) {
+        None => return NGX_DECLINED as _,
+        Some(PingMode::Alive) => Health::Ok,
+        Some(PingMode::Ready) => health::health(request.raw()),
+    };
+    zone::slot().counts.health_checks.add(1);
+    request.skip_access_log();
+    request.answer(&Answer::health(health))
 }
 
 unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
@@ -258,4 +310,28 @@ unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
         }
         None => NGX_DECLINED as _,
     }
+}
+
+/// The destinations of the configuration that a request has.
+pub fn destinations(r: &ngx_http_request_t) -> Vec<Destination> {
+    Module::main_conf(r).map(peers::destinations).unwrap_or_default()
+}
+
+unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the new cycle, which nobody serves yet, with the one before it
+    unsafe {
+        listen::optional::wrap(cycle);
+        check::take_along(cycle);
+    }
+    NGX_OK as _
+}
+
+unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the cycle of the process, before it serves
+    unsafe { check::start(cycle) };
+    NGX_OK as _
+}
+
+unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
+    check::stop();
 }

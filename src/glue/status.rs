@@ -9,9 +9,10 @@ use ngx::ffi::{
 use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
 use super::conf::{Conf, Error, Outcome};
+use super::elb::health::health;
 use super::request::{Answer, PhaseHandler, Request};
-use super::{websocket, zone};
-use crate::metrics::{exposition, quality, Health, Settings, Snapshot, Text, WebSockets, PAGE};
+use super::{elb, websocket, zone};
+use crate::metrics::{exposition, quality, Settings, Snapshot, Text, WebSockets, PAGE};
 
 /// Nothing that was told is good for later.
 const FRESH: (&str, &str) = ("Cache-Control", "no-store");
@@ -122,13 +123,13 @@ fn snapshot(request: &Request) -> Snapshot {
         started,
         // SAFETY: nginx keeps the time in a global
         uptime: u64::try_from(ngx_time()).unwrap_or(0).saturating_sub(started),
-        health: Health::Ok,
+        health: health(request.raw()),
         generation: newest,
         websockets: WebSockets::of(&sum),
         redirects: sum.counts.redirects.get(),
         health_checks: sum.counts.health_checks.get(),
         workers: sum.workers,
-        destinations: Vec::new(),
+        destinations: elb::destinations(request.raw()),
         settings: Settings(websocket::settings_of(request.raw())),
     }
 }

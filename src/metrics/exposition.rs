@@ -1,5 +1,6 @@
 //! A snapshot as text for Prometheus.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 
 use super::{Health, Side, Snapshot, Times};
@@ -229,14 +230,68 @@ fn frames(out: &mut Writer, snapshot: &Snapshot) {
 }
 
 fn destinations(out: &mut Writer, snapshot: &Snapshot) {
-    let mut family = |name: &str, help: &str, value: fn(&super::Destination) -> u64| {
+    // an upstream block may have the same server twice, a scrape no two samples of the same name
+    let mut all = BTreeMap::<_, (u64, u64)>::new();
+    for one in &snapshot.destinations {
+        let (up, connections) =
+            all.entry((&*one.upstream, &*one.server, &*one.address)).or_default();
+        *up |= u64::from(one.up);
+        *connections += one.connections;
+    }
+    let mut family = |name: &str, help: &str, value: fn(&(u64, u64)) -> u64| {
         out.family("gauge", name, help);
-        for one in &snapshot.destinations {
-            let labels =
-                [("upstream", &*one.upstream), ("server", &one.server), ("address", &one.address)];
-            out.sample(name, &labels, value(one));
+        for ((upstream, server, address), numbers) in &all {
+            let labels = [("upstream", *upstream), ("server", *server), ("address", *address)];
+            out.sample(name, &labels, value(numbers));
         }
     };
-    family("elb_destination_up", "Whether a destination gets requests.", |one| one.up.into());
-    family("elb_destination_connections", "Connections to a destination.", |one| one.connections);
+    family("elb_destination_up", "Whether a destination gets requests.", |one| one.0);
+    family("elb_destination_connections", "Connections to a destination.", |one| one.1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Destination, Settings, Sum, WebSockets};
+
+    #[test]
+    fn equal_destinations_are_one_sample_and_labels_are_escaped() {
+        let one = Destination {
+            upstream: "app".to_owned(),
+            server: "a\"b\\c\n".to_owned(),
+            address: "127.0.0.1:80".to_owned(),
+            up: false,
+            checked: false,
+            backup: false,
+            weight: 1,
+            connections: 2,
+        };
+        let snapshot = Snapshot {
+            module: "1",
+            nginx: "2".to_owned(),
+            started: 3,
+            uptime: 4,
+            health: Health::Draining,
+            generation: 5,
+            workers: Vec::new(),
+            websockets: WebSockets::of(&Sum::default()),
+            redirects: 6,
+            health_checks: 7,
+            destinations: vec![one.clone(), Destination { up: true, ..one }],
+            settings: Settings::default(),
+        };
+        let text = exposition(&snapshot, Text::Prometheus);
+        let lines = |beginning| text.lines().filter(move |line| line.starts_with(beginning));
+        let labels = r#"{upstream="app",server="a\"b\\c\n",address="127.0.0.1:80"}"#;
+        assert_eq!(
+            lines("elb_destination").collect::<Vec<_>>(),
+            [
+                format!("elb_destination_up{labels} 1"),
+                format!("elb_destination_connections{labels} 4")
+            ]
+        );
+        assert_eq!(lines("elb_health{state=\"draining\"} 1").count(), 1);
+        assert!(!text.contains("# EOF"));
+        assert!(exposition(&snapshot, Text::OpenMetrics).ends_with("\n# EOF\n"));
+    }
 }

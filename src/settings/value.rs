@@ -178,6 +178,43 @@ impl FromText for PingPath {
     }
 }
 
+/// What a health check is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PingMode {
+    /// That nginx answers.
+    Alive,
+    /// Whether the instance should get traffic.
+    Ready,
+}
+
+impl FromText for PingMode {
+    const EXPECTED: &'static str = "\"alive\" or \"ready\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "alive" => Some(Self::Alive),
+            "ready" => Some(Self::Ready),
+            _ => None,
+        }
+    }
+}
+
+/// How long a drain is waited for before nginx is stopped, in seconds. The image's entry point
+/// (`nginx/entrypoint`) reads the same variable in the same way, so it takes less than nginx's own
+/// times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainDelay(pub u16);
+
+impl FromText for DrainDelay {
+    const EXPECTED: &'static str = "a number of seconds from 0 to 3600, as in \"15\" or \"15s\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let digits = text.strip_suffix('s').unwrap_or(text);
+        let fits = (1..=4).contains(&digits.len());
+        decimal(digits).filter(|seconds| fits && *seconds <= 3600).map(Self)
+    }
+}
+
 /// Who may name the client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedProxies {
@@ -351,6 +388,15 @@ mod tests {
         }
         for (input, fits) in [("301", true), ("308", true), ("303", false), ("0301", false)] {
             assert_eq!(RedirectStatus::from_text(input).is_some(), fits, "{input:?}");
+        }
+        for (input, fits) in [("alive", true), ("ready", true), ("on", false), ("", false)] {
+            assert_eq!(PingMode::from_text(input).is_some(), fits, "{input:?}");
+        }
+        let seconds = [("0", Some(0)), ("15", Some(15)), ("15s", Some(15)), ("0015s", Some(15))];
+        let most = [("3600", Some(3600)), ("3601", None), ("00015", None), ("65551", None)];
+        let no_seconds = [("", None), ("s", None), ("-1", None), ("1m", None), ("15 s", None)];
+        for (input, expected) in seconds.into_iter().chain(most).chain(no_seconds) {
+            assert_eq!(DrainDelay::from_text(input).map(|delay| delay.0), expected, "{input:?}");
         }
         let paths = [("/ping", true), ("/", true), ("/a/%20b", true), ("ping", false)];
         let odd = [("/a b", false), ("/a?b", false), ("/a#b", false), ("/a;b", false)];

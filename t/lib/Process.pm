@@ -46,7 +46,8 @@ sub run_child {
         $children{$pid} = 1;
         return $pid;
     }
-    $SIG{$_} = 'DEFAULT' for qw(INT TERM);
+    # QUIT, too: a shell that starts the tests in its background has them ignore it
+    $SIG{$_} = 'DEFAULT' for qw(INT QUIT TERM);
     eval { $code->(); 1 } or print STDERR $@;
     _exit(1);
 }

@@ -33,20 +33,25 @@ sub defaults {
         DESTINATION_HOSTNAME => '127.0.0.1',
         NGINX_PID            => "$folder/nginx.pid",
         TEMP_PATH            => $folder,
+        DRAIN_FILE           => "$folder/drain",
         CONFIG_OVERRIDES     => "$folder/overrides",
         WORKER_PROCESSES     => 1,
         WORKER_CONNECTIONS   => 512,
     );
 }
 
-# Variables as they are to be set, one that is undef not at all; -g as on the command line.
+# Variables as they are to be set, one that is undef not at all; -g as on the command line, and -w
+# for the words of a command that starts nginx.
 sub new {
     my ($class, %variables) = @_;
     my $folder = folder();
     mkdir "$folder/$_" or die "$folder/$_: $!\n" for qw(overrides overrides/http);
     my $main = delete $variables{-g} // 'daemon off;';
+    my $wrapper = delete $variables{-w} // [];
     my %env = (defaults($folder), %variables);
-    return bless { folder => $folder, env => \%env, main => $main, asked_for => [] }, $class;
+    return bless {
+        folder => $folder, env => \%env, main => $main, wrapper => $wrapper, asked_for => [],
+    }, $class;
 }
 
 sub start {
@@ -67,7 +72,7 @@ sub run {
         open STDIN, '<', '/dev/null' or die;
         open STDOUT, '>>', "$folder/stdout" or die;
         open STDERR, '>>', "$folder/stderr" or die;
-        exec $Prefix::Nginx, '-p', $Prefix::Path, '-c', "$Prefix::Root/nginx/nginx.conf",
+        exec @{ $self->{wrapper} }, $Prefix::Nginx, '-p', $Prefix::Path, '-c', "$Prefix::Root/nginx/nginx.conf",
             '-g', $self->{main}, @arguments;
     });
 }

@@ -158,6 +158,8 @@ class Destination:
         self.peers = {}
         self.all = []
         self.listener = socket.socket()
+        # so that a test can have one die and come back
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.listener.setblocking(False)
@@ -192,7 +194,7 @@ class Destination:
         with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
             if await peer.until_head():
                 await peer.send(self.respond(peer.head))
-                path = peer.head.split()[1].decode()
+                path = peer.head.split()[1].decode(errors="replace")
                 if self._expected(path).done():
                     del self.peers[path]
                 self._expected(path).set_result(peer)

@@ -31,6 +31,14 @@ impl Default for Times {
     }
 }
 
+impl Times {
+    /// When nginx stops, the longest that a tunnel stays open, in milliseconds; `None` where
+    /// nothing is drained.
+    pub fn longest(self) -> Option<u64> {
+        self.stop.map(|stop| stop + self.grace + self.handshake)
+    }
+}
+
 /// When and how one of many tunnels is closed; `None` where `websocket_drain` is off.
 pub fn plan(times: Times, now: u64, random: &mut Random) -> Option<Drain> {
     let Times { grace, handshake, .. } = times;

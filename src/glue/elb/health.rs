@@ -1,0 +1,170 @@
+//! Whether the instance should get traffic: `elb_drain_file`, and what a readiness check is told.
+
+use std::cell::Cell;
+use std::io;
+use std::path::PathBuf;
+use std::ptr::addr_of;
+use std::rc::Rc;
+
+use ngx::ffi::{
+    ngx_exiting, ngx_http_request_t, ngx_log_t, ngx_quit, ngx_terminate, NGX_LOG_ERR,
+    NGX_LOG_NOTICE,
+};
+use ngx::http::{HttpModuleMainConf, HttpModuleServerConf};
+
+use super::{check, Module, ServerConf};
+use crate::glue::conf::{invalid, time, time_in_words, Conf, Error, Outcome, Place};
+use crate::glue::websocket::drain::{self, Leaving, Times};
+use crate::glue::websocket::{longest_drain, now};
+use crate::metrics::Health;
+
+/// How long a worker believes what it has seen of the file, in milliseconds.
+const BELIEVED: u64 = 1_000;
+
+/// `elb_drain_file`; all servers share one.
+pub struct DrainFile {
+    path: PathBuf,
+    /// How long nginx goes on after the file was made, in milliseconds: whoever makes it sees to
+    /// that.
+    delay: u64,
+    /// When what is left of nginx is killed after that was asked to stop it, in milliseconds.
+    stop_timeout: Option<u64>,
+    place: Place,
+    seen: Cell<Seen>,
+}
+
+/// What a worker has seen of the file.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    /// When, in nginx's milliseconds; `None` before the first time.
+    at: Option<u64>,
+    exists: bool,
+    /// Why that could not be told.
+    error: Option<io::ErrorKind>,
+}
+
+/// `elb_drain_file path [delay=time] [stop_timeout=time];`
+pub fn elb_drain_file(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
+    if own.drain_file.is_some() {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    let args = cf.args()?;
+    let path = args.first().map_or("", String::as_str);
+    if path.is_empty() {
+        return Err(invalid(cf, path, "the path of a file"));
+    }
+    let (mut delay, mut stop_timeout) = (None, None);
+    for word in &args[1..] {
+        let (slot, value) = match word.split_once('=') {
+            Some(("delay", value)) => (&mut delay, value),
+            Some(("stop_timeout", value)) => (&mut stop_timeout, value),
+            _ => return Err(invalid(cf, word, "\"delay=\" or \"stop_timeout=\" with a time")),
+        };
+        if slot.replace(time(cf, value)?).is_some() {
+            return Err(Error::Message(format!(
+                "\"{word}\" in \"elb_drain_file\" directive is duplicate"
+            )));
+        }
+    }
+    if stop_timeout == Some(0) {
+        return Err(invalid(cf, "stop_timeout=0", "a time above 0"));
+    }
+    own.drain_file = Some(Rc::new(DrainFile {
+        path: cf.full_path(path)?,
+        delay: delay.unwrap_or(0),
+        stop_timeout,
+        place: cf.place(),
+        seen: Cell::default(),
+    }));
+    Ok(())
+}
+
+impl DrainFile {
+    /// Whether the file exists. It is looked for once a second at most: health checks of many
+    /// balancers cost no more than one. On a local file system that does not block.
+    fn exists(&self, now: u64, log: *mut ngx_log_t) -> bool {
+        let last = self.seen.get();
+        if last.at.is_some_and(|at| now.wrapping_sub(at) < BELIEVED) {
+            return last.exists;
+        }
+        let (exists, error) = match self.path.try_exists() {
+            Ok(exists) => (exists, None),
+            Err(error) => (false, Some(error)),
+        };
+        let path = self.path.display();
+        let kind = error.as_ref().map(io::Error::kind);
+        if let Some(error) = error.filter(|_| kind != last.error) {
+            ngx::ngx_log_error!(NGX_LOG_ERR, log, "cannot look for drain file \"{path}\": {error}");
+        }
+        if exists && !last.exists {
+            ngx::ngx_log_error!(NGX_LOG_NOTICE, log, "draining: there is \"{path}\"");
+        }
+        if !exists && last.exists {
+            ngx::ngx_log_error!(NGX_LOG_NOTICE, log, "no longer draining: \"{path}\" is gone");
+        }
+        self.seen.set(Seen { at: Some(now), exists, error: kind });
+        exists
+    }
+
+    /// Warns where a stop takes longer than it may; asked once everything is read.
+    fn compare_times(&self, cf: &mut Conf) {
+        let Some(stop_timeout) = self.stop_timeout else { return };
+        let longest = longest_drain(cf).filter(|times| times.longest().is_some());
+        let sum = self.delay + longest.and_then(Times::longest).unwrap_or(0);
+        if sum < stop_timeout {
+            return;
+        }
+        let tunnels = longest.map_or(String::new(), |times| {
+            let [stop, grace, handshake] =
+                [times.stop.unwrap_or(0), times.grace, times.handshake].map(time_in_words);
+            format!(
+                " + {stop} of \"websocket_drain\" + its grace of {grace} and handshake of \
+                 {handshake}"
+            )
+        });
+        let (delay, timeout, sum) =
+            (time_in_words(self.delay), time_in_words(stop_timeout), time_in_words(sum));
+        cf.warn_at(
+            &self.place,
+            format_args!(
+                "a stop takes up to {sum} (delay of {delay}{tunnels}), but what is left after \
+                 stop_timeout={timeout} is killed: raise stop_timeout (STOP_TIMEOUT), and the \
+                 platform's own with it, above {sum}"
+            ),
+        );
+    }
+}
+
+/// Warns where a stop takes longer than it may; for the end of http{}, when everything is merged.
+pub fn compare_times(cf: &mut Conf) {
+    let drain_file = Module::server_conf(cf).and_then(|http| http.drain_file.clone());
+    if let Some(drain_file) = drain_file {
+        drain_file.compare_times(cf);
+    }
+}
+
+/// The health of the instance, as the server of a request is to tell it.
+pub fn health(request: &ngx_http_request_t) -> Health {
+    let drain_file = Module::server_conf(request).and_then(|server| server.drain_file.as_ref());
+    // SAFETY: a live request has a connection with a log
+    let log = unsafe { (*request.connection).log };
+    if is_stopping() || drain_file.is_some_and(|file| file.exists(now(), log)) {
+        return Health::Draining;
+    }
+    match Module::main_conf(request).is_some_and(check::all_down) {
+        true => Health::DestinationDown,
+        false => Health::Ok,
+    }
+}
+
+/// Whether nginx stops, as far as this worker has been told. One that leaves because a newer
+/// configuration has taken over says nothing about the instance.
+fn is_stopping() -> bool {
+    // SAFETY: globals of nginx, two of them written by its signal handler
+    let leaving = unsafe {
+        addr_of!(ngx_exiting).read() != 0
+            || addr_of!(ngx_quit).read_volatile() != 0
+            || addr_of!(ngx_terminate).read_volatile() != 0
+    };
+    leaving && drain::why() == Leaving::Stopping
+}
