@@ -1,5 +1,6 @@
-# The official nginx image with the module, a configuration that reads the environment, and a
-# health check. docs/image.md tells how to run it.
+# The official nginx image with the module, a configuration that reads the environment, a health
+# check, and an entry point that can hold nginx back while the container is taken out.
+# docs/image.md tells how to run it.
 
 FROM rust:1-bookworm AS build
 
@@ -38,6 +39,11 @@ COPY --from=build /src/target/release/libngx_http_elb_websocket_module.so \
     /usr/lib/nginx/modules/ngx_http_elb_websocket_module.so
 COPY nginx/nginx.conf /etc/nginx/nginx.conf
 COPY nginx/healthcheck /usr/local/bin/elb-healthcheck
+COPY nginx/entrypoint /usr/local/bin/elb-entrypoint
+
+# Ours goes on with that of nginx's image. An ENTRYPOINT drops the CMD that is inherited.
+ENTRYPOINT ["elb-entrypoint", "/docker-entrypoint.sh"]
+CMD ["nginx", "-g", "daemon off;"]
 
 # Requests under way are answered before the container stops.
 STOPSIGNAL SIGQUIT
