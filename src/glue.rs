@@ -7,6 +7,7 @@
 //! - `elb`: the HTTP module with `elb_listen`, `elb_destination`, `elb_trusted_proxies`,
 //!   `elb_redirect` and `elb_ping`.
 //! - `websocket`: the HTTP module of the tunnel, the `websocket_*` directives.
+//! - `value`: an argument with nginx's variables in it.
 //! - `zone`: where processes count, `websocket_zone`.
 //! - `status`: what was counted, told: `websocket_metrics` and `websocket_status`.
 //! - `compat`: what differs between versions of nginx.
@@ -18,6 +19,7 @@ mod env;
 mod request;
 mod start;
 mod status;
+mod value;
 mod websocket;
 mod zone;
 

@@ -102,6 +102,13 @@ pub trait Io {
         0
     }
 
+    /// Whether bytes of `from` lie unread. Asked before an end is found dead or a tunnel idle: an
+    /// owner that was held up may hear of the time before it hears of the bytes.
+    fn unread(&mut self, from: End) -> bool {
+        let _ = from;
+        false
+    }
+
     /// Something happened that counters may want to know.
     fn event(&mut self, event: Event) {
         let _ = event;
@@ -186,6 +193,8 @@ mod flag {
     pub const FOREIGN: u8 = 32;
     /// There was a queue in front of our Ping.
     pub const QUEUED: u8 = 64;
+    /// Its Pong was overdue while bytes of it lay unread: that excuses it once.
+    pub const EXCUSED: u8 = 128;
 }
 
 impl Side {
@@ -229,10 +238,13 @@ pub struct Session {
     sides: [Side; 2],
     /// Our tokens are this, with the number of the Ping and the end mixed in.
     secret: u64,
-    /// When anything last passed.
+    /// When anything last passed, or was found unread as the tunnel seemed idle.
     active: u64,
     /// What it is for depends on `phase`; `u64::MAX` is never.
     at: u64,
+    /// Low bits of the time that the idle tunnel was given anew for bytes unread: while nothing
+    /// has passed since then, that does not help it again.
+    excused: u32,
     /// How long to wait for a message boundary. In `Asked`, how long `Parting` will take; in
     /// `Parting`, how long `at` may be put off while somebody is still being written to.
     grace: u32,
@@ -266,6 +278,7 @@ impl Session {
             secret: io.random(),
             active: now,
             at: settings.expiry(now, io),
+            excused: !(now as u32),
             grace: short(settings.grace),
             handshake: short(settings.handshake),
             code: settings.max_age_code,

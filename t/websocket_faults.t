@@ -243,7 +243,39 @@ invalid value "long" in "websocket_drain" directive, it must be a time such as "
 --- config
     websocket_log logs/websocket.log xml;
 --- faults
-invalid value "xml" in "websocket_log" directive, it must be "text" or "json"
+invalid value "xml" in "websocket_log" directive, it must be "text", "json" or "id=" with a value such as $request_id
+
+
+
+=== websocket_log with two formats
+--- config
+    websocket_log logs/websocket.log text json;
+--- faults
+invalid value "json" in "websocket_log" directive, it must be "text", "json" or "id=" with a value such as $request_id
+
+
+
+=== websocket_log with an empty id
+--- config
+    websocket_log logs/websocket.log id=;
+--- faults
+invalid value "id=" in "websocket_log" directive, it must be "text", "json" or "id=" with a value such as $request_id
+
+
+
+=== websocket_log with two ids
+--- config
+    websocket_log logs/websocket.log id=$request_id id=$uri;
+--- faults
+invalid value "id=$uri" in "websocket_log" directive, it must be "text", "json" or "id=" with a value such as $request_id
+
+
+
+=== websocket_log with an id of no variable that there is
+--- config
+    websocket_log logs/websocket.log id=$nonsense;
+--- faults
+unknown "nonsense" variable
 
 
 

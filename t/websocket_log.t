@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import frames
 from frames import BINARY, CLOSE, TEXT
 from nginx import Nginx
+from peer import request
 from tap import between, equal, run, test, until
 
 SERVER = """
@@ -25,12 +26,27 @@ SERVER = """
         proxy_pass http://DESTINATION;
         websocket_log off;
     }
+    set $newline "a
+b";
+    location /id/ {
+        proxy_pass http://DESTINATION;
+        websocket_log FOLDER/websocket.log json id=$http_x_request_id;
+        location /id/text/ {
+            proxy_pass http://DESTINATION;
+            websocket_log FOLDER/id.log id=$http_x_request_id;
+        }
+        location /id/newline/ {
+            proxy_pass http://DESTINATION;
+            websocket_log FOLDER/websocket.log json id=$newline|$request_method;
+        }
+    }
     set_real_ip_from 127.0.0.1;
     real_ip_header X-Client;
     access_log FOLDER/access.log;
 """
 FIELDS = ["time", "remote_addr", "uri", "upstream_addr", "duration", "closed_by", "close_code",
-          "client_bytes", "client_frames", "upstream_bytes", "upstream_frames", "pings", "opaque"]
+          "client_bytes", "client_frames", "upstream_bytes", "upstream_frames", "pings", "request_id",
+          "opaque"]
 
 
 def lines_of(path):
@@ -64,7 +80,8 @@ async def json(nginx):
     equal(line, {"remote_addr": "127.0.0.1", "uri": "/json",
                  "upstream_addr": f"127.0.0.1:{nginx.destination.port}", "closed_by": "client",
                  "close_code": 4567, "client_bytes": up, "client_frames": 2,
-                 "upstream_bytes": down, "upstream_frames": 3, "pings": 0, "opaque": False})
+                 "upstream_bytes": down, "upstream_frames": 3, "pings": 0, "request_id": None,
+                 "opaque": False})
 
 
 @test
@@ -72,7 +89,7 @@ async def text(nginx):
     for place in ("text", "also"):
         up, down = await chat(nginx, f'/{place}/a?b="c"')
         pattern = (rf'\S+ 127\.0\.0\.1 "/{place}/a\?b=\\"c\\"" 127\.0\.0\.1:{nginx.destination.port} '
-                   rf"\d+\.\d{{3}} client 4567 {up} 2 {down} 3 0")
+                   rf"\d+\.\d{{3}} client 4567 {up} 2 {down} 3 0 -")
         await until(lambda: [line for line in lines_of(nginx.folder / "text.log")
                              if re.fullmatch(pattern, line)], what="no such line")
 
@@ -106,6 +123,43 @@ async def odd_uris(nginx):
         await until(lambda: [line for line in nginx.ended()
                              if path.startswith(line["uri"]) and len(line["uri"]) > 8],
                     what=f"no line with {path[:40]}")
+
+
+@test
+async def the_id_of_a_request(nginx):
+    (await nginx.tunnel("/id/sane", headers=["X-Request-Id: 8c7e+/="]))[0].close()
+    equal((await nginx.end_of("/id/sane"))["request_id"], "8c7e+/=")
+    (await nginx.tunnel("/id/none"))[0].close()
+    equal((await nginx.end_of("/id/none"))["request_id"], None)
+    (await nginx.tunnel("/id/newline/"))[0].close()
+    equal((await nginx.end_of("/id/newline/"))["request_id"], "a\nb|GET")
+
+
+async def close_with_id(nginx, path, value):
+    """A WebSocket whose request had this id, closed at once."""
+    client = await nginx.connect()
+    await client.send(request(path, ["X-Request-Id: VALUE"]).replace(b"VALUE", value))
+    await client.until_head()
+    equal(client.status, 101)
+    client.close()
+
+
+@test
+async def hostile_ids(nginx):
+    table = [
+        (b'"},{"a":"', '"},{"a":"', r"\u{22}},{\u{22}a\u{22}:\u{22}"),
+        (b"\\ opaque\t\x01\x7f", "\\ opaque\t\x01\x7f", r"\u{5c}\u{20}opaque\u{9}\u{1}\u{7f}"),
+        (b"\xff\xc3\xa4\xe2\x82", "\ufffd\u00e4\ufffd", r"\u{fffd}\u{e4}\u{fffd}"),
+        (b"x" * 5000, "x" * 128, "x" * 128),
+    ]
+    for number, (value, expected, word) in enumerate(table):
+        await close_with_id(nginx, f"/id/hostile/{number}", value)
+        equal((await nginx.end_of(f"/id/hostile/{number}"))["request_id"], expected)
+        path = f"/id/text/{number}"
+        await close_with_id(nginx, path, value)
+        line = await until(lambda: next((line for line in lines_of(nginx.folder / "id.log")
+                                         if f'"{path}"' in line), None), what="no line")
+        equal(line.split(" ")[12:], [word], "last word of the line")
 
 
 @test

@@ -22,6 +22,8 @@ ALL = [
     "websocket_drain 0 reload=0;", "websocket_drain off reload=1s;",
     "websocket_log FOLDER/other.log;", "websocket_log FOLDER/other.log text;",
     "websocket_log FOLDER/other.log json;", "websocket_log off;", "websocket_log /dev/stdout;",
+    "websocket_log FOLDER/other.log id=$request_id;", "websocket_log FOLDER/other.log id=$uri json;",
+    "websocket_log FOLDER/other.log text id=a-$uri-$http_x;", "websocket_log off json id=$uri;",
 ]
 PLACES = {
     "http": "server {{ listen 127.0.0.1:OTHER; }} {}",

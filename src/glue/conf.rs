@@ -11,8 +11,8 @@ use std::ptr::{null_mut, NonNull};
 use ngx::core::{Pool, NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_array_create, ngx_buf_t, ngx_conf_file_t, ngx_conf_full_name, ngx_conf_parse, ngx_conf_t,
-    ngx_cycle_t, ngx_int_t, ngx_log_t, ngx_pool_t, ngx_str_t, ngx_uint_t, u_char, NGX_INVALID_FILE,
-    NGX_LOG_EMERG, NGX_LOG_NOTICE, NGX_LOG_WARN, NGX_OK,
+    ngx_cycle_t, ngx_int_t, ngx_log_t, ngx_parse_time, ngx_pool_t, ngx_str_t, ngx_uint_t, u_char,
+    NGX_INVALID_FILE, NGX_LOG_EMERG, NGX_LOG_NOTICE, NGX_LOG_WARN, NGX_OK,
 };
 use ngx::http::HttpModuleConfExt;
 
@@ -323,6 +323,33 @@ pub unsafe fn string_in(pool: *mut ngx_pool_t, text: &str) -> Option<ngx_str_t> 
 /// A word as nginx's tokenizer reads it back (`ngx_conf_read_token`).
 fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A time in milliseconds, 0 for `off`.
+pub fn time_or_off(cf: &Conf, word: Option<&String>) -> Result<u64, Error> {
+    match word.map(String::as_str) {
+        Some("off") => Ok(0),
+        word => match time(cf, word.unwrap_or_default())? {
+            0 => Err(invalid(cf, word.unwrap_or_default(), "a time above 0 or \"off\"")),
+            time => Ok(time),
+        },
+    }
+}
+
+/// A time in nginx's notation, in milliseconds.
+pub fn time(cf: &Conf, word: &str) -> Result<u64, Error> {
+    let mut text = ngx_str_t { len: word.len(), data: word.as_ptr().cast_mut() };
+    // SAFETY: the text is only read
+    let time = unsafe { ngx_parse_time(&raw mut text, 0) };
+    u64::try_from(time).map_err(|_| invalid(cf, word, "a time such as \"25s\""))
+}
+
+/// The message for an argument that is not what it must be.
+pub fn invalid(cf: &Conf, value: &str, expected: &str) -> Error {
+    let name = cf.directive();
+    Error::Message(format!(
+        "invalid value \"{value}\" in \"{name}\" directive, it must be {expected}"
+    ))
 }
 
 /// The handler of a log (`ngx_log_error_core`): appends the text in `data` to the message.

@@ -17,19 +17,20 @@ use ngx::http::{
     MergeConfigError,
 };
 
-use super::conf::{command, Conf, Error, Outcome};
+use super::conf::{command, invalid, Conf, Error, Outcome};
 use super::request::{register, Answer, Request, POST_READ, REWRITE, SERVER_REWRITE};
-use super::websocket::invalid;
 use super::zone;
-use crate::metrics::Health;
+use crate::metrics::{Destination, Health};
 use crate::settings::value::{FromText, PingMode, PingPath};
 use crate::settings::{self, Redirect};
 
+mod check;
 mod destination;
 pub mod health;
 mod listen;
+pub mod peers;
 
-static mut COMMANDS: [ngx_command_t; 8] = [
+static mut COMMANDS: [ngx_command_t; 9] = [
     command!(
         "elb_listen",
         NGX_HTTP_SRV_CONF | NGX_CONF_1MORE,
@@ -41,6 +42,12 @@ static mut COMMANDS: [ngx_command_t; 8] = [
         NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
         NGX_HTTP_MAIN_CONF_OFFSET,
         destination::elb_destination
+    ),
+    command!(
+        "elb_check",
+        NGX_HTTP_UPS_CONF | NGX_CONF_1MORE,
+        NGX_HTTP_MAIN_CONF_OFFSET,
+        check::elb_check
     ),
     command!(
         "elb_trusted_proxies",
@@ -94,6 +101,8 @@ pub static mut ngx_http_elb_module: ngx_module_t = ngx_module_t {
     commands: (&raw mut COMMANDS).cast(),
     type_: NGX_HTTP_MODULE as _,
     init_module: Some(init_module),
+    init_process: Some(init_process),
+    exit_process: Some(exit_process),
     ..ngx_module_t::default()
 };
 
@@ -275,12 +284,6 @@ fn value<T: FromText>(cf: &Conf, text: &str) -> Result<T, Error> {
     T::from_text(text).ok_or_else(|| invalid(cf, text, T::EXPECTED))
 }
 
-unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx passes the new cycle, which nobody serves yet
-    unsafe { listen::optional::wrap(cycle) };
-    NGX_OK as _
-}
-
 /// A health check is answered before anything of the configuration can get in its way.
 unsafe extern "C" fn on_post_read(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes the request that it works on
@@ -307,4 +310,28 @@ unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
         }
         None => NGX_DECLINED as _,
     }
+}
+
+/// The destinations of the configuration that a request has.
+pub fn destinations(r: &ngx_http_request_t) -> Vec<Destination> {
+    Module::main_conf(r).map(peers::destinations).unwrap_or_default()
+}
+
+unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the new cycle, which nobody serves yet, with the one before it
+    unsafe {
+        listen::optional::wrap(cycle);
+        check::take_along(cycle);
+    }
+    NGX_OK as _
+}
+
+unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes the cycle of the process, before it serves
+    unsafe { check::start(cycle) };
+    NGX_OK as _
+}
+
+unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
+    check::stop();
 }

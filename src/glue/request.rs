@@ -220,25 +220,24 @@ fn literal(text: &'static str) -> ngx_str_t {
 
 /// The value of the first header with this name in lower case.
 pub fn header<'a>(list: &'a ngx_list_t, name: &[u8]) -> Option<&'a [u8]> {
-    let mut part: Option<&ngx_list_part_t> = Some(&list.part);
-    while let Some(this) = part {
-        // SAFETY: each part has nelts headers
-        let headers = unsafe {
-            match this.elts.is_null() {
-                true => &[],
-                false => {
-                    std::slice::from_raw_parts(this.elts.cast::<ngx_table_elt_t>(), this.nelts)
-                }
-            }
-        };
-        let found = headers
-            .iter()
-            .find(|header| header.hash != 0 && header.key.as_bytes().eq_ignore_ascii_case(name));
-        if let Some(found) = found {
-            return Some(found.value.as_bytes());
-        }
-        // SAFETY: null or the next part
-        part = unsafe { this.next.as_ref() };
-    }
-    None
+    headers(list, name).next()
+}
+
+/// The values of all headers with this name in lower case.
+pub fn headers<'a, 'n>(
+    list: &'a ngx_list_t,
+    name: &'n [u8],
+) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+    // SAFETY: null or the next part
+    let next = |part: &&'a ngx_list_part_t| unsafe { part.next.as_ref() };
+    std::iter::successors(Some(&list.part), next)
+        .flat_map(|part| match part.elts.is_null() {
+            true => &[],
+            // SAFETY: each part has nelts headers
+            false => unsafe {
+                std::slice::from_raw_parts(part.elts.cast::<ngx_table_elt_t>(), part.nelts)
+            },
+        })
+        .filter(move |header| header.hash != 0 && header.key.as_bytes().eq_ignore_ascii_case(name))
+        .map(|header| header.value.as_bytes())
 }

@@ -11,7 +11,7 @@ use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 use super::conf::{Conf, Error, Outcome};
 use super::elb::health::health;
 use super::request::{Answer, PhaseHandler, Request};
-use super::{websocket, zone};
+use super::{elb, websocket, zone};
 use crate::metrics::{exposition, quality, Settings, Snapshot, Text, WebSockets, PAGE};
 
 /// Nothing that was told is good for later.
@@ -129,7 +129,7 @@ fn snapshot(request: &Request) -> Snapshot {
         redirects: sum.counts.redirects.get(),
         health_checks: sum.counts.health_checks.get(),
         workers: sum.workers,
-        destinations: Vec::new(),
+        destinations: elb::destinations(request.raw()),
         settings: Settings(websocket::settings_of(request.raw())),
     }
 }

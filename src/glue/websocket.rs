@@ -8,32 +8,33 @@ use std::rc::Rc;
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_output_header_filter_pt,
-    ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t, ngx_module_t, ngx_parse_time,
-    ngx_pool_cleanup_add, ngx_shm_zone_t, ngx_str_t, NGX_CONF_1MORE, NGX_CONF_NOARGS,
-    NGX_CONF_TAKE1, NGX_CONF_TAKE12, NGX_CONF_TAKE23, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF,
+    ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t, ngx_module_t, ngx_pool_cleanup_add,
+    ngx_shm_zone_t, NGX_CONF_1MORE, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
+    NGX_CONF_TAKE123, NGX_CONF_TAKE23, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF,
     NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE,
     NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF, NGX_HTTP_TOO_MANY_REQUESTS, NGX_LOG_ERR,
     NGX_OK,
 };
 use ngx::http::{HttpModule, HttpModuleLocationConf, HttpModuleMainConf, Merge, MergeConfigError};
 
-use super::conf::{command, Conf, Error, Outcome};
+use super::conf::{command, invalid, time, time_or_off, Conf, Error, Outcome};
 use super::request::{register, PhaseHandler, PREACCESS};
 use super::{status, zone};
 use crate::limit::Refused;
-use crate::metrics::RefusedBy;
+use crate::metrics::{Left, RefusedBy};
 use crate::session::{Format, Settings};
 
 mod balancer;
-mod connection;
+pub(super) mod connection;
 mod detach;
 pub mod drain;
 mod handshake;
 mod limit;
 mod log;
 mod tunnel;
+mod variables;
 mod wire;
-mod worker;
+pub(super) mod worker;
 
 pub use tunnel::now;
 
@@ -54,7 +55,7 @@ static mut COMMANDS: [ngx_command_t; 13] = [
     setting!("websocket_send_timeout", NGX_CONF_TAKE1, websocket_send_timeout),
     setting!("websocket_max_age", NGX_CONF_TAKE12, websocket_max_age),
     setting!("websocket_drain", NGX_CONF_1MORE, websocket_drain),
-    setting!("websocket_log", NGX_CONF_TAKE12, websocket_log),
+    setting!("websocket_log", NGX_CONF_TAKE123, websocket_log),
     setting!("websocket_limit_conn", NGX_CONF_TAKE23, websocket_limit_conn),
     command!(
         "websocket_zone",
@@ -78,7 +79,7 @@ static mut COMMANDS: [ngx_command_t; 13] = [
 ];
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
-    preconfiguration: None,
+    preconfiguration: Some(Module::preconfiguration),
     postconfiguration: Some(Module::postconfiguration),
     create_main_conf: Some(Module::create_main_conf),
     init_main_conf: Some(Module::init_main_conf),
@@ -247,6 +248,14 @@ impl HttpModule for Module {
         unsafe { &*addr_of!(ngx_http_websocket_module) }
     }
 
+    unsafe extern "C" fn preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+        // SAFETY: nginx passes the configuration of http{}
+        match unsafe { variables::add(cf) } {
+            true => NGX_OK as _,
+            false => NGX_ERROR as _,
+        }
+    }
+
     unsafe extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
         // SAFETY: nginx passes what create_main_conf made
         let (cf, own) = unsafe { (Conf::from_ptr(cf), conf.cast::<MainConf>().as_ref()) };
@@ -348,21 +357,27 @@ fn websocket_drain(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     once(&mut conf.own.drain, times)
 }
 
-/// `websocket_log path [text | json];` or `websocket_log off;`
+/// `websocket_log path [text | json] [id=value];` or `websocket_log off;`
 fn websocket_log(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     let args = cf.args()?;
-    let path = args.first().map_or("", String::as_str);
-    let format = match args.get(1).map(String::as_str) {
-        None | Some("text") => Format::Text,
-        Some("json") => Format::Json,
-        Some(word) => return Err(invalid(cf, word, "\"text\" or \"json\"")),
-    };
-    let log = match path {
+    let (mut format, mut id) = (None, None);
+    for word in args.iter().skip(1) {
+        match (word.as_str(), word.strip_prefix("id=")) {
+            ("text", _) if format.is_none() => format = Some(Format::Text),
+            ("json", _) if format.is_none() => format = Some(Format::Json),
+            (_, Some(value)) if id.is_none() && !value.is_empty() => id = Some(value),
+            _ => {
+                let expected = "\"text\", \"json\" or \"id=\" with a value such as $request_id";
+                return Err(invalid(cf, word, expected));
+            }
+        }
+    }
+    let log = match args.first().map_or("", String::as_str) {
         "off" => None,
         path if path.is_empty() || path.starts_with("syslog:") => {
             return Err(invalid(cf, path, "a path or \"off\""));
         }
-        path => Some(log::Log::open(cf, path, format)?),
+        path => Some(log::Log::open(cf, path, format.unwrap_or(Format::Text), id)?),
     };
     once(&mut conf.own.log, log)
 }
@@ -443,36 +458,9 @@ fn set_time(cf: &mut Conf, slot: &mut Option<u64>) -> Outcome {
     once(slot, value)
 }
 
-/// A time in milliseconds, 0 for `off`.
-fn time_or_off(cf: &Conf, word: Option<&String>) -> Result<u64, Error> {
-    match word.map(String::as_str) {
-        Some("off") => Ok(0),
-        word => match time(cf, word.unwrap_or_default())? {
-            0 => Err(invalid(cf, word.unwrap_or_default(), "a time above 0 or \"off\"")),
-            time => Ok(time),
-        },
-    }
-}
-
 /// The longest drain of all locations with tunnels, of a configuration that is read and merged.
 pub fn longest_drain(cf: &Conf) -> Option<drain::Times> {
     Module::location_conf(cf).and_then(|http| http.longest.get())
-}
-
-/// A time in nginx's notation, in milliseconds.
-pub fn time(cf: &Conf, word: &str) -> Result<u64, Error> {
-    let mut text = ngx_str_t { len: word.len(), data: word.as_ptr().cast_mut() };
-    // SAFETY: the text is only read
-    let time = unsafe { ngx_parse_time(&raw mut text, 0) };
-    u64::try_from(time).map_err(|_| invalid(cf, word, "a time such as \"25s\""))
-}
-
-/// A value of the directive that is not what is expected, in core's words.
-pub fn invalid(cf: &Conf, value: &str, expected: &str) -> Error {
-    let name = cf.directive();
-    Error::Message(format!(
-        "invalid value \"{value}\" in \"{name}\" directive, it must be {expected}"
-    ))
 }
 
 static mut NEXT_HEADER_FILTER: ngx_http_output_header_filter_pt = None;
@@ -499,7 +487,11 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
             Ok(()) => unsafe {
                 detach::prepare(r, conf);
             },
-            Err(why) => handshake::leave(request, why),
+            Err(why) => {
+                handshake::leave(request, why);
+                // SAFETY: live, and nobody else holds its context
+                unsafe { RequestContext::note(r, Fate::Left(why)) };
+            }
         }
     }
     rc
@@ -510,6 +502,26 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
 struct RequestContext {
     handover: Option<NonNull<detach::Handover>>,
     hold: Option<limit::Hold>,
+    fate: Option<Fate>,
+}
+
+/// What became of an upgrade.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It is a tunnel of this module.
+    Tunnelled,
+    /// nginx's own copier has it.
+    Left(Left),
+}
+
+impl Fate {
+    /// As one word, for `$websocket_state`.
+    fn word(self) -> String {
+        match self {
+            Self::Tunnelled => "tunnelled".to_owned(),
+            Self::Left(why) => format!("left_{}", why.as_str()),
+        }
+    }
 }
 
 impl RequestContext {
@@ -526,6 +538,32 @@ impl RequestContext {
                 *slot = Self::find(r).unwrap_or_else(|| Self::make(r)).cast();
             }
             (*slot).cast::<Self>().as_mut()
+        }
+    }
+
+    /// Notes what became of the upgrade of a request.
+    ///
+    /// # Safety
+    /// As `of`.
+    unsafe fn note(r: *mut ngx_http_request_t, fate: Fate) {
+        // SAFETY: by contract
+        unsafe {
+            // the context of a subrequest is that of its main request
+            if !std::ptr::eq(r, (*r).main) {
+                return;
+            }
+            if let Some(context) = Self::of(r) {
+                context.fate = Some(fate);
+            }
+        }
+    }
+
+    /// What became of the upgrade of a request, if it was one.
+    fn fate(r: &ngx_http_request_t) -> Option<Fate> {
+        // SAFETY: the slot holds null or a context, see `of`; what is read of it is copied
+        unsafe {
+            let slot = *r.ctx.add(Module::module().ctx_index);
+            slot.cast::<Self>().as_ref()?.fate
         }
     }
 

@@ -23,6 +23,23 @@ pub struct Destination {
     pub connections: u64,
 }
 
+impl Destination {
+    /// Adds a destination to others. An address that a block has twice under one name is one, since
+    /// nothing would tell the two apart.
+    pub fn add(self, others: &mut Vec<Self>) {
+        let key = |one: &Self| [&one.upstream, &one.server, &one.address].map(String::clone);
+        match others.iter_mut().find(|other| key(other) == key(&self)) {
+            None => others.push(self),
+            Some(same) => {
+                same.up |= self.up;
+                same.backup &= self.backup;
+                same.weight += self.weight;
+                same.connections += self.connections;
+            }
+        }
+    }
+}
+
 /// Whether the instance should get traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "&'static str")]
@@ -52,5 +69,34 @@ impl Health {
             Self::Draining => "draining",
             Self::DestinationDown => "destination down",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_told_once() {
+        let one = |server: &str, address: &str, up, backup| Destination {
+            upstream: "app".to_owned(),
+            server: server.to_owned(),
+            address: address.to_owned(),
+            up,
+            checked: false,
+            backup,
+            weight: 2,
+            connections: 3,
+        };
+        let mut all = Vec::new();
+        one("app:1", "10.0.0.1:1", false, true).add(&mut all);
+        one("app:1", "10.0.0.2:1", true, false).add(&mut all);
+        one("other:1", "10.0.0.1:1", false, true).add(&mut all);
+        one("app:1", "10.0.0.1:1", true, false).add(&mut all);
+        let twice =
+            Destination { weight: 4, connections: 6, ..one("app:1", "10.0.0.1:1", true, false) };
+        let rest =
+            [one("app:1", "10.0.0.2:1", true, false), one("other:1", "10.0.0.1:1", false, true)];
+        assert_eq!(all, [vec![twice], rest.to_vec()].concat());
     }
 }

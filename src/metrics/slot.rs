@@ -43,7 +43,7 @@ pub struct Slot {
 pub enum Left {
     /// The handshake is not that of RFC 6455 section 4.
     NotWebSocket,
-    /// A subrequest, or a stream of HTTP/2.
+    /// A subrequest, or a stream of HTTP/2 or HTTP/3.
     NotOfItsOwn,
     /// Something of nginx still works on the request.
     Busy,

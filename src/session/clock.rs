@@ -34,7 +34,10 @@ impl Session {
                 }
                 self.on_progress(end, now);
             }
-            if is_due(self.pong_deadline(settings, end), now) && !self.is_moving(end, now, io) {
+            if is_due(self.pong_deadline(settings, end), now)
+                && !self.is_moving(end, now, io)
+                && !self.is_excused(end, now, io)
+            {
                 self.side_mut(end).set(flag::GONE);
                 self.part(Reason::Dead(end), settings, now, io);
             }
@@ -47,8 +50,8 @@ impl Session {
             }
         }
         match self.idle_deadline(settings) {
-            Some((due, closing)) if due <= now => {
-                if closing || self.opaque {
+            Some((due, since)) if due <= now && !self.is_unheard(since, now, io) => {
+                if self.is_half_closed() || self.opaque {
                     return self.give_up(Reason::Idle, io);
                 }
                 self.part(Reason::Idle, settings, now, io);
@@ -138,16 +141,21 @@ impl Session {
         after(may.then_some(side.last.max(side.asked)), settings.ping)
     }
 
-    /// When the tunnel has been idle for too long, and whether one end had closed by then.
-    fn idle_deadline(&self, settings: &Settings) -> Option<(u64, bool)> {
+    /// When the tunnel has been idle for too long, and since when it is.
+    fn idle_deadline(&self, settings: &Settings) -> Option<(u64, u64)> {
         if self.phase != Phase::Open || self.is_blocked() {
             return None;
         }
+        let due = |since: u64, time| after(Some(since), time).map(|due| (due, since));
         let last = self.sides.iter().map(|side| side.last).max();
-        let closed = self.sides.iter().any(|side| side.has(flag::CLOSED));
-        let close = after(last.filter(|_| closed), settings.close_timeout).map(|due| (due, true));
-        let idle = after(Some(self.active), settings.idle_timeout).map(|due| (due, closed));
-        close.into_iter().chain(idle).min()
+        let close = last.filter(|_| self.is_half_closed());
+        let close = close.and_then(|last| due(last, settings.close_timeout));
+        close.into_iter().chain(due(self.active, settings.idle_timeout)).min()
+    }
+
+    /// Whether an end has sent its Close.
+    fn is_half_closed(&self) -> bool {
+        self.sides.iter().any(|side| side.has(flag::CLOSED))
     }
 
     /// A boundary came that a Ping waited for, which may be needless by now.
@@ -173,7 +181,7 @@ impl Session {
         let side = self.side_mut(end);
         side.asked = now;
         side.acked = side.sent.saturating_sub(queued) as u32;
-        side.clear(flag::QUEUED);
+        side.clear(flag::QUEUED | flag::EXCUSED);
         if queued > 0 {
             side.set(flag::QUEUED);
         }
@@ -217,6 +225,36 @@ impl Session {
             side.asked = now;
         }
         moving
+    }
+
+    /// Whether `end`, whose Pong is overdue, has said something that was not read yet. It gets more
+    /// time then, once for each Ping: an end that is judged is read, so that is time enough.
+    fn is_excused<I: Io>(&mut self, end: End, now: u64, io: &mut I) -> bool {
+        if self.side(end).has(flag::EXCUSED) || !io.unread(end) {
+            return false;
+        }
+        let side = self.side_mut(end);
+        side.set(flag::EXCUSED);
+        side.asked = now;
+        true
+    }
+
+    /// Whether the tunnel, idle since `since`, only seems so, as an end has said something that
+    /// was not read yet. It gets the whole time once more then, until something passes.
+    fn is_unheard<I: Io>(&mut self, since: u64, now: u64, io: &mut I) -> bool {
+        if self.excused == since as u32 || !End::BOTH.into_iter().any(|end| io.unread(end)) {
+            return false;
+        }
+        // what is read still in this millisecond is to be told from it
+        let anew = now.saturating_sub(1);
+        self.excused = anew as u32;
+        self.active = anew;
+        if self.is_half_closed() {
+            for side in &mut self.sides {
+                side.last = anew;
+            }
+        }
+        true
     }
 }
 

@@ -192,7 +192,7 @@ class Destination:
         with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
             if await peer.until_head():
                 await peer.send(self.respond(peer.head))
-                path = peer.head.split()[1].decode()
+                path = peer.head.split()[1].decode(errors="replace")
                 if self._expected(path).done():
                     del self.peers[path]
                 self._expected(path).set_result(peer)

@@ -34,6 +34,7 @@ pub struct Ends {
     pub events: Vec<Event>,
     pub tally: [Tally; 2],
     pub queued: [u64; 2],
+    pub unread: [bool; 2],
     /// How often `forward` was called.
     pub parts: usize,
 }
@@ -64,6 +65,10 @@ impl Io for Ends {
 
     fn queued(&mut self, to: End) -> u64 {
         self.queued[to as usize]
+    }
+
+    fn unread(&mut self, from: End) -> bool {
+        self.unread[from as usize]
     }
 
     fn event(&mut self, event: Event) {

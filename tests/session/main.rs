@@ -2,6 +2,7 @@
 
 mod drain;
 mod harness;
+mod held_up;
 mod model;
 mod pass;
 mod pings;

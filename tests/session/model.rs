@@ -82,6 +82,9 @@ impl Model {
 
     fn step(&mut self, op: &Op) {
         let now = self.tunnel.now;
+        for end in End::BOTH {
+            self.tunnel.ends.unread[end as usize] = !self.peer(end).coming.is_empty();
+        }
         match op {
             Op::Say(end, first, payload) => {
                 let bytes = frame(*end, *first, payload);

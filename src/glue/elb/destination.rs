@@ -14,6 +14,7 @@ use ngx::ffi::{
 use ngx::http::NgxHttpUpstreamModule;
 use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule};
 
+use super::check::Check;
 use crate::glue::compat;
 use crate::glue::conf::{Conf, Error, Outcome, Place};
 use crate::settings::destinations::{destinations, variables, Destination};
@@ -26,6 +27,8 @@ const ZONE_SIZE: &str = "256k";
 /// The upstream blocks of a configuration.
 #[derive(Default)]
 pub struct MainConf {
+    /// Blocks with `elb_check`.
+    pub checks: Vec<Check>,
     /// Blocks with a name to look up while running, and where they were given one.
     resolving: Vec<(*mut ngx_http_upstream_srv_conf_t, Place)>,
     /// Blocks with `elb_destination`.
@@ -164,16 +167,28 @@ impl MainConf {
         Ok(())
     }
 
-    /// Gives each block what looking up names needs, unless it has its own.
+    /// The blocks with `elb_destination` or `elb_check`, and whether the latter is on.
+    pub fn upstreams(
+        &self,
+    ) -> impl Iterator<Item = (*mut ngx_http_upstream_srv_conf_t, bool)> + '_ {
+        let is_checked = |upstream| {
+            self.checks.iter().any(|check| check.upstream == upstream && check.settings.is_some())
+        };
+        let others = self.checks.iter().map(|check| check.upstream);
+        let others = others.filter(|upstream| !self.seen.contains(upstream));
+        self.seen.iter().copied().chain(others).map(move |block| (block, is_checked(block)))
+    }
+
+    /// Gives each block what checks and looking up names need, unless it has its own.
     pub fn complete(&mut self, cf: &mut Conf) -> Outcome {
+        for check in self.checks.iter().filter(|check| check.settings.is_some()) {
+            give_zone(cf, check.upstream, &check.place)?;
+        }
         let nameservers = self.resolv_conf.take().unwrap_or_default().nameservers;
         for (upstream, place) in std::mem::take(&mut self.resolving) {
+            give_zone(cf, upstream, &place)?;
             // SAFETY: the blocks live as long as the configuration that is being read
             let block = unsafe { &*upstream };
-            if block.shm_zone.is_null() {
-                let name = format!("elb_{}", block.host);
-                cf.apply_at(&place, &["zone", &name, ZONE_SIZE], &[])?;
-            }
             if !compat::has_resolver(block) && !http_resolver(cf) {
                 // nginx would ask all of them in turn; in resolv.conf(5) the others stand in for
                 // the first, and may not know its names: an engine's own DNS comes first
@@ -185,6 +200,17 @@ impl MainConf {
         }
         Ok(())
     }
+}
+
+/// Gives a block a `zone` unless it has one.
+fn give_zone(cf: &mut Conf, upstream: *mut ngx_http_upstream_srv_conf_t, place: &Place) -> Outcome {
+    // SAFETY: the blocks live as long as the configuration that is being read
+    let block = unsafe { &*upstream };
+    if !block.shm_zone.is_null() {
+        return Ok(());
+    }
+    let name = format!("elb_{}", block.host);
+    cf.apply_at(place, &["zone", &name, ZONE_SIZE], &[])
 }
 
 fn resolver(cf: &mut Conf, place: &Place, nameserver: Option<&IpAddr>) -> Outcome {

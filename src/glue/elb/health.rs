@@ -10,12 +10,12 @@ use ngx::ffi::{
     ngx_exiting, ngx_http_request_t, ngx_log_t, ngx_quit, ngx_terminate, NGX_LOG_ERR,
     NGX_LOG_NOTICE,
 };
-use ngx::http::HttpModuleServerConf;
+use ngx::http::{HttpModuleMainConf, HttpModuleServerConf};
 
-use super::{Module, ServerConf};
-use crate::glue::conf::{Conf, Error, Outcome, Place};
+use super::{check, Module, ServerConf};
+use crate::glue::conf::{invalid, time, Conf, Error, Outcome, Place};
 use crate::glue::websocket::drain::{self, Leaving, Times};
-use crate::glue::websocket::{invalid, longest_drain, now, time};
+use crate::glue::websocket::{longest_drain, now};
 use crate::metrics::Health;
 
 /// How long a worker believes what it has seen of the file, in milliseconds.
@@ -158,16 +158,10 @@ pub fn health(request: &ngx_http_request_t) -> Health {
     if is_stopping() || drain_file.is_some_and(|file| file.exists(now(), log)) {
         return Health::Draining;
     }
-    match destination_down() {
+    match Module::main_conf(request).is_some_and(check::all_down) {
         true => Health::DestinationDown,
         false => Health::Ok,
     }
-}
-
-/// Whether every destination of an upstream block is down, as far as active checks tell. There are
-/// none yet, so no destination is known to be down.
-fn destination_down() -> bool {
-    false
 }
 
 /// Whether nginx stops, as far as this worker has been told. One that leaves because a newer

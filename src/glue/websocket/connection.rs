@@ -7,8 +7,8 @@ use ngx::ffi::{
     ioctl, ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_del_timer,
     ngx_destroy_pool, ngx_event_handler_pt, ngx_event_t, ngx_handle_read_event,
     ngx_handle_write_event, ngx_http_close_connection, ngx_post_event, ngx_posted_next_events,
-    ngx_ssl_free_buffer, ngx_ssl_shutdown, shutdown, SSL_ctrl, NGX_AGAIN, NGX_OK, SHUT_WR,
-    SSL_CTRL_MODE, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TIOCOUTQ,
+    ngx_ssl_free_buffer, ngx_ssl_shutdown, shutdown, SSL_ctrl, FIONREAD, NGX_AGAIN, NGX_OK,
+    SHUT_WR, SSL_CTRL_MODE, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TIOCOUTQ,
 };
 
 /// A thin wrapper; it owns nothing.
@@ -104,6 +104,15 @@ impl Connection {
             n if n == NGX_AGAIN as isize || n == 0 => Io::Again,
             _ => Io::Error,
         }
+    }
+
+    /// Whether bytes of the peer lie unread, in OpenSSL or in the socket (tcp(7), `SIOCINQ`). nginx
+    /// runs timers before it hears of sockets where a signal has woken it, as SIGCONT does.
+    pub fn has_unread(self) -> bool {
+        let mut bytes: std::ffi::c_int = 0;
+        // SAFETY: an open socket; the kernel writes an int
+        let rc = unsafe { ioctl(self.raw().fd, FIONREAD.into(), &raw mut bytes) };
+        self.is_readable() || (rc == 0 && bytes > 0)
     }
 
     /// How many bytes the peer's host has not acknowledged (tcp(7), `SIOCOUTQ`).

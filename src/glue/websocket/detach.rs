@@ -20,10 +20,9 @@ use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 use super::balancer::Share;
 use super::connection::Connection;
 use super::handshake;
-use super::log;
 use super::tunnel::{Parts, Tunnel};
 use super::worker::Worker;
-use super::{LocationConf, RequestContext};
+use super::{Fate, LocationConf, RequestContext};
 use crate::metrics::Left;
 
 /// A request on its way to be a tunnel; it lives in the request's pool.
@@ -131,6 +130,7 @@ unsafe fn give_back(handover: *mut Handover) {
         (*u).from_client.start = null_mut();
         (*(*r).header_in).pos = (*handover).header_in;
         handshake::leave(&*r, Left::Busy);
+        RequestContext::note(r, Fate::Left(Left::Busy));
         if !(*u).peer.connection.is_null() {
             ngx_post_event((*(*u).peer.connection).read, &raw mut ngx_posted_events);
         }
@@ -228,7 +228,8 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
         let from_destination = between((*handover).buffer.pos, (*handover).buffer.last);
         let share = Share::take(&*u);
         let hold = RequestContext::of(r).and_then(|context| context.hold.take());
-        let head = conf.log.is_some().then(|| log::head(&*r, &*u));
+        RequestContext::note(r, Fate::Tunnelled);
+        let head = conf.log.map(|log| log.head(r, u));
 
         client.delete_timers();
         destination.delete_timers();

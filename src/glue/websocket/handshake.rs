@@ -2,7 +2,7 @@
 
 use ngx::ffi::{
     ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t, NGX_HTTP_GET,
-    NGX_HTTP_SWITCHING_PROTOCOLS, NGX_LOG_INFO,
+    NGX_HTTP_SWITCHING_PROTOCOLS, NGX_HTTP_VERSION_11, NGX_LOG_INFO,
 };
 
 use crate::glue::request::header;
@@ -61,7 +61,8 @@ pub fn is_upgrade(r: &ngx_http_request_t) -> bool {
 
 /// Whether the request of an upgrade can be freed and its connections be ours.
 pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Left> {
-    if !std::ptr::eq(r, r.main) || !r.stream.is_null() {
+    let is_http1 = r.stream.is_null() && r.http_version <= NGX_HTTP_VERSION_11 as usize;
+    if !std::ptr::eq(r, r.main) || !is_http1 {
         return Err(Left::NotOfItsOwn);
     }
     if !is_websocket(r, u) {

@@ -2,17 +2,16 @@
 
 use std::ffi::c_void;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::mem::zeroed;
 
 use ngx::ffi::{
-    kill, ngx_errno, ngx_http_compile_complex_value, ngx_http_compile_complex_value_t,
-    ngx_http_complex_value, ngx_http_complex_value_t, ngx_http_request_t, ngx_int_t, ngx_process,
-    ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock, ngx_slab_calloc,
-    ngx_slab_pool_t, ngx_str_t, EPERM, NGX_ERROR, NGX_OK, NGX_PROCESS_SINGLE,
+    kill, ngx_errno, ngx_http_request_t, ngx_int_t, ngx_process, ngx_shared_memory_add,
+    ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock, ngx_slab_calloc, ngx_slab_pool_t, EPERM,
+    NGX_ERROR, NGX_OK, NGX_PROCESS_SINGLE,
 };
 
 use super::ngx_http_websocket_module;
 use crate::glue::conf::{Conf, Error};
+use crate::glue::value::Value;
 use crate::limit::{give_back, take, Refused, Slot};
 
 /// Memory of the table, shared by all workers: about 57,000 keys.
@@ -24,7 +23,7 @@ const SLOTS: usize = ZONE_SIZE / size_of::<Slot>() / 8 * 7;
 /// A limit as configured.
 #[derive(Clone, Copy)]
 pub struct Limit {
-    key: *mut ngx_http_complex_value_t,
+    key: Value,
     most: u64,
     /// Answered over the limit.
     pub status: ngx_int_t,
@@ -43,20 +42,8 @@ impl Limit {
     /// # Errors
     /// nginx refuses the key, or there is no memory.
     pub fn new(cf: &mut Conf, key: &str, most: u64, status: ngx_int_t) -> Result<Self, Error> {
-        let compiled = cf.pool().calloc_type::<ngx_http_complex_value_t>();
-        let mut text = cf.string(key)?;
+        let key = Value::new(cf, key)?;
         let mut name = cf.string("websocket_limit_conn")?;
-        // SAFETY: all-zero is a valid value of the C struct
-        let mut compile: ngx_http_compile_complex_value_t = unsafe { zeroed() };
-        compile.cf = cf.as_ptr();
-        compile.value = &raw mut text;
-        compile.complex_value = compiled;
-        // SAFETY: filled in as nginx wants it; nothing of it is kept but the text's memory, which
-        // is in the configuration's pool
-        let rc = unsafe { ngx_http_compile_complex_value(&raw mut compile) };
-        if compiled.is_null() || rc != NGX_OK as ngx_int_t {
-            return Err(Error::Logged);
-        }
         // SAFETY: nginx copies the name; every limit of a configuration gets the same zone
         let zone = unsafe {
             ngx_shared_memory_add(
@@ -69,7 +56,7 @@ impl Limit {
         // SAFETY: null or the zone
         let Some(found) = (unsafe { zone.as_mut() }) else { return Err(Error::Logged) };
         found.init = Some(init_zone);
-        Ok(Self { key: compiled, most, status, zone })
+        Ok(Self { key, most, status, zone })
     }
 
     /// How many a key may have, in words.
@@ -87,12 +74,8 @@ impl Limit {
         if unsafe { ngx_process } == NGX_PROCESS_SINGLE as usize {
             return Ok(None);
         }
-        let mut value = ngx_str_t::default();
-        // SAFETY: a compiled value and a live request
-        let rc = unsafe { ngx_http_complex_value(r, self.key, &raw mut value) };
-        if rc != NGX_OK as ngx_int_t || value.is_empty() {
-            return Ok(None);
-        }
+        // SAFETY: a live request
+        let Some(value) = (unsafe { self.key.of(r) }) else { return Ok(None) };
         let mut hasher = DefaultHasher::new();
         value.as_bytes().hash(&mut hasher);
         let key = hasher.finish();

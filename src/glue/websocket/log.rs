@@ -12,6 +12,7 @@ use ngx::ffi::{
 };
 
 use crate::glue::conf::{Conf, Error};
+use crate::glue::value::Value;
 use crate::session::{line, Format, Head, Summary};
 
 /// Where the lines go.
@@ -20,21 +21,29 @@ pub struct Log {
     /// nginx's: it opens it with its other logs, and again on USR1.
     file: *mut ngx_open_file_t,
     format: Format,
+    /// What identifies a request.
+    id: Option<Value>,
 }
 
 impl Log {
     /// A log that nginx opens with its own.
     ///
     /// # Errors
-    /// There is no memory.
-    pub fn open(cf: &mut Conf, path: &str, format: Format) -> Result<Self, Error> {
+    /// nginx refuses the id, or there is no memory.
+    pub fn open(
+        cf: &mut Conf,
+        path: &str,
+        format: Format,
+        id: Option<&str>,
+    ) -> Result<Self, Error> {
+        let id = id.map(|id| Value::new(cf, id)).transpose()?;
         let mut name = cf.string(path)?;
         // SAFETY: the cycle that is being made; the name is in its pool
         let file = unsafe { ngx_conf_open_file(cf.cycle(), &raw mut name) };
         if file.is_null() {
             return Err(Error::Logged);
         }
-        Ok(Self { file, format })
+        Ok(Self { file, format, id })
     }
 
     /// Writes the line of a tunnel.
@@ -48,12 +57,19 @@ impl Log {
         // no better place to say so
         let _ = file.write_all(line.as_bytes());
     }
-}
 
-/// What a line will say of a request that is about to be freed.
-pub fn head(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Head {
-    // SAFETY: a live request has a connection; a connected peer has a name
-    let (client, destination) = unsafe { (&(*r.connection).addr_text, u.peer.name.as_ref()) };
-    let text = |text: &ngx_str_t| String::from_utf8_lossy(text.as_bytes()).into_owned();
-    Head::new(&text(client), &text(&r.unparsed_uri), &destination.map_or(String::new(), text))
+    /// What a line will say of a request that is about to be freed.
+    ///
+    /// # Safety
+    /// `r` is live, `u` is its upstream. Nobody holds what the variables of the id may ask for.
+    pub unsafe fn head(self, r: *mut ngx_http_request_t, u: *const ngx_http_upstream_t) -> Head {
+        let text = |text: &ngx_str_t| String::from_utf8_lossy(text.as_bytes()).into_owned();
+        // SAFETY: by contract; a live request has a connection; a connected peer has a name
+        unsafe {
+            let id = self.id.and_then(|id| id.of(r)).map_or(String::new(), |id| text(&id));
+            let destination = (*u).peer.name.as_ref().map_or(String::new(), text);
+            let client = text(&(*(*r).connection).addr_text);
+            Head::new(&client, &text(&(*r).unparsed_uri), &destination, &id)
+        }
+    }
 }

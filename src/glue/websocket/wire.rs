@@ -109,6 +109,10 @@ impl session::Io for Wire<'_> {
         self.connections[to as usize].unacknowledged() + kept as u64
     }
 
+    fn unread(&mut self, from: End) -> bool {
+        self.connections[from as usize].has_unread()
+    }
+
     #[inline]
     fn tally(&self, from: End) -> &Tally {
         self.slot.counts.tally(from)

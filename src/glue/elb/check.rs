@@ -1,0 +1,288 @@
+//! `elb_check`: one worker asks each destination of an upstream block whether it is there, and all
+//! workers skip those that are not.
+
+use std::cell::UnsafeCell;
+
+use ngx::ffi::{
+    ngx_cycle_t, ngx_http_upstream_rr_peer_t, ngx_http_upstream_srv_conf_t, ngx_process,
+    ngx_worker, NGX_LOG_WARN, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER,
+};
+use ngx::http::{HttpModuleMainConf, HttpModuleServerConf, NgxHttpUpstreamModule};
+
+use super::destination::MainConf;
+use super::peers::{lists, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
+use super::Module;
+use crate::check::{is_path, Settings, Statuses, Tally};
+use crate::glue::conf::{invalid, time, time_or_off, Conf, Error, Outcome, Place};
+
+mod group;
+mod probe;
+
+use group::Group;
+
+/// `elb_check` of an upstream block.
+pub struct Check {
+    /// The block.
+    pub upstream: *mut ngx_http_upstream_srv_conf_t,
+    /// `None` where it says `off`.
+    pub settings: Option<Settings>,
+    /// Where it stands.
+    pub place: Place,
+    /// Addresses that the configuration before this one has checked; their peers have the marks.
+    known: Vec<Address>,
+}
+
+/// The address of a peer: the bytes of its `sockaddr`. Peers come and go, so this and not a pointer
+/// tells which one is meant.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address(Box<[u8]>);
+
+impl Address {
+    /// # Safety
+    /// `peer` is live and locked.
+    unsafe fn of(peer: *const ngx_http_upstream_rr_peer_t) -> Self {
+        // SAFETY: by contract; core sees to the length
+        Self(unsafe { sockaddr(peer) }.into())
+    }
+
+    /// # Safety
+    /// As of [`Self::of`].
+    unsafe fn is_of(&self, peer: *const ngx_http_upstream_rr_peer_t) -> bool {
+        // SAFETY: as above
+        *self.0 == *unsafe { sockaddr(peer) }
+    }
+}
+
+/// # Safety
+/// `peer` is live and locked for as long as the result is used.
+unsafe fn sockaddr<'a>(peer: *const ngx_http_upstream_rr_peer_t) -> &'a [u8] {
+    // SAFETY: by contract
+    unsafe { std::slice::from_raw_parts((*peer).sockaddr.cast::<u8>(), (*peer).socklen as usize) }
+}
+
+/// `elb_check off | interval [timeout=time] [rise=number] [fall=number] [path=path]
+/// [status=statuses];`
+pub fn elb_check(cf: &mut Conf, own: &mut MainConf) -> Outcome {
+    let upstream: *mut _ = NgxHttpUpstreamModule::server_conf_mut(cf)
+        .ok_or_else(|| Error::Message("no upstream block".to_owned()))?;
+    if own.checks.iter().any(|check| check.upstream == upstream) {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    let args = cf.args()?;
+    let interval = time_or_off(cf, args.first())?;
+    let mut settings = Settings { interval, ..Settings::default() };
+    for word in args.iter().skip(1) {
+        parameter(cf, &mut settings, word)?;
+    }
+    let settings = (interval > 0).then_some(settings);
+    own.checks.push(Check { upstream, settings, place: cf.place(), known: Vec::new() });
+    Ok(())
+}
+
+fn parameter(cf: &Conf, settings: &mut Settings, word: &str) -> Outcome {
+    match word.split_once('=') {
+        Some(("timeout", value)) => {
+            settings.timeout = match time(cf, value)? {
+                0 => return Err(invalid(cf, word, "\"timeout=\" with a time above 0")),
+                timeout => timeout,
+            }
+        }
+        Some(("rise", value)) => settings.rise = count(cf, word, value)?,
+        Some(("fall", value)) => settings.fall = count(cf, word, value)?,
+        Some(("status", value)) => {
+            settings.statuses =
+                Statuses::parse(value).ok_or_else(|| invalid(cf, word, Statuses::EXPECTED))?;
+        }
+        // empty where a variable is: a TCP connection
+        Some(("path", value)) if value.is_empty() || is_path(value) => {
+            value.clone_into(&mut settings.path);
+        }
+        Some(("path", _)) => {
+            return Err(invalid(
+                cf,
+                word,
+                "\"path=\" with a path of visible characters that begins with \"/\" and has no #",
+            ))
+        }
+        _ => {
+            return Err(invalid(
+                cf,
+                word,
+                "\"timeout=\", \"rise=\", \"fall=\", \"path=\" or \"status=\" with a value",
+            ))
+        }
+    }
+    Ok(())
+}
+
+fn count(cf: &Conf, word: &str, value: &str) -> Result<u32, Error> {
+    let digits = value.bytes().all(|b| b.is_ascii_digit());
+    let number = value.parse().ok().filter(|number| digits && *number > 0);
+    number.ok_or_else(|| {
+        let (name, _) = word.split_once('=').unwrap_or_default();
+        invalid(cf, word, &format!("\"{name}=\" with a number above 0"))
+    })
+}
+
+/// Whether some upstream block with `elb_check` is down, see [`Tally::is_down`].
+pub fn all_down(main: &MainConf) -> bool {
+    main.checks.iter().filter(|check| check.settings.is_some()).any(|check| {
+        // SAFETY: the block lives in the same configuration as `main`
+        let Some(lists) = (unsafe { lists(&*check.upstream) }) else { return false };
+        let mut tally = Tally::default();
+        for list in lists {
+            let locked = list.write();
+            for peer in locked.peers() {
+                // SAFETY: live while the lock is held
+                match unsafe { (*peer).down } {
+                    down if down & DOWN_BY_CONFIGURATION != 0 => tally.out += 1,
+                    down if down & DOWN_BY_CHECK != 0 => tally.dead += 1,
+                    _ => tally.up += 1,
+                }
+            }
+        }
+        tally.is_down()
+    })
+}
+
+/// Takes over what is known of destinations that the new configuration checks too, so that a dead
+/// one gets no request after a reload and a live one is not judged by one check alone.
+///
+/// # Safety
+/// `cycle` is what nginx passes to `init_module`.
+pub unsafe fn take_along(cycle: *mut ngx_cycle_t) {
+    // SAFETY: by contract
+    let log = unsafe { (*cycle).log };
+    if stop() {
+        // a single process was reloaded
+        ngx::ngx_log_error!(
+            NGX_LOG_WARN,
+            log,
+            "destinations are no longer checked: nginx was reloaded with \"master_process off\""
+        );
+        return;
+    }
+    // SAFETY: by contract; a cycle that was never read has no configuration
+    let (new, old) = unsafe { (main_conf(cycle), main_conf((*cycle).old_cycle)) };
+    let (Some(new), Some(old)) = (new, old) else { return };
+    for check in new.checks.iter_mut().filter(|check| check.settings.is_some()) {
+        let before = old.checks.iter().find(|before| {
+            // SAFETY: each block lives as long as its configuration
+            before.settings.is_some()
+                && unsafe { (*before.upstream).host == (*check.upstream).host }
+        });
+        if let Some(before) = before {
+            // SAFETY: nginx gives the memory of the old configuration back later
+            let states = unsafe { states(&*before.upstream) };
+            // SAFETY: initialized, with its zone
+            unsafe { mark(&*check.upstream, &states) };
+            check.known = states.into_iter().map(|(address, _)| address).collect();
+        }
+    }
+}
+
+/// What the checks of a block have found out.
+///
+/// # Safety
+/// The block is initialized.
+unsafe fn states(upstream: &ngx_http_upstream_srv_conf_t) -> Vec<(Address, bool)> {
+    let mut found = Vec::new();
+    // SAFETY: by contract
+    for list in unsafe { lists(upstream) }.into_iter().flatten() {
+        let locked = list.write();
+        for peer in locked.peers() {
+            // SAFETY: live while the lock is held
+            unsafe {
+                if (*peer).down & DOWN_BY_CONFIGURATION == 0 {
+                    found.push((Address::of(peer), (*peer).down & DOWN_BY_CHECK == 0));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Marks all peers with these addresses; whether that changes anything.
+///
+/// # Safety
+/// As of [`states`].
+unsafe fn mark(upstream: &ngx_http_upstream_srv_conf_t, states: &[(Address, bool)]) -> bool {
+    let mut changed = false;
+    // SAFETY: by contract
+    for list in unsafe { lists(upstream) }.into_iter().flatten() {
+        let locked = list.write();
+        for peer in locked.peers() {
+            // SAFETY: live while the lock is held, and one of the list
+            unsafe {
+                if (*peer).down & DOWN_BY_CONFIGURATION != 0 {
+                    continue;
+                }
+                if let Some((_, up)) = states.iter().find(|(address, _)| address.is_of(peer)) {
+                    changed |= locked.mark(peer, *up);
+                }
+            }
+        }
+    }
+    changed
+}
+
+/// # Safety
+/// `cycle` is null or a cycle, and nobody else holds its configuration.
+unsafe fn main_conf<'a>(cycle: *mut ngx_cycle_t) -> Option<&'a mut MainConf> {
+    // SAFETY: by contract
+    let cycle = unsafe { cycle.as_ref() }.filter(|cycle| !cycle.conf_ctx.is_null())?;
+    Module::main_conf_mut(cycle)
+}
+
+/// What this process checks, if it is the one that does.
+struct Running(UnsafeCell<Vec<Group>>);
+
+// SAFETY: a worker of nginx is one thread
+unsafe impl Sync for Running {}
+
+static RUNNING: Running = Running(UnsafeCell::new(Vec::new()));
+
+/// Begins to check where this process is the one to do so: the first worker of a configuration,
+/// and one that takes its place, or the only process.
+///
+/// # Safety
+/// `cycle` is what nginx passes to `init_process`.
+pub unsafe fn start(cycle: *mut ngx_cycle_t) {
+    // SAFETY: globals that nginx sets before
+    let (process, number) = unsafe { (ngx_process as u32, ngx_worker) };
+    if !(process == NGX_PROCESS_WORKER && number == 0 || process == NGX_PROCESS_SINGLE) {
+        return;
+    }
+    // SAFETY: by contract; nobody else holds the configuration
+    let (log, main) = unsafe { ((*cycle).log, main_conf(cycle)) };
+    for check in main.iter().flat_map(|main| &main.checks) {
+        let Some(settings) = &check.settings else { continue };
+        // SAFETY: initialized, and it lives as long as the configuration
+        let upstream = unsafe { &*check.upstream };
+        // SAFETY: as above
+        if unsafe { lists(upstream) }.is_none() {
+            ngx::ngx_log_error!(
+                NGX_LOG_WARN,
+                log,
+                "\"elb_check\" has no effect in upstream \"{}\": \
+                 its balancer is not one of nginx's own",
+                upstream.host
+            );
+            continue;
+        }
+        // the master keeps them, for a worker that takes this one's place
+        let known = check.known.clone();
+        // SAFETY: the block and the log live as long as the process uses the configuration, and
+        // `stop` comes before its end
+        let group = unsafe { Group::start(check.upstream, settings.clone(), known, log) };
+        // SAFETY: nobody else holds it
+        unsafe { (*RUNNING.0.get()).push(group) };
+    }
+}
+
+/// Ends all checks of this process; whether there were any.
+pub fn stop() -> bool {
+    // SAFETY: nobody else holds it
+    let groups = std::mem::take(unsafe { &mut *RUNNING.0.get() });
+    !groups.is_empty()
+}

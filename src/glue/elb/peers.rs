@@ -1,0 +1,177 @@
+//! The peers of upstream blocks, as core's balancers keep them (`ngx_http_upstream_round_robin.h`).
+
+use std::ffi::c_void;
+use std::iter::successors;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+use ngx::ffi::{
+    dladdr, ngx_cached_time, ngx_http_upstream_init_round_robin, ngx_http_upstream_rr_peer_t,
+    ngx_http_upstream_rr_peers_t, ngx_http_upstream_srv_conf_t, ngx_rwlock_rlock,
+    ngx_rwlock_unlock, ngx_rwlock_wlock, ngx_str_t, Dl_info,
+};
+
+use super::destination::MainConf;
+use crate::metrics::Destination;
+
+/// In `down` of a peer: taken out by `server ... down`.
+pub const DOWN_BY_CONFIGURATION: usize = 1;
+
+/// In `down` of a peer: taken out by its checks. Balancers skip a peer whose `down` is not 0.
+pub const DOWN_BY_CHECK: usize = 2;
+
+/// A list of peers: those of an upstream block, or its backups.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct List(NonNull<ngx_http_upstream_rr_peers_t>);
+
+/// A locked list.
+pub struct Locked(List);
+
+/// The lists of an upstream block, its backups second; `None` where its balancer comes from another
+/// module, which may keep its peers elsewhere.
+///
+/// # Safety
+/// The block is initialized, and the result is used no longer than its configuration lives.
+pub unsafe fn lists(upstream: &ngx_http_upstream_srv_conf_t) -> Option<impl Iterator<Item = List>> {
+    if !is_cores(upstream.peer.init_upstream.map(|init| init as *const c_void)) {
+        return None;
+    }
+    // every balancer of core keeps its peers there (ngx_http_upstream_init_round_robin)
+    let first = NonNull::new(upstream.peer.data.cast()).map(List);
+    // SAFETY: the lists live as long as the configuration; `next` is set while it is made
+    Some(successors(first, |list| unsafe { NonNull::new((*list.as_ptr()).next).map(List) }))
+}
+
+impl List {
+    /// nginx's own structure.
+    pub fn as_ptr(self) -> *mut ngx_http_upstream_rr_peers_t {
+        self.0.as_ptr()
+    }
+
+    /// Whether it lies in a `zone`, for all workers; else each has its own.
+    pub fn is_shared(self) -> bool {
+        // SAFETY: live by the contract of `lists`
+        unsafe { !(*self.as_ptr()).shpool.is_null() }
+    }
+
+    /// Locks the list as it is: what changes in a peer is under that peer's own lock.
+    pub fn read(self) -> Locked {
+        if self.is_shared() {
+            // SAFETY: as above
+            unsafe { ngx_rwlock_rlock(&raw mut (*self.as_ptr()).rwlock) };
+        }
+        Locked(self)
+    }
+
+    /// Locks the list and all of its peers, to change them.
+    pub fn write(self) -> Locked {
+        if self.is_shared() {
+            // SAFETY: as above
+            unsafe { ngx_rwlock_wlock(&raw mut (*self.as_ptr()).rwlock) };
+        }
+        Locked(self)
+    }
+}
+
+impl Locked {
+    /// Its peers, each live as long as the lock is held.
+    pub fn peers(&self) -> impl Iterator<Item = *mut ngx_http_upstream_rr_peer_t> + use<'_> {
+        // SAFETY: live by the contract of `lists`, and nobody changes a locked list
+        let first = NonNull::new(unsafe { (*self.0.as_ptr()).peer });
+        // SAFETY: as above
+        successors(first, |peer| NonNull::new(unsafe { (*peer.as_ptr()).next }))
+            .map(NonNull::as_ptr)
+    }
+
+    /// Marks a peer as down by its checks, or takes that mark off; whether that is a change. The
+    /// list was locked with [`List::write`].
+    ///
+    /// # Safety
+    /// `peer` is one of the list's.
+    pub unsafe fn mark(&self, peer: *mut ngx_http_upstream_rr_peer_t, up: bool) -> bool {
+        // SAFETY: by contract; the lock is exclusive
+        unsafe {
+            let before = (*peer).down;
+            (*peer).down = if up { before & !DOWN_BY_CHECK } else { before | DOWN_BY_CHECK };
+            if up && before != (*peer).down {
+                // what requests found while it was down no longer holds
+                (*peer).fails = 0;
+            }
+            // core counts the peers that are not down (ngx_http_upstream_zone_remove_peer_locked)
+            let list = self.0.as_ptr();
+            match (before == 0, (*peer).down == 0) {
+                (true, false) => (*list).tries = (*list).tries.saturating_sub(1),
+                (false, true) => (*list).tries += 1,
+                _ => {}
+            }
+            before != (*peer).down
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        if self.0.is_shared() {
+            // SAFETY: live by the contract of `lists`, and locked by us
+            unsafe { ngx_rwlock_unlock(&raw mut (*self.0.as_ptr()).rwlock) };
+        }
+    }
+}
+
+/// The destinations of all upstream blocks with `elb_destination` or `elb_check`, as this process
+/// sees them: of a block without a `zone` it knows its own connections and failed requests alone.
+/// A block whose balancer comes from another module is left out.
+pub fn destinations(main: &MainConf) -> Vec<Destination> {
+    // SAFETY: a global of nginx
+    let now = unsafe { (*ngx_cached_time).sec };
+    let mut found = Vec::new();
+    for (upstream, checked) in main.upstreams() {
+        // SAFETY: the blocks live in the same configuration as `main`
+        let upstream = unsafe { &*upstream };
+        // SAFETY: as above
+        for (index, list) in unsafe { lists(upstream) }.into_iter().flatten().enumerate() {
+            let locked = list.write();
+            for peer in locked.peers() {
+                // SAFETY: live as long as the lock is held, and nobody changes it meanwhile
+                let peer = unsafe { &*peer };
+                let destination = Destination {
+                    upstream: text(&upstream.host),
+                    server: text(&peer.server),
+                    address: text(&peer.name),
+                    up: peer.down == 0 && (checked || !has_failed(peer, now)),
+                    checked,
+                    backup: index > 0,
+                    weight: u64::try_from(peer.weight).unwrap_or(0),
+                    connections: peer.conns as u64,
+                };
+                destination.add(&mut found);
+            }
+        }
+    }
+    found
+}
+
+/// Whether failed requests keep others from a peer (`ngx_http_upstream_get_peer`).
+fn has_failed(peer: &ngx_http_upstream_rr_peer_t, now: i64) -> bool {
+    peer.max_fails > 0 && peer.fails >= peer.max_fails && now - peer.checked <= peer.fail_timeout
+}
+
+/// A string of nginx's as text.
+pub fn text(string: &ngx_str_t) -> String {
+    String::from_utf8_lossy(string.as_bytes()).into_owned()
+}
+
+/// Whether a balancer's function is part of nginx itself, whose balancers all keep their peers in
+/// the round-robin lists; that of a loaded module may not.
+fn is_cores(function: Option<*const c_void>) -> bool {
+    let Some(function) = function else { return true };
+    let cores = ngx_http_upstream_init_round_robin as *const c_void;
+    matches!((base_of(function), base_of(cores)), (Some(own), Some(core)) if own == core)
+}
+
+/// Where the object with this function is loaded.
+fn base_of(function: *const c_void) -> Option<*mut c_void> {
+    let mut info = MaybeUninit::<Dl_info>::zeroed();
+    // SAFETY: dladdr takes any address and fills info if it returns other than 0
+    unsafe { (dladdr(function, info.as_mut_ptr()) != 0).then(|| info.assume_init().dli_fbase) }
+}

@@ -1,0 +1,194 @@
+//! Active checks, in tables.
+
+use ngx_http_elb_websocket_module::check::{
+    answer, is_path, request, Answer, Failure, Settings, State, Statuses, Tally,
+};
+
+/// Feeds results, `+` or `-`, to a fresh state and tells what it was after each: `U`p or `D`own.
+fn states(mut state: State, results: &str, settings: &Settings) -> String {
+    let step = |result| {
+        state.record(result == '+', settings);
+        match state.up() {
+            Some(true) => 'U',
+            Some(false) => 'D',
+            None => '?',
+        }
+    };
+    results.chars().map(step).collect()
+}
+
+#[test]
+fn a_state_follows_rows_of_results() {
+    let cases = [
+        // rise, fall, results, states
+        (2, 3, "+", "U"),
+        (2, 3, "-", "D"),
+        (2, 3, "+--+--+---", "UUUUUUUUUD"),
+        (2, 3, "-+-+-++", "DDDDDDU"),
+        (2, 3, "---+++---", "DDDDUUUUD"),
+        (1, 1, "+-+-", "UDUD"),
+        (1, 3, "-+--+---", "DUUUUUUD"),
+        (3, 1, "+-++-+++", "UDDDDDDU"),
+        (u32::MAX, u32::MAX, "+----", "UUUUU"),
+    ];
+    for (rise, fall, results, expected) in cases {
+        let settings = Settings { rise, fall, ..Settings::default() };
+        let found = states(State::default(), results, &settings);
+        assert_eq!(found, expected, "rise={rise} fall={fall} {results}");
+    }
+}
+
+#[test]
+fn a_state_that_is_known_is_not_overturned_by_the_first_result() {
+    let settings = Settings { rise: 2, fall: 3, ..Settings::default() };
+    assert_eq!(State::default().up(), None);
+    assert_eq!(states(State::known(true), "--+---", &settings), "UUUUUD");
+    assert_eq!(states(State::known(false), "+-++", &settings), "DDDU");
+}
+
+#[test]
+fn statuses() {
+    let lists: &[(&str, &[u16], &[u16])] = &[
+        ("200-399", &[200, 301, 399], &[199, 400, 503]),
+        ("200,204", &[200, 204], &[201, 203, 205]),
+        ("100-199,404,500-599", &[100, 199, 404, 500, 599], &[99, 200, 405, 600, 0]),
+        ("200-200", &[200], &[201]),
+    ];
+    for (text, inside, outside) in lists {
+        let statuses = Statuses::parse(text).expect(text);
+        for status in *inside {
+            assert!(statuses.contains(*status), "{status} in {text:?}");
+        }
+        for status in *outside {
+            assert!(!statuses.contains(*status), "{status} not in {text:?}");
+        }
+    }
+    let malformed = [
+        "",
+        "200,",
+        ",200",
+        "200-",
+        "-200",
+        "300-200",
+        "200 204",
+        "20",
+        "0200",
+        "+20",
+        "099",
+        "600",
+        "200-600",
+        "200-300-400",
+        "2xx",
+    ];
+    for text in malformed {
+        assert_eq!(Statuses::parse(text), None, "{text:?}");
+    }
+}
+
+#[test]
+fn answers_cut_anywhere() {
+    let cases = [
+        ("HTTP/1.1 200 OK\r\n", Answer::Status(200)),
+        ("HTTP/1.0 503 Service Unavailable\r\n", Answer::Status(503)),
+        ("HTTP/1.1 204\r\n", Answer::Status(204)),
+        ("HTTP/1.1 204\n", Answer::Status(204)),
+        ("HTTP/1.1 2000 OK\r\n", Answer::Malformed),
+        ("HTTP/1.1 099 OK\r\n", Answer::Malformed),
+        ("HTTP/1.1 2x0 OK\r\n", Answer::Malformed),
+        ("HTTP/1.1  200 OK\r\n", Answer::Malformed),
+        ("HTTP/2 200\r\n ......", Answer::Malformed),
+        ("http/1.1 200 OK\r\n", Answer::Malformed),
+        ("SSH-2.0-OpenSSH_9.2", Answer::Malformed),
+        ("\x15\x03\x03\0\x02\x02\x28.......", Answer::Malformed),
+        ("\r\nHTTP/1.1 200 OK\r\n", Answer::Malformed),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(answer(text.as_bytes()), expected, "{text:?}");
+        let mut decided = false;
+        for end in 0..=text.len() {
+            let found = answer(&text.as_bytes()[..end]);
+            assert!(found == expected || !decided && found == Answer::More, "{text:?} up to {end}");
+            decided |= found != Answer::More;
+        }
+    }
+    assert_eq!(answer(b""), Answer::More);
+    assert_eq!(answer(b"HTTP/1.1 200"), Answer::More, "a fourth digit may follow");
+}
+
+#[test]
+fn the_request() {
+    let cases = [
+        ("app.test:45490", "app.test:45490"),
+        ("[::1]:80", "[::1]:80"),
+        ("unix:/tmp/socket", "localhost"),
+        ("", "localhost"),
+        ("a b\r\nX: y", "localhost"),
+    ];
+    for (server, host) in cases {
+        let request = request("/up?a=1", server);
+        assert!(request.starts_with("GET /up?a=1 HTTP/1.1\r\n"), "{request:?}");
+        assert!(request.contains(&format!("\r\nHost: {host}\r\n")), "{request:?}");
+        assert!(request.contains("\r\nConnection: close\r\n"), "{request:?}");
+        assert!(request.ends_with("\r\n\r\n") && request.matches("\r\n\r\n").count() == 1);
+    }
+    for (path, fits) in [("/", true), ("/a?b=%20", true), ("a", false), ("/a b", false)] {
+        assert_eq!(is_path(path), fits, "{path:?}");
+    }
+    for path in ["", "/a#b", "/\r\nX: y", "/\u{e4}", "http://x/"] {
+        assert!(!is_path(path), "{path:?}");
+    }
+}
+
+#[test]
+fn checks_are_spread() {
+    for interval in [1, 2, 9, 100, 5_000, 86_400_000] {
+        let settings = Settings { interval, ..Settings::default() };
+        for random in [0, 1, 499, 12_345, u64::MAX / 2, u64::MAX] {
+            let context = format!("interval {interval}, random {random}");
+            assert!(settings.delay(0, random) < 500.min(interval).max(1), "{context}");
+            let second = settings.delay(1, random);
+            assert!((interval / 2..=interval).contains(&second), "{context}: {second}");
+            for done in [2, 3, u64::MAX] {
+                let next = settings.delay(done, random);
+                let (low, high) = (interval - interval / 10, interval + interval / 5);
+                assert!((low..=high).contains(&next), "{context}: {next}");
+            }
+        }
+    }
+    let settings = Settings { interval: 1_000, ..Settings::default() };
+    let sum: u64 = (0..201).map(|random| settings.delay(2, random)).sum();
+    assert_eq!(sum / 201, 1_000, "the mean is the interval");
+}
+
+#[test]
+fn a_block_is_down_without_a_destination_that_is_up() {
+    let cases = [
+        // up, dead, out, down
+        (1, 0, 0, false),
+        (1, 9, 9, false),
+        (0, 1, 0, true),
+        (0, 1, 1, true),
+        (0, 0, 1, false),
+        (0, 0, 0, true),
+    ];
+    for (up, dead, out, expected) in cases {
+        let tally = Tally { up, dead, out };
+        assert_eq!(tally.is_down(), expected, "{tally:?}");
+    }
+}
+
+#[test]
+fn reasons() {
+    let cases = [
+        (Failure::Connect("Connection refused".into()), "connect: Connection refused"),
+        (Failure::Connection("Connection reset by peer".into()), "Connection reset by peer"),
+        (Failure::Closed, "closed without an answer"),
+        (Failure::Malformed, "answered with something other than HTTP/1"),
+        (Failure::Status(503), "status 503"),
+        (Failure::Timeout(2_000), "timed out after 2s"),
+        (Failure::Timeout(250), "timed out after 250ms"),
+    ];
+    for (failure, expected) in cases {
+        assert_eq!(failure.to_string(), expected);
+    }
+}
