@@ -344,6 +344,14 @@ pub fn time(cf: &Conf, word: &str) -> Result<u64, Error> {
     u64::try_from(time).map_err(|_| invalid(cf, word, "a time such as \"25s\""))
 }
 
+/// Milliseconds in nginx's notation.
+pub fn time_in_words(milliseconds: u64) -> String {
+    match milliseconds % 1_000 {
+        0 => format!("{}s", milliseconds / 1_000),
+        _ => format!("{milliseconds}ms"),
+    }
+}
+
 /// The message for an argument that is not what it must be.
 pub fn invalid(cf: &Conf, value: &str, expected: &str) -> Error {
     let name = cf.directive();

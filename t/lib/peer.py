@@ -158,6 +158,8 @@ class Destination:
         self.peers = {}
         self.all = []
         self.listener = socket.socket()
+        # so that a test can have one die and come back
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.listener.setblocking(False)

@@ -13,7 +13,7 @@ use ngx::ffi::{
 use ngx::http::{HttpModuleMainConf, HttpModuleServerConf};
 
 use super::{check, Module, ServerConf};
-use crate::glue::conf::{invalid, time, Conf, Error, Outcome, Place};
+use crate::glue::conf::{invalid, time, time_in_words, Conf, Error, Outcome, Place};
 use crate::glue::websocket::drain::{self, Leaving, Times};
 use crate::glue::websocket::{longest_drain, now};
 use crate::metrics::Health;
@@ -116,13 +116,14 @@ impl DrainFile {
         }
         let tunnels = longest.map_or(String::new(), |times| {
             let [stop, grace, handshake] =
-                [times.stop.unwrap_or(0), times.grace, times.handshake].map(seconds);
+                [times.stop.unwrap_or(0), times.grace, times.handshake].map(time_in_words);
             format!(
                 " + {stop} of \"websocket_drain\" + its grace of {grace} and handshake of \
                  {handshake}"
             )
         });
-        let (delay, timeout, sum) = (seconds(self.delay), seconds(stop_timeout), seconds(sum));
+        let (delay, timeout, sum) =
+            (time_in_words(self.delay), time_in_words(stop_timeout), time_in_words(sum));
         cf.warn_at(
             &self.place,
             format_args!(
@@ -131,14 +132,6 @@ impl DrainFile {
                  platform's own with it, above {sum}"
             ),
         );
-    }
-}
-
-/// Milliseconds as nginx writes a time.
-fn seconds(milliseconds: u64) -> String {
-    match milliseconds % 1_000 {
-        0 => format!("{}s", milliseconds / 1_000),
-        _ => format!("{milliseconds}ms"),
     }
 }
 

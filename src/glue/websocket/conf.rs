@@ -1,0 +1,133 @@
+//! What the directives say, at each level and merged.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use ngx::ffi::ngx_shm_zone_t;
+use ngx::http::{Merge, MergeConfigError};
+
+use super::{drain, limit, log};
+use crate::glue::conf::time_in_words;
+use crate::session::Settings;
+
+/// Configuration of http{}.
+#[derive(Default)]
+pub struct MainConf {
+    pub zone: Option<NonNull<ngx_shm_zone_t>>,
+    /// The first directive that tells what the zone holds.
+    pub told_by: Option<&'static str>,
+}
+
+/// Configuration of a location. It lives in the pool of its cycle, which nginx keeps as long as
+/// the process has connections of that cycle.
+#[derive(Default)]
+pub struct LocationConf {
+    pub own: Own,
+    pub tunnel: bool,
+    pub settings: Settings,
+    pub drain: drain::Times,
+    pub log: Option<log::Log>,
+    pub limit: Option<limit::Limit>,
+    /// The longest drain of all locations with tunnels, one for the whole configuration; it is
+    /// known once everything is merged.
+    pub longest: Rc<Cell<Option<drain::Times>>>,
+    /// What `websocket_status` tells of the environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What is said at one level, each to be inherited where it is not.
+#[derive(Default, Clone)]
+pub struct Own {
+    pub tunnel: Option<bool>,
+    pub ping: Option<u64>,
+    pub pong_timeout: Option<u64>,
+    pub idle_timeout: Option<u64>,
+    pub send_timeout: Option<u64>,
+    pub max_age: Option<(u64, u8)>,
+    pub drain: Option<drain::Times>,
+    pub log: Option<Option<log::Log>>,
+    pub limit: Option<Option<limit::Limit>>,
+}
+
+impl Merge for LocationConf {
+    fn merge(&mut self, prev: &Self) -> Result<(), MergeConfigError> {
+        let longest = &prev.longest;
+        let (own, prev) = (&mut self.own, &prev.own);
+        own.tunnel = own.tunnel.or(prev.tunnel);
+        own.ping = own.ping.or(prev.ping);
+        own.pong_timeout = own.pong_timeout.or(prev.pong_timeout);
+        own.idle_timeout = own.idle_timeout.or(prev.idle_timeout);
+        own.send_timeout = own.send_timeout.or(prev.send_timeout);
+        own.max_age = own.max_age.or(prev.max_age);
+        own.drain = own.drain.or(prev.drain);
+        own.log = own.log.or(prev.log);
+        own.limit = own.limit.or(prev.limit);
+
+        self.tunnel = own.tunnel.unwrap_or(false);
+        self.drain = own.drain.unwrap_or_default();
+        self.log = own.log.flatten();
+        self.limit = own.limit.flatten();
+        self.longest = Rc::clone(longest);
+        if self.tunnel && self.drain.longest() > longest.get().and_then(|times| times.longest()) {
+            longest.set(Some(self.drain));
+        }
+        let (max_age, max_age_jitter) = own.max_age.unwrap_or((0, 10));
+        self.settings = Settings {
+            ping: own.ping.unwrap_or(25_000),
+            pong_timeout: own.pong_timeout.unwrap_or(10_000),
+            idle_timeout: own.idle_timeout.unwrap_or(0),
+            send_timeout: own.send_timeout.unwrap_or(60_000),
+            max_age,
+            max_age_jitter,
+            grace: self.drain.grace,
+            handshake: self.drain.handshake,
+            ..Settings::default()
+        };
+        Ok(())
+    }
+}
+
+impl LocationConf {
+    /// The settings of this place as they would be written.
+    pub fn in_words(&self) -> Vec<(String, String)> {
+        let Settings { ping, pong_timeout, idle_timeout, send_timeout, max_age, .. } =
+            self.settings;
+        let max_age = match max_age {
+            0 => "off".to_owned(),
+            age => format!("{} jitter={}%", in_words(age), self.settings.max_age_jitter),
+        };
+        let drain = match self.drain.stop {
+            None => "off".to_owned(),
+            Some(stop) => {
+                let drain::Times { reload, grace, handshake, .. } = self.drain;
+                let [stop, reload, grace, handshake] =
+                    [stop, reload, grace, handshake].map(time_in_words);
+                format!("{stop} reload={reload} grace={grace} handshake={handshake}")
+            }
+        };
+        let on_off = |on| if on { "on" } else { "off" }.to_owned();
+        [
+            ("websocket_tunnel", on_off(self.tunnel)),
+            ("websocket_ping", in_words(ping)),
+            ("websocket_pong_timeout", in_words(pong_timeout)),
+            ("websocket_idle_timeout", in_words(idle_timeout)),
+            ("websocket_send_timeout", in_words(send_timeout)),
+            ("websocket_max_age", max_age),
+            ("websocket_drain", drain),
+            ("websocket_log", on_off(self.log.is_some())),
+            ("websocket_limit_conn", self.limit.map_or("off".to_owned(), |limit| limit.most())),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+}
+
+/// A time in milliseconds in nginx's notation, `off` for 0.
+fn in_words(time: u64) -> String {
+    if time == 0 {
+        "off".to_owned()
+    } else {
+        time_in_words(time)
+    }
+}

@@ -1,0 +1,122 @@
+//! What this module keeps of a request.
+
+use std::ffi::c_void;
+use std::ptr::{null_mut, NonNull};
+
+use ngx::ffi::{ngx_http_request_t, ngx_pool_cleanup_add};
+use ngx::http::HttpModule;
+
+use super::{detach, limit, Module};
+use crate::metrics::Left;
+
+/// What this module keeps of a request; it goes with the request's pool.
+#[derive(Default)]
+pub struct RequestContext {
+    pub handover: Option<NonNull<detach::Handover>>,
+    pub hold: Option<limit::Hold>,
+    pub fate: Option<Fate>,
+}
+
+/// What became of an upgrade.
+#[derive(Clone, Copy)]
+pub enum Fate {
+    /// It is a tunnel of this module.
+    Tunnelled,
+    /// nginx's own copier has it.
+    Left(Left),
+}
+
+impl Fate {
+    /// As one word, for `$websocket_state`.
+    pub fn word(self) -> String {
+        match self {
+            Self::Tunnelled => "tunnelled".to_owned(),
+            Self::Left(why) => format!("left_{}", why.as_str()),
+        }
+    }
+}
+
+impl RequestContext {
+    /// The context of a request, made where there is none.
+    ///
+    /// # Safety
+    /// `r` is live, and nobody else holds its context.
+    pub unsafe fn of<'a>(r: *mut ngx_http_request_t) -> Option<&'a mut Self> {
+        // SAFETY: nginx makes the array with a slot for every HTTP module; the slot holds null or
+        // what is made here, in the pool of the same request
+        unsafe {
+            let slot = (*r).ctx.add(Module::module().ctx_index);
+            if (*slot).is_null() {
+                *slot = Self::find(r).unwrap_or_else(|| Self::make(r)).cast();
+            }
+            (*slot).cast::<Self>().as_mut()
+        }
+    }
+
+    /// Notes what became of the upgrade of a request.
+    ///
+    /// # Safety
+    /// As `of`.
+    pub unsafe fn note(r: *mut ngx_http_request_t, fate: Fate) {
+        // SAFETY: by contract
+        unsafe {
+            // the context of a subrequest is that of its main request
+            if !std::ptr::eq(r, (*r).main) {
+                return;
+            }
+            if let Some(context) = Self::of(r) {
+                context.fate = Some(fate);
+            }
+        }
+    }
+
+    /// What became of the upgrade of a request, if it was one.
+    pub fn fate(r: &ngx_http_request_t) -> Option<Fate> {
+        // SAFETY: the slot holds null or a context, see `of`; what is read of it is copied
+        unsafe {
+            let slot = *r.ctx.add(Module::module().ctx_index);
+            slot.cast::<Self>().as_ref()?.fate
+        }
+    }
+
+    /// An internal redirect forgets the contexts of a request, but not its cleanups
+    /// (`ngx_http_realip_get_module_ctx`).
+    ///
+    /// # Safety
+    /// `r` is live.
+    unsafe fn find(r: *mut ngx_http_request_t) -> Option<*mut Self> {
+        let ours: unsafe extern "C" fn(*mut c_void) = drop_context;
+        // SAFETY: by contract; each link is null or a cleanup of the pool
+        unsafe {
+            let mut cleanup = (*(*r).pool).cleanup;
+            while let Some(link) = cleanup.as_ref() {
+                if link.handler.is_some_and(|handler| std::ptr::fn_addr_eq(handler, ours)) {
+                    return Some(link.data.cast());
+                }
+                cleanup = link.next;
+            }
+        }
+        None
+    }
+
+    /// # Safety
+    /// `r` is live.
+    unsafe fn make(r: *mut ngx_http_request_t) -> *mut Self {
+        // SAFETY: by contract; the cleanup's data has room for a context
+        unsafe {
+            let cleanup = ngx_pool_cleanup_add((*r).pool, size_of::<Self>());
+            if cleanup.is_null() {
+                return null_mut();
+            }
+            let context = (*cleanup).data.cast::<Self>();
+            context.write(Self::default());
+            (*cleanup).handler = Some(drop_context);
+            context
+        }
+    }
+}
+
+unsafe extern "C" fn drop_context(data: *mut c_void) {
+    // SAFETY: the data of a cleanup that `RequestContext::make` has added; called once
+    unsafe { data.cast::<RequestContext>().drop_in_place() };
+}

@@ -1,0 +1,219 @@
+//! The `websocket_*` directives.
+
+use std::ptr::NonNull;
+
+use ngx::ffi::{
+    ngx_command_t, NGX_CONF_1MORE, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
+    NGX_CONF_TAKE123, NGX_CONF_TAKE23, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
+    NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF,
+    NGX_HTTP_TOO_MANY_REQUESTS,
+};
+use ngx::http::HttpModuleMainConf;
+
+use super::conf::{LocationConf, MainConf};
+use super::{drain, limit, log, ngx_http_websocket_module, Module};
+use crate::glue::conf::{command, invalid, time, time_or_off, Conf, Error, Outcome};
+use crate::glue::request::PhaseHandler;
+use crate::glue::{status, zone};
+use crate::session::Format;
+
+const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+
+/// An entry of the table for what stands in http, server and location.
+macro_rules! setting {
+    ($name:literal, $arguments:expr, $handler:path) => {
+        command!($name, ANYWHERE | $arguments, NGX_HTTP_LOC_CONF_OFFSET, $handler)
+    };
+}
+
+/// The table of directives.
+pub static mut COMMANDS: [ngx_command_t; 13] = [
+    setting!("websocket_tunnel", NGX_CONF_TAKE1, websocket_tunnel),
+    setting!("websocket_ping", NGX_CONF_TAKE1, websocket_ping),
+    setting!("websocket_pong_timeout", NGX_CONF_TAKE1, websocket_pong_timeout),
+    setting!("websocket_idle_timeout", NGX_CONF_TAKE1, websocket_idle_timeout),
+    setting!("websocket_send_timeout", NGX_CONF_TAKE1, websocket_send_timeout),
+    setting!("websocket_max_age", NGX_CONF_TAKE12, websocket_max_age),
+    setting!("websocket_drain", NGX_CONF_1MORE, websocket_drain),
+    setting!("websocket_log", NGX_CONF_TAKE123, websocket_log),
+    setting!("websocket_limit_conn", NGX_CONF_TAKE23, websocket_limit_conn),
+    command!(
+        "websocket_zone",
+        NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+        NGX_HTTP_MAIN_CONF_OFFSET,
+        websocket_zone
+    ),
+    command!(
+        "websocket_metrics",
+        NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+        NGX_HTTP_LOC_CONF_OFFSET,
+        websocket_metrics
+    ),
+    command!(
+        "websocket_status",
+        NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+        NGX_HTTP_LOC_CONF_OFFSET,
+        websocket_status
+    ),
+    ngx_command_t::empty(),
+];
+
+/// `websocket_tunnel on | off;`
+fn websocket_tunnel(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let on = match args.first().map(String::as_str) {
+        Some("on") => true,
+        Some("off") => false,
+        _ => return Err(invalid(cf, &args.join(" "), "\"on\" or \"off\"")),
+    };
+    once(&mut conf.own.tunnel, on)
+}
+
+/// `websocket_ping time | off;`
+fn websocket_ping(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    set_time(cf, &mut conf.own.ping)
+}
+
+/// `websocket_pong_timeout time | off;`
+fn websocket_pong_timeout(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    set_time(cf, &mut conf.own.pong_timeout)
+}
+
+/// `websocket_idle_timeout time | off;`
+fn websocket_idle_timeout(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    set_time(cf, &mut conf.own.idle_timeout)
+}
+
+/// `websocket_send_timeout time | off;`
+fn websocket_send_timeout(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    set_time(cf, &mut conf.own.send_timeout)
+}
+
+/// `websocket_max_age time | off [jitter=percent%];`
+fn websocket_max_age(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let age = time_or_off(cf, args.first())?;
+    let jitter = match args.get(1) {
+        None => 10,
+        Some(word) => word
+            .strip_prefix("jitter=")
+            .and_then(|word| word.strip_suffix('%')?.parse().ok())
+            .filter(|percent| *percent <= 100)
+            .ok_or_else(|| invalid(cf, word, "\"jitter=\" with 0% to 100%"))?,
+    };
+    once(&mut conf.own.max_age, (age, jitter))
+}
+
+/// `websocket_drain time | off [reload=time] [grace=time] [handshake=time];`
+fn websocket_drain(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let stop = match args.first().map(String::as_str) {
+        Some("off") => None,
+        word => Some(time(cf, word.unwrap_or_default())?),
+    };
+    let mut times = drain::Times { stop, ..Default::default() };
+    for word in args.iter().skip(1) {
+        let (slot, value) = match word.split_once('=') {
+            Some(("reload", value)) => (&mut times.reload, value),
+            Some(("grace", value)) => (&mut times.grace, value),
+            Some(("handshake", value)) => (&mut times.handshake, value),
+            _ => {
+                return Err(invalid(
+                    cf,
+                    word,
+                    "\"reload=\", \"grace=\" or \"handshake=\" with a time",
+                ))
+            }
+        };
+        *slot = time(cf, value)?;
+    }
+    once(&mut conf.own.drain, times)
+}
+
+/// `websocket_log path [text | json] [id=value];` or `websocket_log off;`
+fn websocket_log(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let (mut format, mut id) = (None, None);
+    for word in args.iter().skip(1) {
+        match (word.as_str(), word.strip_prefix("id=")) {
+            ("text", _) if format.is_none() => format = Some(Format::Text),
+            ("json", _) if format.is_none() => format = Some(Format::Json),
+            (_, Some(value)) if id.is_none() && !value.is_empty() => id = Some(value),
+            _ => {
+                let expected = "\"text\", \"json\" or \"id=\" with a value such as $request_id";
+                return Err(invalid(cf, word, expected));
+            }
+        }
+    }
+    let log = match args.first().map_or("", String::as_str) {
+        "off" => None,
+        path if path.is_empty() || path.starts_with("syslog:") => {
+            return Err(invalid(cf, path, "a path or \"off\""));
+        }
+        path => Some(log::Log::open(cf, path, format.unwrap_or(Format::Text), id)?),
+    };
+    once(&mut conf.own.log, log)
+}
+
+/// `websocket_limit_conn key number | off [status=503 | status=429];`
+fn websocket_limit_conn(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let args = cf.args()?;
+    let [key, most, rest @ ..] = args.as_slice() else { return Err(Error::Logged) };
+    let status = match rest.first().map(String::as_str) {
+        None | Some("status=503") => NGX_HTTP_SERVICE_UNAVAILABLE,
+        Some("status=429") => NGX_HTTP_TOO_MANY_REQUESTS,
+        Some(word) => return Err(invalid(cf, word, "\"status=503\" or \"status=429\"")),
+    };
+    let limit = match most.as_str() {
+        "off" => None,
+        most => match most.parse() {
+            Ok(most) if most > 0 => Some(limit::Limit::new(cf, key, most, status as _)?),
+            _ => return Err(invalid(cf, most, "a number above 0 or \"off\"")),
+        },
+    };
+    once(&mut conf.own.limit, limit)
+}
+
+/// `websocket_zone name:size;`
+fn websocket_zone(cf: &mut Conf, conf: &mut MainConf) -> Outcome {
+    if conf.zone.is_some() {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    let args = cf.args()?;
+    let word = args.first().map_or("", String::as_str);
+    conf.zone = NonNull::new(zone::add(cf, word, (&raw mut ngx_http_websocket_module).cast())?);
+    Ok(())
+}
+
+/// `websocket_metrics;`
+fn websocket_metrics(cf: &mut Conf, _: &mut LocationConf) -> Outcome {
+    tell(cf, "websocket_metrics", status::on_metrics)
+}
+
+/// `websocket_status;`
+fn websocket_status(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let environment = cf.read(|env| Ok::<_, Vec<_>>(crate::settings::in_effect(env)));
+    conf.environment = environment.unwrap_or_default();
+    tell(cf, "websocket_status", status::on_status)
+}
+
+fn tell(cf: &mut Conf, directive: &'static str, handler: PhaseHandler) -> Outcome {
+    if let Some(main) = Module::main_conf_mut(cf) {
+        main.told_by.get_or_insert(directive);
+    }
+    status::answer_with(cf, handler)
+}
+
+fn once<T>(slot: &mut Option<T>, value: T) -> Outcome {
+    if slot.is_some() {
+        return Err(Error::Directive(c"is duplicate"));
+    }
+    *slot = Some(value);
+    Ok(())
+}
+
+fn set_time(cf: &mut Conf, slot: &mut Option<u64>) -> Outcome {
+    let args = cf.args()?;
+    let value = time_or_off(cf, args.first())?;
+    once(slot, value)
+}
