@@ -231,6 +231,22 @@ async def a_unix_socket():
 
 
 @test
+async def no_connection_is_left_for_a_check():
+    async with Checked(HTTP, workers=1, connections=14,
+                       asks_for="worker_connections are not enough") as nginx:
+        await until(lambda: nginx.b.heads, what="no check")
+        clients = [await nginx.connect() for _ in range(16)]
+        await until(lambda: any("are not enough" in line for line in nginx.messages()),
+                    what="there are enough connections")
+        await asyncio.sleep(1)
+        for client in clients:
+            client.close()
+        equal(nginx.told(nginx.b, ""), [], "words about it")
+        count = len(nginx.b.heads)
+        await until(lambda: len(nginx.b.heads) > count, what="it is checked no more")
+
+
+@test
 async def no_checks():
     async with Checked("elb_check off") as nginx:
         await nginx.is_spread()
