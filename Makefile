@@ -3,7 +3,7 @@
 
 CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib
 
-.PHONY: help build run test asan valgrind check-long lint fuzz matrix image image-test bench-tunnel bench-instructions bench-lifecycle build-bench clean
+.PHONY: help build run test asan valgrind check-long lint fuzz matrix image image-test bench bench-quick bench-report climb bench-tunnel bench-instructions bench-lifecycle build-bench build-peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -53,14 +53,30 @@ image: ## the container image, with docker or podman
 image-test: ## the image, built offline, and its containers tested
 	scripts/image-test
 
+bench: build-peers ## the module beside other proxies, 25 minutes; ARGS="--rows echo --peers haproxy"
+	bench/compare $(ARGS)
+
+bench-quick: build-peers ## the same in five minutes
+	bench/compare --quick $(ARGS)
+
+climb: build-bench ## how many WebSockets this machine holds, up to a million; ARGS="--target 100000"
+	bench/climb $(ARGS)
+
+bench-report: ## docs/performance.md and its plots from what the benchmarks found
+	scripts/install-deps peers
+	build/venv/bin/python bench/report
+
 bench-tunnel: build-bench ## memory and CPU of a WebSocket, websocket_tunnel on beside off
 	bench/tunnel
 
-bench-instructions: build-bench ## instructions of a message under callgrind
-	bench/instructions
+bench-instructions: build-bench ## instructions of a message under callgrind, beside the baseline
+	bench/instructions $(ARGS)
 
 bench-lifecycle: build-bench ## what reloads and a stop do to open WebSockets
 	bench/lifecycle
+
+build-peers: build-bench
+	scripts/install-deps peers
 
 build-bench: build
 	scripts/install-deps bench

@@ -35,6 +35,10 @@ X-Own: kept
 
 HEAD
 
+$answer = get($nginx->address, '/', headers => "Upgrade: WebSocket\r\nConnection: Upgrade\r\n"
+    . "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+is($answer->{status}, 101, 'an upgrade to WebSocket is passed on in any case of its letters');
+
 $answer = get($nginx->address, '/',
     headers => "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n");
 unlike($answer->{body}, qr/^(?:Upgrade|Connection):/mi, 'an upgrade to h2c is not passed on');

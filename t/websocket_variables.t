@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""$websocket_* in the access log, and $elb_utf8_*, which keeps a JSON log one."""
+"""$websocket_* in the access log, $elb_utf8_*, which keeps a JSON log one, and $elb_request_id."""
 
 import asyncio
 import json
 import os
+import re
 import struct
 import sys
 
@@ -17,7 +18,7 @@ HTTP = """
         '{"uri":"$elb_utf8_request_uri","state":"$websocket_state","active":$websocket_active,'
         '"protocol":"$websocket_protocol","extensions":"$websocket_extensions",'
         '"agent":"$elb_utf8_http_user_agent","missing":"$elb_utf8_http_x_missing",'
-        '"early":"$early"}';
+        '"early":"$early","id":"$elb_request_id","kept":"$kept"}';
     log_format text '$uri $websocket_state [$websocket_protocol] [$websocket_extensions]';
     server {
         listen 127.0.0.1:OTHER%s;
@@ -30,6 +31,7 @@ SERVER = """
     access_log FOLDER/access.log json;
     access_log FOLDER/text.log text;
     set $early "$websocket_state";
+    set $kept "$elb_request_id";
     location /ordinary/ { return 204; }
     location /off/ {
         proxy_pass http://DESTINATION;
@@ -136,6 +138,19 @@ async def other_requests(nginx):
         equal((line["state"], line["protocol"], line["extensions"]), ("", "", ""))
         equal(text, f"{path} - [-] [-]")
         client.close()
+
+
+@test
+async def ids(nginx):
+    seen = set()
+    for number in range(40):
+        path = f"/ordinary/id{number}"
+        (await nginx.client(path)).close()
+        line, _ = await line_of(nginx, path)
+        equal(bool(re.fullmatch("[0-9a-f]{32}", line["id"])), True, f"an id: {line['id']}")
+        equal(line["kept"], line["id"], "the id asked for earlier in the request")
+        seen.add(line["id"])
+    equal(len(seen), 40, "different ids")
 
 
 @test

@@ -18,19 +18,24 @@ def build() -> None:
 class Wsload:
     """One running wsload that ends when its standard input does."""
 
-    def __init__(self, core: int, *arguments: object):
+    def __init__(self, core: int | str, *arguments: object, wait: bool = True):
         command = ["taskset", "-c", str(core), str(WSLOAD), *map(str, arguments)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.ready = self._line()
+        if wait:
+            self.opened()
 
-    def _line(self) -> dict:
+    def opened(self) -> None:
+        """Waits until its sockets are open."""
+        self._line()
+
+    def _line(self, strict: bool = True) -> dict:
         text = self.process.stdout.readline()
         if not text:
             raise RuntimeError(f"{self.process.args} ended early")
         line = json.loads(text)
-        if line["errors"]:
+        if strict and line["errors"]:
             self.close()
             raise RuntimeError(f"{self.process.args}: {line['errors']}")
         return line
@@ -40,14 +45,14 @@ class Wsload:
         self.begin()
         return self.result()
 
-    def begin(self) -> None:
-        """Begins a round."""
-        self.process.stdin.write("go\n")
+    def begin(self, sample: int | None = None) -> None:
+        """Begins a round, of all sockets or of so many."""
+        self.process.stdin.write(f"go {sample}\n" if sample else "go\n")
         self.process.stdin.flush()
 
-    def result(self) -> dict:
-        """Waits for the round to end."""
-        return self._line()
+    def result(self, strict: bool = True) -> dict:
+        """Waits for the round to end; unless `strict`, errors are in what it returns."""
+        return self._line(strict)
 
     def close(self) -> None:
         """Ends it."""
@@ -76,5 +81,7 @@ class Destination(Wsload):
 class Clients(Wsload):
     """Clients that have opened their sockets at `address` and wait for rounds."""
 
-    def __init__(self, core: int, mode: str, address: str, *arguments: object):
-        super().__init__(core, mode, "--gate", "--connect", address, *arguments)
+    def __init__(
+        self, core: int | str, mode: str, address: str, *arguments: object, wait: bool = True
+    ):
+        super().__init__(core, mode, "--gate", "--connect", address, *arguments, wait=wait)

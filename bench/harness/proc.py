@@ -4,12 +4,23 @@ import os
 import platform
 import re
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 
 def cpu_seconds(pid: int) -> float:
     """CPU time of a single-threaded process, to the nanosecond where `stat` has 10 ms ticks."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def all_threads_seconds(pid: int) -> float:
+    """CPU time of the threads that a process has now; one that has ended is forgotten."""
+    total = 0.0
+    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            total += int(thread.read_text().split()[0]) / 1e9
+    return total
 
 
 def anonymous_bytes(pid: int) -> int:
@@ -20,6 +31,28 @@ def anonymous_bytes(pid: int) -> int:
     """
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(re.search(r"^Anonymous:\s+(\d+) kB", rollup, re.M)[1]) * 1024
+
+
+def own_anonymous_bytes(pid: int) -> int:
+    """The same, where pages that several processes share count once in their sum."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        if found := re.search(r"^Pss_Anon:\s+(\d+) kB", rollup, re.M):
+            return int(found[1]) * 1024
+    return 0
+
+
+def session(leader: int) -> list[int]:
+    """Processes of the session that `leader` began, without those that have ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _parent, _group, number = stat.read_text().rpartition(")")[2].split()[:4]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(number) == leader and state not in "ZX":
+            found.append(int(stat.parent.name))
+    return sorted(found)
 
 
 def children(pid: int) -> list[int]:
@@ -50,6 +83,23 @@ def own_seconds(pids: list[int]) -> float:
         for each in [pid, *children(pid)]:
             total += cpu_seconds(each)
     return total
+
+
+class Foreign:
+    """What processes outside the benchmark use from now on."""
+
+    def __init__(self, pids: list[int]):
+        self.pids = pids
+        self.began = time.monotonic()
+        self.busy, self.own = busy_seconds(), self._own()
+
+    def _own(self) -> float:
+        return sum(all_threads_seconds(pid) for pid in self.pids)
+
+    def cores(self) -> float:
+        """CPU in cores since then."""
+        others = busy_seconds() - self.busy - (self._own() - self.own)
+        return max(0.0, others / (time.monotonic() - self.began))
 
 
 def machine() -> dict:

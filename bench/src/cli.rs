@@ -105,7 +105,8 @@ pub struct Load {
     /// How many ports of each source address are used.
     #[arg(long, default_value_t = 50_000)]
     pub source_ports: u16,
-    /// Do one round for each line `go` on standard input, end with it; sockets stay open between.
+    /// Do one round for each line `go` on standard input (`go 100`: with so many of the sockets of
+    /// each process), end with it; sockets stay open between.
     #[arg(long)]
     pub gate: bool,
     /// Give up after this long.

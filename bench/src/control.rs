@@ -9,10 +9,24 @@ use mio::Waker;
 /// One order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Do a round (`go`).
-    Go,
+    /// Do a round (`go`), or one with so many of the sockets (`go 100`).
+    Go(Option<usize>),
     /// Standard input ended: so does the process.
     End,
+}
+
+impl Order {
+    /// What a line says; a line that says nothing known is no order.
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        if words.next() != Some("go") {
+            return None;
+        }
+        match words.next() {
+            None => Some(Self::Go(None)),
+            Some(sockets) => sockets.parse().ok().map(|sockets| Self::Go(Some(sockets))),
+        }
+    }
 }
 
 /// Reads orders in a thread of their own, so that sockets are served while none comes.
@@ -21,7 +35,7 @@ pub fn orders(waker: Arc<Waker>) -> Receiver<Order> {
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { break };
-            if line.trim() == "go" && sender.send(Order::Go).is_ok() {
+            if Order::parse(&line).is_some_and(|order| sender.send(order).is_ok()) {
                 let _ = waker.wake();
             }
         }
@@ -29,4 +43,18 @@ pub fn orders(waker: Arc<Waker>) -> Receiver<Order> {
         let _ = waker.wake();
     });
     receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_told_from_noise() {
+        assert_eq!(Order::parse("go"), Some(Order::Go(None)));
+        assert_eq!(Order::parse(" go 100\n"), Some(Order::Go(Some(100))));
+        for noise in ["", "stop", "go away", "go -1"] {
+            assert_eq!(Order::parse(noise), None, "{noise}");
+        }
+    }
 }

@@ -61,11 +61,11 @@ impl Processes {
         merged.context("no process")
     }
 
-    /// Has each process do a round.
-    pub fn go(&mut self) -> Result<()> {
+    /// Has each process do a round, as this order says.
+    pub fn go(&mut self, order: &str) -> Result<()> {
         for part in &mut self.parts {
             if let Some(orders) = &mut part.orders {
-                orders.write_all(b"go\n").context("ordering a round")?;
+                writeln!(orders, "{order}").context("ordering a round")?;
             }
         }
         Ok(())

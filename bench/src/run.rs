@@ -105,7 +105,7 @@ fn rounds<C: Client>(
     path: &str,
     then: Then,
     client: impl Fn(u32) -> C,
-    round: impl Fn(&mut Fleet<C>) -> Result<Duration>,
+    round: impl Fn(&mut Fleet<C>, Option<usize>) -> Result<Duration>,
 ) -> Result<bool> {
     if load.part.is_none() && load.processes() > 1 {
         return supervise(load, load.processes(), then);
@@ -118,7 +118,7 @@ fn rounds<C: Client>(
     if !load.gate {
         match then {
             Then::Round => {
-                let took = round(&mut fleet)?;
+                let took = round(&mut fleet, None)?;
                 report.print(fleet.line(Event::Round, took))?;
             }
             Then::Hold(time) => fleet.serve_for(time)?,
@@ -126,8 +126,8 @@ fn rounds<C: Client>(
         return Ok(report.clean);
     }
     let orders = fleet.orders();
-    while fleet.wait(&orders)? == Order::Go {
-        let took = round(&mut fleet)?;
+    while let Order::Go(sample) = fleet.wait(&orders)? {
+        let took = round(&mut fleet, sample)?;
         report.print(fleet.line(Event::Round, took))?;
     }
     Ok(report.clean)
@@ -139,7 +139,7 @@ fn watch(options: &Watch, again: bool) -> Result<bool> {
     let every = Duration::from_millis(options.every);
     let time = Duration::from_secs(options.seconds);
     let client = move |id| WebSocket::new(Watched::new(id, size));
-    rounds(&options.load, "/echo", Then::Round, client, |fleet| {
+    rounds(&options.load, "/echo", Then::Round, client, |fleet, _| {
         let again: Option<&dyn Fn(u32) -> WebSocket<Watched>> = again.then_some(&client);
         fleet.watch(every, time, again)
     })
@@ -223,15 +223,16 @@ fn supervise(load: &Load, count: u32, then: Then) -> Result<bool> {
     report.print(processes.line()?)?;
     if load.gate {
         for line in std::io::stdin().lines() {
-            if line?.trim() == "go" {
-                processes.go()?;
+            let line = line?;
+            if line.starts_with("go") {
+                processes.go(&line)?;
                 report.print(processes.line()?)?;
             }
         }
     } else {
         match then {
             Then::Round => {
-                processes.go()?;
+                processes.go("go")?;
                 report.print(processes.line()?)?;
             }
             Then::Hold(time) => std::thread::sleep(time),

@@ -3,7 +3,8 @@
 use std::ffi::c_void;
 use std::iter::successors;
 use std::mem::MaybeUninit;
-use std::ptr::NonNull;
+use std::ptr::{null_mut, NonNull};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use ngx::ffi::{
     dladdr, ngx_cached_time, ngx_http_upstream_init_round_robin, ngx_http_upstream_rr_peer_t,
@@ -165,6 +166,29 @@ pub fn text(string: &ngx_str_t) -> String {
 /// the round-robin lists; that of a loaded module may not.
 fn is_cores(function: Option<*const c_void>) -> bool {
     let Some(function) = function else { return true };
+    for slot in &KNOWN {
+        let known = slot.load(Ordering::Relaxed);
+        if known.cast_const() == function {
+            return true;
+        }
+        if known.is_null() {
+            let cores = is_in_nginx(function);
+            if cores {
+                slot.store(function.cast_mut(), Ordering::Relaxed);
+            }
+            return cores;
+        }
+    }
+    is_in_nginx(function)
+}
+
+/// Functions that were found to be of nginx itself, which is never unloaded. Asking costs more than
+/// all else of a handshake: dladdr goes through every symbol of the object. nginx has fewer
+/// balancers than there is room.
+static KNOWN: [AtomicPtr<c_void>; 8] = [const { AtomicPtr::new(null_mut()) }; 8];
+
+/// Whether a function lies in the object that core's balancers are in.
+fn is_in_nginx(function: *const c_void) -> bool {
     let cores = ngx_http_upstream_init_round_robin as *const c_void;
     matches!((base_of(function), base_of(cores)), (Some(own), Some(core)) if own == core)
 }
