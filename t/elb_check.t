@@ -2,6 +2,7 @@
 """elb_check: destinations that die, come back, are slow or answer something else."""
 
 import asyncio
+import contextlib
 import os
 import sys
 
@@ -228,6 +229,28 @@ async def a_unix_socket():
         await nginx.is_spread()
         assert b"\r\nHost: localhost\r\n" in backend.heads[-1], backend.heads[-1]
         await backend.stop()
+
+
+@test
+async def no_connection_is_left_for_a_check():
+    async with Checked(HTTP, workers=1, connections=14,
+                       asks_for="worker_connections are not enough") as nginx:
+        await until(lambda: nginx.b.heads, what="no check")
+        clients = []
+        for _ in range(16):
+            clients.append(await nginx.connect())
+            # nginx would close one that has sent nothing, to make room
+            with contextlib.suppress(ConnectionError):
+                await clients[-1].send(b"GET / HT")
+
+        def met_by_checks():
+            return sum(line.endswith("connections are not enough") for line in nginx.messages())
+        await until(lambda: met_by_checks() > 5, what="checks find a connection")
+        for client in clients:
+            client.close()
+        equal(nginx.told(nginx.b, ""), [], "words about it")
+        count = len(nginx.b.heads)
+        await until(lambda: len(nginx.b.heads) > count, what="it is checked no more")
 
 
 @test

@@ -18,7 +18,7 @@ class Told(Checked):
     def __init__(self, check, more="zone app 128k;", **parts):
         super().__init__(check, more, **parts)
         self.parts["http"] += status.HTTP
-        self.parts["server"] = status.SERVER + self.parts["server"]
+        self.parts["server"] = "elb_ready /ready;" + status.SERVER + self.parts["server"]
 
     async def destinations(self):
         """What the status says, by the letter of the destination."""
@@ -62,6 +62,27 @@ async def by_requests():
             await nginx.answers(2)
         equal(await nginx.is_up(), {"a"}, "who is up")
         equal((await nginx.destinations())["b"]["checked"], False, "whether it is checked")
+
+
+@test
+async def readiness():
+    servers = "server A max_fails=0; server B backup; server 127.0.0.1:1 down;"
+    async with Told(TCP, servers=servers) as nginx:
+        async def ready():
+            code, _, text = await status.fetch(nginx.port, "/ready")
+            return code, text.strip()
+        equal(await ready(), (200, "ok"))
+        await nginx.a.stop()
+        await nginx.tells(nginx.a, "is down")
+        equal(await ready(), (200, "ok"), "with a backup that is up")
+        await nginx.b.stop()
+        await nginx.tells(nginx.b, "is down")
+        equal(await ready(), (503, "destination down"), "with none")
+        await nginx.reload()
+        equal(await ready(), (503, "destination down"), "after a reload")
+        await nginx.b.start()
+        await nginx.tells(nginx.b, "is up")
+        equal(await ready(), (200, "ok"), "with one again")
 
 
 @test
