@@ -53,7 +53,7 @@ image: ## the container image, with docker or podman
 image-test: ## the image, built offline, and its containers tested
 	scripts/image-test
 
-bench: build-peers ## the module beside other proxies, 25 minutes; ARGS="--rows echo --peers haproxy"
+bench: build-peers ## the module beside other proxies, 15 minutes; ARGS="--rows echo --peers haproxy"
 	bench/compare $(ARGS)
 
 bench-quick: build-peers ## the same in five minutes
