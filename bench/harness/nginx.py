@@ -31,6 +31,7 @@ http {{
     scgi_temp_path tmp;
     map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
     upstream destination {{ server {destination}; }}
+    {http}
     server {{
         listen 127.0.0.1:{plain} proxy_protocol;
         location / {{ return 301 https://$host$request_uri; }}
@@ -82,6 +83,7 @@ class Nginx:
         *,
         module: Path | None = None,
         directives: str = "",
+        http: str = "",
         tls: bool = False,
         core: int = 0,
         master: bool = True,
@@ -103,6 +105,7 @@ class Nginx:
                 port=self.port,
                 tls=self._tls() if tls else "",
                 directives=directives,
+                http=http,
             )
         )
         command = [*under, str(binary), "-p", str(self.folder), "-c", str(conf)]

@@ -16,6 +16,7 @@ ON = (
     "connection_pool_size 640; elb_ping /ping;"
 )
 OFF = "websocket_tunnel off;"
+HTTP = "websocket_zone elb:256k;"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--on", help=f"directives of the variant `on` ({ON})")
     parser.add_argument("--off", help=f"directives of the variant `off` ({OFF})")
+    parser.add_argument("--http", help=f"directives of `http` for the variant `on` ({HTTP})")
     parser.add_argument("--rows", default="", help="only rows whose name contains this")
 
 
@@ -40,7 +42,14 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
         options.on = ON if options.module else ""
     if options.off is None:
         options.off = OFF if options.module else ""
+    if options.http is None:
+        options.http = HTTP if options.module else ""
     return options
+
+
+def http_for(options: argparse.Namespace, directives: str) -> str:
+    """What stands in `http` with these directives in the server."""
+    return options.http if directives.startswith(options.on) else ""
 
 
 def write(options: argparse.Namespace, rows: dict) -> None:
@@ -54,6 +63,7 @@ def write(options: argparse.Namespace, rows: dict) -> None:
         "commit": proc.commit(BENCH),
         "nginx": version(options.nginx),
         "on": options.on,
+        "http": options.http,
         "off": options.off,
         "rows": rows,
     }
