@@ -3,7 +3,7 @@
 
 CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib
 
-.PHONY: help build run test asan valgrind check-long lint fuzz matrix image image-test bench bench-quick bench-report climb bench-tunnel bench-instructions bench-lifecycle build-bench build-peers clean
+.PHONY: help build run test asan valgrind check-long lint fuzz matrix image image-test bench bench-quick bench-report climb bench-tunnel bench-instructions bench-lifecycle bench-scrape build-bench build-peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -74,6 +74,9 @@ bench-instructions: build-bench ## instructions of a message under callgrind, be
 
 bench-lifecycle: build-bench ## what reloads and a stop do to open WebSockets
 	bench/lifecycle
+
+bench-scrape: build-bench ## CPU of a scrape of /metrics with 10,000 WebSockets open
+	bench/scrape
 
 build-peers: build-bench
 	scripts/install-deps peers

@@ -241,6 +241,7 @@ async def nobody_sees_anything_but_1001(scene):
     told = await status(a.status_port)
     equal((told["health"], told["websockets"]["active"]), ("draining", on_a))
     equal(await asyncio.to_thread(a.process.wait, 30), 0, "status of the first")
+    await scene.sees("a", "DOWN", "")
 
     async def all_on_b():
         for _ in range(400):
