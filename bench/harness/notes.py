@@ -35,8 +35,9 @@ WHY = {
     ),
     ("handshakes", "haproxy"): "HAProxy answers a request with less work than nginx's phases take.",
     ("start", "classic"): (
-        "The module is a shared object that has to be loaded, and the shipped `nginx.conf` has "
-        "more in it."
+        "The shipped `nginx.conf` has more in it, above all five `map` blocks: each takes nginx more "
+        "than 1 MB of zeroed memory while it is read. And the module is a shared object that has to "
+        "be loaded."
     ),
     ("start", "expert"): "As `classic`.",
     ("bulk", "envoy"): (

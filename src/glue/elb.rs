@@ -203,9 +203,7 @@ impl HttpModule for Module {
         });
         // SAFETY: as above
         let registered = unsafe {
-            register(cf, POST_READ, on_post_read)
-                && register(cf, SERVER_REWRITE, on_rewrite)
-                && register(cf, REWRITE, on_rewrite)
+            register(cf, SERVER_REWRITE, on_rewrite) && register(cf, REWRITE, on_rewrite)
         };
         if checked && registered {
             NGX_OK as _
@@ -213,6 +211,17 @@ impl HttpModule for Module {
             NGX_ERROR as _
         }
     }
+}
+
+/// Has health checks answered before any handler that is there already: those of a phase run in
+/// the reverse order of their registration (`ngx_http_init_phase_handlers`), and a check has no use
+/// for the work of the realip module. `false` where there is no memory.
+///
+/// # Safety
+/// `cf` is what nginx passes to the `postconfiguration` of the last module.
+pub unsafe fn register_health_checks(cf: *mut ngx_conf_t) -> bool {
+    // SAFETY: by contract
+    unsafe { register(cf, POST_READ, on_post_read) }
 }
 
 /// `elb_trusted_proxies;`

@@ -103,8 +103,12 @@ impl HttpModule for Module {
     }
 
     unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
-        // SAFETY: nginx passes the configuration of http{}
-        if !unsafe { register(cf, PREACCESS, on_preaccess) } {
+        // SAFETY: nginx passes the configuration of http{}; no module of it comes later but those
+        // of other shared objects
+        let registered = unsafe {
+            register(cf, PREACCESS, on_preaccess) && super::elb::register_health_checks(cf)
+        };
+        if !registered {
             return NGX_ERROR as _;
         }
         // SAFETY: globals of nginx, while it reads the configuration
