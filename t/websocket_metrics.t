@@ -145,6 +145,25 @@ async def a_browser_gets_the_page():
 
 
 @test
+async def destinations_are_those_of_all_workers():
+    server = SERVER + "location /app { proxy_pass http://app; }"
+    nginx = Nginx(http=HTTP + "upstream app { elb_destination; }", server=server, workers=3)
+    os.environ["DESTINATION_HOSTNAME"] = "127.0.0.1"
+    os.environ["DESTINATION_PORT"] = str(nginx.destination.port)
+    async with nginx:
+        told, count = await status(nginx.port), 0
+        while count < 100 and sum(worker["active"] > 0 for worker in told["workers"]) < 2:
+            await nginx.tunnel(f"/app/{count}")
+            told, count = await status(nginx.port), count + 1
+        address = f"127.0.0.1:{nginx.destination.port}"
+        for _ in range(6):
+            equal((await status(nginx.port))["destinations"], [{
+                "upstream": "app", "server": address, "address": address, "up": True,
+                "checked": False, "backup": False, "weight": 1, "connections": count}])
+        equal(sum(worker["active"] > 0 for worker in told["workers"]), 2, "workers at work")
+
+
+@test
 async def only_get_and_head():
     async with Nginx(http=HTTP, server=SERVER) as nginx:
         for path in ("/status", "/metrics"):

@@ -31,8 +31,8 @@ pub struct MainConf {
     pub checks: Vec<Check>,
     /// Blocks with a name to look up while running, and where they were given one.
     resolving: Vec<(*mut ngx_http_upstream_srv_conf_t, Place)>,
-    /// Blocks with `elb_destination`.
-    seen: Vec<*mut ngx_http_upstream_srv_conf_t>,
+    /// Blocks with `elb_destination`, and where that stands.
+    seen: Vec<(*mut ngx_http_upstream_srv_conf_t, Place)>,
     resolv_conf: Option<ResolvConf>,
     told_of_old_nginx: bool,
 }
@@ -50,10 +50,10 @@ pub fn elb_destination(cf: &mut Conf, own: &mut MainConf) -> Outcome {
     let parameters = cf.args()?;
     let upstream: *mut _ = NgxHttpUpstreamModule::server_conf_mut(cf)
         .ok_or_else(|| Error::Message("no upstream block".to_owned()))?;
-    if own.seen.contains(&upstream) {
+    if own.has_seen(upstream) {
         return Err(Error::Directive(c"is duplicate"));
     }
-    own.seen.push(upstream);
+    own.seen.push((upstream, cf.place()));
 
     let Some(destinations) = cf.read(destinations) else {
         // else core would stop at an upstream block without servers
@@ -175,18 +175,27 @@ impl MainConf {
             self.checks.iter().any(|check| check.upstream == upstream && check.settings.is_some())
         };
         let others = self.checks.iter().map(|check| check.upstream);
-        let others = others.filter(|upstream| !self.seen.contains(upstream));
-        self.seen.iter().copied().chain(others).map(move |block| (block, is_checked(block)))
+        let others = others.filter(|upstream| !self.has_seen(*upstream));
+        let seen = self.seen.iter().map(|(upstream, _)| *upstream);
+        seen.chain(others).map(move |block| (block, is_checked(block)))
     }
 
-    /// Gives each block what checks and looking up names need, unless it has its own.
+    fn has_seen(&self, upstream: *mut ngx_http_upstream_srv_conf_t) -> bool {
+        self.seen.iter().any(|(seen, _)| *seen == upstream)
+    }
+
+    /// Gives each block what it needs, unless it has its own: a `zone`, so that workers know of
+    /// each other's connections, failed requests and checks, and what looking up names takes.
     pub fn complete(&mut self, cf: &mut Conf) -> Outcome {
-        for check in self.checks.iter().filter(|check| check.settings.is_some()) {
-            give_zone(cf, check.upstream, &check.place)?;
+        let checks = self.checks.iter().filter(|check| check.settings.is_some());
+        let checked = checks.map(|check| (check.upstream, &check.place));
+        for (upstream, place) in
+            self.seen.iter().map(|(block, place)| (*block, place)).chain(checked)
+        {
+            give_zone(cf, upstream, place)?;
         }
         let nameservers = self.resolv_conf.take().unwrap_or_default().nameservers;
         for (upstream, place) in std::mem::take(&mut self.resolving) {
-            give_zone(cf, upstream, &place)?;
             // SAFETY: the blocks live as long as the configuration that is being read
             let block = unsafe { &*upstream };
             if !compat::has_resolver(block) && !http_resolver(cf) {

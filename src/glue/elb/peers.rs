@@ -120,7 +120,7 @@ impl Drop for Locked {
 }
 
 /// The destinations of all upstream blocks with `elb_destination` or `elb_check`, as this process
-/// sees them: of a block without a `zone` it knows its own connections and failed requests alone.
+/// sees them: of a block without a `zone`, with `elb_check off`, it knows its own connections alone.
 /// A block whose balancer comes from another module is left out.
 pub fn destinations(main: &MainConf) -> Vec<Destination> {
     // SAFETY: a global of nginx
