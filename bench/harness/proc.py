@@ -115,7 +115,12 @@ def machine() -> dict:
 
 
 def commit(folder: Path) -> str:
-    """The commit that was measured, with a mark if files differ from it."""
-    git = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
-    result = subprocess.run(git, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"
+    """The commit that was measured, with a mark if files differ from it, results apart."""
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ":/", ":(top,exclude)bench/results",
+                  ":(top,exclude)docs")
+    name = git("describe", "--always") or "unknown"
+    return f"{name}-dirty" if changed else name
