@@ -47,6 +47,8 @@ sub new {
     my $folder = folder();
     mkdir "$folder/$_" or die "$folder/$_: $!\n" for qw(overrides overrides/http);
     my $main = delete $variables{-g} // 'daemon off;';
+    # else the new binary of an upgrade would not have it
+    $main .= ' env ASAN_OPTIONS;' if $ENV{ASAN_OPTIONS};
     my $wrapper = delete $variables{-w} // [];
     my %env = (defaults($folder), %variables);
     return bless {

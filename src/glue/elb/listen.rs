@@ -147,8 +147,10 @@ fn is_taken(cf: &mut Conf, address: SocketAddr) -> bool {
 fn is_own(cycle: *mut ngx_cycle_t, address: SocketAddr) -> bool {
     // SAFETY: the cycle that is being made, whose old one is valid or null
     let old = unsafe { cycle.as_ref().and_then(|cycle| cycle.old_cycle.as_ref()) };
+    // the cycle before the first one has no array yet
+    let old = old.map(|old| &old.listening).filter(|listening| listening.nelts > 0);
     // SAFETY: the array of listeners
-    let old = old.map_or(&[][..], |old| unsafe { old.listening.as_slice::<ngx_listening_t>() });
+    let old = old.map_or(&[][..], |listening| unsafe { listening.as_slice::<ngx_listening_t>() });
     old.iter().any(|listening| {
         listening.type_ == SOCK_STREAM as c_int
             // SAFETY: the address of a listener
