@@ -8,6 +8,7 @@
 //!   `elb_redirect` and `elb_ping`.
 //! - `websocket`: the HTTP module of the tunnel, the `websocket_*` directives.
 //! - `value`: an argument with nginx's variables in it.
+//! - `shared`: memory that processes share, and those processes.
 //! - `zone`: where processes count, `websocket_zone`.
 //! - `status`: what was counted, told: `websocket_metrics` and `websocket_status`.
 //! - `compat`: what differs between versions of nginx.
@@ -17,6 +18,7 @@ mod conf;
 mod elb;
 mod env;
 mod request;
+mod shared;
 mod start;
 mod status;
 mod value;

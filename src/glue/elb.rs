@@ -108,11 +108,6 @@ pub static mut ngx_http_elb_module: ngx_module_t = ngx_module_t {
 
 struct Module;
 
-fn module() -> &'static ngx_module_t {
-    // SAFETY: nginx writes the indexes before it calls any function of the module
-    unsafe { &*addr_of!(ngx_http_elb_module) }
-}
-
 /// Configuration of a server.
 #[derive(Default)]
 pub struct ServerConf {
@@ -180,7 +175,8 @@ unsafe impl HttpModuleLocationConf for Module {
 
 impl HttpModule for Module {
     fn module() -> &'static ngx_module_t {
-        module()
+        // SAFETY: nginx writes the indexes before it calls any function of the module
+        unsafe { &*addr_of!(ngx_http_elb_module) }
     }
 
     unsafe extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {

@@ -115,7 +115,7 @@ fn status(request: &Request, accept: Option<&str>) -> Option<Answer> {
 }
 
 fn snapshot(request: &Request) -> Snapshot {
-    let newest = websocket::newest_generation();
+    let newest = websocket::drain::newest();
     let (sum, started) = zone::total(newest);
     Snapshot {
         module: env!("CARGO_PKG_VERSION"),

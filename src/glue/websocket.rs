@@ -120,11 +120,6 @@ impl HttpModule for Module {
     }
 }
 
-/// Number of the newest configuration.
-pub fn newest_generation() -> u64 {
-    drain::newest()
-}
-
 /// The settings that hold where a request is answered, by name.
 pub fn settings_of(r: &ngx_http_request_t) -> Vec<(String, String)> {
     let Some(conf) = Module::location_conf(r) else { return Vec::new() };

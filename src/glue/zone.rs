@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ngx::ffi::{
-    kill, ngx_errno, ngx_int_t, ngx_log_t, ngx_module_t, ngx_parse_size, ngx_process,
-    ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock, ngx_slab_calloc,
-    ngx_slab_pool_t, ngx_str_t, EPERM, NGX_ERROR, NGX_LOG_EMERG, NGX_LOG_WARN, NGX_OK,
-    NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER,
+    ngx_int_t, ngx_log_t, ngx_module_t, ngx_parse_size, ngx_process, ngx_shared_memory_add,
+    ngx_shm_zone_t, ngx_slab_calloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR, NGX_LOG_EMERG,
+    NGX_LOG_WARN, NGX_OK, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER,
 };
 
 use super::conf::{Conf, Error};
+use super::shared::{find, locked, Found};
 use crate::metrics::{claim, sum, Owner, Slot, Sum};
 
 /// The smallest zone: a worker takes about 2 kB, its successor after a reload as much again, and
@@ -170,12 +170,10 @@ pub unsafe fn enter(zone: *mut ngx_shm_zone_t, generation: u64, log: *mut ngx_lo
     if zone.is_null() || process != NGX_PROCESS_WORKER as usize {
         return;
     }
-    // SAFETY: `init_zone` has made the slots; the lock is opened by nginx should this process die
+    // SAFETY: `init_zone` has made the slots
     unsafe {
         let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
-        ngx_shmtx_lock(&raw mut (*pool).mutex);
-        let slot = claim(slots(&*pool), owner, is_alive);
-        ngx_shmtx_unlock(&raw mut (*pool).mutex);
+        let slot = locked(pool, || claim(slots(&*pool), owner, is_alive));
         ZONE.store(pool, Ordering::Relaxed);
         match slot {
             Some(slot) => OWN.store((&raw const *slot).cast_mut(), Ordering::Relaxed),
@@ -219,10 +217,10 @@ fn is_alive(owner: Owner) -> bool {
     if let Some(started) = start_of(owner.pid) {
         return started == owner.started;
     }
-    // SAFETY: signal 0 is none
-    match unsafe { kill(owner.pid as _, 0) } {
-        0 => owner.started == UNKNOWN,
-        _ => ngx_errno() == EPERM as i32,
+    match find(owner.pid) {
+        Found::Process => owner.started == UNKNOWN,
+        Found::Foreign => true,
+        Found::Nobody => false,
     }
 }
 

@@ -27,8 +27,12 @@ impl Destination {
     /// Adds a destination to others. An address that a block has twice under one name is one, since
     /// nothing would tell the two apart.
     pub fn add(self, others: &mut Vec<Self>) {
-        let key = |one: &Self| [&one.upstream, &one.server, &one.address].map(String::clone);
-        match others.iter_mut().find(|other| key(other) == key(&self)) {
+        let is_same = |other: &&mut Self| {
+            other.upstream == self.upstream
+                && other.server == self.server
+                && other.address == self.address
+        };
+        match others.iter_mut().find(is_same) {
             None => others.push(self),
             Some(same) => {
                 same.up |= self.up;

@@ -1,9 +1,8 @@
 //! A snapshot as text for Prometheus.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 
-use super::{Health, Side, Snapshot, Times};
+use super::{Destination, Health, Side, Snapshot, Times};
 
 /// The two formats; they differ in how counters are announced, and in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,29 +229,22 @@ fn frames(out: &mut Writer, snapshot: &Snapshot) {
 }
 
 fn destinations(out: &mut Writer, snapshot: &Snapshot) {
-    // an upstream block may have the same server twice, a scrape no two samples of the same name
-    let mut all = BTreeMap::<_, (u64, u64)>::new();
-    for one in &snapshot.destinations {
-        let (up, connections) =
-            all.entry((&*one.upstream, &*one.server, &*one.address)).or_default();
-        *up |= u64::from(one.up);
-        *connections += one.connections;
-    }
-    let mut family = |name: &str, help: &str, value: fn(&(u64, u64)) -> u64| {
+    let mut family = |name: &str, help: &str, value: fn(&Destination) -> u64| {
         out.family("gauge", name, help);
-        for ((upstream, server, address), numbers) in &all {
-            let labels = [("upstream", *upstream), ("server", *server), ("address", *address)];
-            out.sample(name, &labels, value(numbers));
+        for one in &snapshot.destinations {
+            let labels =
+                [("upstream", &*one.upstream), ("server", &one.server), ("address", &one.address)];
+            out.sample(name, &labels, value(one));
         }
     };
-    family("elb_destination_up", "Whether a destination gets requests.", |one| one.0);
-    family("elb_destination_connections", "Connections to a destination.", |one| one.1);
+    family("elb_destination_up", "Whether a destination gets requests.", |one| one.up.into());
+    family("elb_destination_connections", "Connections to a destination.", |one| one.connections);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Destination, Settings, Sum, WebSockets};
+    use crate::metrics::{Settings, Sum, WebSockets};
 
     #[test]
     fn equal_destinations_are_one_sample_and_labels_are_escaped() {
@@ -266,6 +258,9 @@ mod tests {
             weight: 1,
             connections: 2,
         };
+        let mut destinations = Vec::new();
+        one.clone().add(&mut destinations);
+        Destination { up: true, ..one }.add(&mut destinations);
         let snapshot = Snapshot {
             module: "1",
             nginx: "2".to_owned(),
@@ -277,7 +272,7 @@ mod tests {
             websockets: WebSockets::of(&Sum::default()),
             redirects: 6,
             health_checks: 7,
-            destinations: vec![one.clone(), Destination { up: true, ..one }],
+            destinations,
             settings: Settings::default(),
         };
         let text = exposition(&snapshot, Text::Prometheus);

@@ -10,7 +10,7 @@ use ngx::ffi::{
 use ngx::http::{HttpModuleMainConf, HttpModuleServerConf, NgxHttpUpstreamModule};
 
 use super::destination::MainConf;
-use super::peers::{lists, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
+use super::peers::{for_each, lists, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
 use super::Module;
 use crate::check::{is_path, Settings, Statuses, Tally};
 use crate::glue::conf::{invalid, time, time_or_off, Conf, Error, Outcome, Place};
@@ -127,21 +127,16 @@ fn count(cf: &Conf, word: &str, value: &str) -> Result<u32, Error> {
 /// Whether some upstream block with `elb_check` is down, see [`Tally::is_down`].
 pub fn all_down(main: &MainConf) -> bool {
     main.checks.iter().filter(|check| check.settings.is_some()).any(|check| {
-        // SAFETY: the block lives in the same configuration as `main`
-        let Some(lists) = (unsafe { lists(&*check.upstream) }) else { return false };
         let mut tally = Tally::default();
-        for list in lists {
-            let locked = list.write();
-            for peer in locked.peers() {
-                // SAFETY: live while the lock is held
-                match unsafe { (*peer).down } {
-                    down if down & DOWN_BY_CONFIGURATION != 0 => tally.out += 1,
-                    down if down & DOWN_BY_CHECK != 0 => tally.dead += 1,
-                    _ => tally.up += 1,
-                }
-            }
-        }
-        tally.is_down()
+        // SAFETY: the block lives in the same configuration as `main`; a peer while it is locked
+        let has_peers = unsafe {
+            for_each(&*check.upstream, |_, _, peer| match (*peer).down {
+                down if down & DOWN_BY_CONFIGURATION != 0 => tally.out += 1,
+                down if down & DOWN_BY_CHECK != 0 => tally.dead += 1,
+                _ => tally.up += 1,
+            })
+        };
+        has_peers && tally.is_down()
     })
 }
 
@@ -187,17 +182,13 @@ pub unsafe fn take_along(cycle: *mut ngx_cycle_t) {
 /// The block is initialized.
 unsafe fn states(upstream: &ngx_http_upstream_srv_conf_t) -> Vec<(Address, bool)> {
     let mut found = Vec::new();
-    // SAFETY: by contract
-    for list in unsafe { lists(upstream) }.into_iter().flatten() {
-        let locked = list.write();
-        for peer in locked.peers() {
-            // SAFETY: live while the lock is held
-            unsafe {
-                if (*peer).down & DOWN_BY_CONFIGURATION == 0 {
-                    found.push((Address::of(peer), (*peer).down & DOWN_BY_CHECK == 0));
-                }
+    // SAFETY: by contract; a peer lives while it is locked
+    unsafe {
+        for_each(upstream, |_, _, peer| {
+            if (*peer).down & DOWN_BY_CONFIGURATION == 0 {
+                found.push((Address::of(peer), (*peer).down & DOWN_BY_CHECK == 0));
             }
-        }
+        });
     }
     found
 }
@@ -208,20 +199,16 @@ unsafe fn states(upstream: &ngx_http_upstream_srv_conf_t) -> Vec<(Address, bool)
 /// As of [`states`].
 unsafe fn mark(upstream: &ngx_http_upstream_srv_conf_t, states: &[(Address, bool)]) -> bool {
     let mut changed = false;
-    // SAFETY: by contract
-    for list in unsafe { lists(upstream) }.into_iter().flatten() {
-        let locked = list.write();
-        for peer in locked.peers() {
-            // SAFETY: live while the lock is held, and one of the list
-            unsafe {
-                if (*peer).down & DOWN_BY_CONFIGURATION != 0 {
-                    continue;
-                }
-                if let Some((_, up)) = states.iter().find(|(address, _)| address.is_of(peer)) {
-                    changed |= locked.mark(peer, *up);
-                }
+    // SAFETY: by contract; a peer lives while it is locked, and is one of the list
+    unsafe {
+        for_each(upstream, |_, locked, peer| {
+            if (*peer).down & DOWN_BY_CONFIGURATION != 0 {
+                return;
             }
-        }
+            if let Some((_, up)) = states.iter().find(|(address, _)| address.is_of(peer)) {
+                changed |= locked.mark(peer, *up);
+            }
+        });
     }
     changed
 }

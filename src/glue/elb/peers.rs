@@ -119,6 +119,24 @@ impl Drop for Locked {
     }
 }
 
+/// Calls `work` for each peer of a block with its list, locked, and the number of that: 1 for a
+/// backup. `false` where the block has no lists, see [`lists`].
+///
+/// # Safety
+/// As of [`lists`]; `work` takes no lock of the block.
+pub unsafe fn for_each(
+    upstream: &ngx_http_upstream_srv_conf_t,
+    mut work: impl FnMut(usize, &Locked, *mut ngx_http_upstream_rr_peer_t),
+) -> bool {
+    // SAFETY: by contract
+    let Some(lists) = (unsafe { lists(upstream) }) else { return false };
+    for (number, list) in lists.enumerate() {
+        let locked = list.write();
+        locked.peers().for_each(|peer| work(number, &locked, peer));
+    }
+    true
+}
+
 /// The destinations of all upstream blocks with `elb_destination` or `elb_check`, as this process
 /// sees them: of a block without a `zone`, with `elb_check off`, it knows its own connections alone.
 /// A block whose balancer comes from another module is left out.
@@ -129,25 +147,23 @@ pub fn destinations(main: &MainConf) -> Vec<Destination> {
     for (upstream, checked) in main.upstreams() {
         // SAFETY: the blocks live in the same configuration as `main`
         let upstream = unsafe { &*upstream };
+        let tell = |number, _: &Locked, peer: *mut ngx_http_upstream_rr_peer_t| {
+            // SAFETY: live as long as the lock is held, and nobody changes it meanwhile
+            let peer = unsafe { &*peer };
+            let destination = Destination {
+                upstream: text(&upstream.host),
+                server: text(&peer.server),
+                address: text(&peer.name),
+                up: peer.down == 0 && (checked || !has_failed(peer, now)),
+                checked,
+                backup: number > 0,
+                weight: u64::try_from(peer.weight).unwrap_or(0),
+                connections: peer.conns as u64,
+            };
+            destination.add(&mut found);
+        };
         // SAFETY: as above
-        for (index, list) in unsafe { lists(upstream) }.into_iter().flatten().enumerate() {
-            let locked = list.write();
-            for peer in locked.peers() {
-                // SAFETY: live as long as the lock is held, and nobody changes it meanwhile
-                let peer = unsafe { &*peer };
-                let destination = Destination {
-                    upstream: text(&upstream.host),
-                    server: text(&peer.server),
-                    address: text(&peer.name),
-                    up: peer.down == 0 && (checked || !has_failed(peer, now)),
-                    checked,
-                    backup: index > 0,
-                    weight: u64::try_from(peer.weight).unwrap_or(0),
-                    connections: peer.conns as u64,
-                };
-                destination.add(&mut found);
-            }
-        }
+        unsafe { for_each(upstream, tell) };
     }
     found
 }

@@ -84,8 +84,14 @@ pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Left
 
 /// Whether a client asks for a WebSocket.
 pub fn is_asked_for(r: &ngx_http_request_t) -> bool {
-    std::ptr::eq(r, r.main)
-        && header(&r.headers_in.headers, b"upgrade").is_some_and(is_token_websocket)
+    std::ptr::eq(r, r.main) && has_upgrade(r)
+}
+
+/// Whether the client sends `Upgrade: websocket`; core has found the header as it read it.
+fn has_upgrade(r: &ngx_http_request_t) -> bool {
+    // SAFETY: null or a header of the request
+    let header = unsafe { r.headers_in.upgrade.as_ref() };
+    header.is_some_and(|header| is_token_websocket(header.value.as_bytes()))
 }
 
 /// RFC 6455 section 4: what the client has to send (4.1) and the server to answer (4.2.2).
@@ -93,7 +99,7 @@ fn is_websocket(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> bool {
     let asked = &r.headers_in.headers;
     let answered = &u.headers_in.headers;
     r.method == NGX_HTTP_GET as usize
-        && header(asked, b"upgrade").is_some_and(is_token_websocket)
+        && has_upgrade(r)
         && header(asked, b"sec-websocket-key").is_some()
         && header(answered, b"upgrade").is_some_and(is_token_websocket)
         && header(answered, b"sec-websocket-accept").is_some()

@@ -4,13 +4,13 @@ use std::ffi::c_void;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ngx::ffi::{
-    kill, ngx_errno, ngx_http_request_t, ngx_int_t, ngx_process, ngx_shared_memory_add,
-    ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock, ngx_slab_calloc, ngx_slab_pool_t, EPERM,
-    NGX_ERROR, NGX_OK, NGX_PROCESS_SINGLE,
+    ngx_http_request_t, ngx_int_t, ngx_process, ngx_shared_memory_add, ngx_shm_zone_t,
+    ngx_slab_calloc, ngx_slab_pool_t, NGX_ERROR, NGX_OK, NGX_PROCESS_SINGLE,
 };
 
 use super::ngx_http_websocket_module;
 use crate::glue::conf::{Conf, Error};
+use crate::glue::shared::{find, locked, Found};
 use crate::glue::value::Value;
 use crate::limit::{give_back, take, Refused, Slot};
 
@@ -79,14 +79,14 @@ impl Limit {
         let mut hasher = DefaultHasher::new();
         value.as_bytes().hash(&mut hasher);
         let key = hasher.finish();
-        locked(self.zone, |slots| take(slots, key, own_pid(), self.most, is_alive))?;
+        with_slots(self.zone, |slots| take(slots, key, own_pid(), self.most, is_alive))?;
         Ok(Some(Hold { zone: self.zone, key }))
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        locked(self.zone, |slots| give_back(slots, self.key, own_pid()));
+        with_slots(self.zone, |slots| give_back(slots, self.key, own_pid()));
     }
 }
 
@@ -97,20 +97,16 @@ fn own_pid() -> u32 {
 /// Whether there is a process with this number. One of another user counts too: whether it may be
 /// signalled is another question.
 fn is_alive(process: u32) -> bool {
-    // SAFETY: signal 0 is none
-    unsafe { kill(process as _, 0) == 0 || ngx_errno() == EPERM as i32 }
+    find(process.into()) != Found::Nobody
 }
 
-/// Works on the table under the zone's lock, which nginx opens again should the process die.
-fn locked<T>(zone: *mut ngx_shm_zone_t, work: impl FnOnce(&mut [Slot]) -> T) -> T {
+/// Works on the table under the zone's lock.
+fn with_slots<T>(zone: *mut ngx_shm_zone_t, work: impl FnOnce(&mut [Slot]) -> T) -> T {
     // SAFETY: `init_zone` has run before any request; the zone lives as long as the configuration
     unsafe {
         let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
-        ngx_shmtx_lock(&raw mut (*pool).mutex);
-        let slots = std::slice::from_raw_parts_mut((*pool).data.cast::<Slot>(), SLOTS);
-        let result = work(slots);
-        ngx_shmtx_unlock(&raw mut (*pool).mutex);
-        result
+        let slots = || std::slice::from_raw_parts_mut((*pool).data.cast::<Slot>(), SLOTS);
+        locked(pool, || work(slots()))
     }
 }
 

@@ -12,7 +12,7 @@ use ngx::ffi::{
 use super::probe::{Begin, Probe, Step};
 use super::{mark, Address};
 use crate::check::{request, Failure, Settings, State};
-use crate::glue::elb::peers::{lists, text, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
+use crate::glue::elb::peers::{for_each, text, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
 use crate::glue::websocket::worker::Random;
 
 /// How often the peers are looked through for new ones, in milliseconds: core adds and removes them
@@ -148,33 +148,30 @@ impl Inner {
     fn scan(&mut self) {
         let mut seen = vec![false; self.targets.len()];
         let mut new: Vec<(Address, String, String, State)> = Vec::new();
-        // SAFETY: by the contract of `Group::start`
-        for list in unsafe { lists(&*self.upstream) }.into_iter().flatten() {
-            let locked = list.write();
-            for peer in locked.peers() {
-                // SAFETY: live while the lock is held; targets live until they are removed here
-                unsafe {
-                    if (*peer).down & DOWN_BY_CONFIGURATION != 0 {
-                        continue;
-                    }
-                    let is_it = |target: &*mut Target| (**target).address.is_of(peer);
-                    if let Some(index) = self.targets.iter().position(is_it) {
-                        seen[index] = true;
-                        if let Some(up) = (*self.targets[index]).state.up() {
-                            locked.mark(peer, up);
-                        }
-                    } else if !new.iter().any(|(address, ..)| address.is_of(peer)) {
-                        let is_down = (*peer).down & DOWN_BY_CHECK != 0;
-                        let is_known = self.known.iter().any(|address| address.is_of(peer));
-                        let state = match is_down || is_known {
-                            true => State::known(!is_down),
-                            false => State::default(),
-                        };
-                        let (name, server) = (text(&(*peer).name), text(&(*peer).server));
-                        new.push((Address::of(peer), name, server, state));
-                    }
+        // SAFETY: by the contract of `Group::start`; a peer lives while it is locked, and targets
+        // until they are removed here
+        unsafe {
+            for_each(&*self.upstream, |_, locked, peer| {
+                if (*peer).down & DOWN_BY_CONFIGURATION != 0 {
+                    return;
                 }
-            }
+                let is_it = |target: &*mut Target| (**target).address.is_of(peer);
+                if let Some(index) = self.targets.iter().position(is_it) {
+                    seen[index] = true;
+                    if let Some(up) = (*self.targets[index]).state.up() {
+                        locked.mark(peer, up);
+                    }
+                } else if !new.iter().any(|(address, ..)| address.is_of(peer)) {
+                    let is_down = (*peer).down & DOWN_BY_CHECK != 0;
+                    let is_known = self.known.iter().any(|address| address.is_of(peer));
+                    let state = match is_down || is_known {
+                        true => State::known(!is_down),
+                        false => State::default(),
+                    };
+                    let (name, server) = (text(&(*peer).name), text(&(*peer).server));
+                    new.push((Address::of(peer), name, server, state));
+                }
+            });
         }
         self.known = Vec::new();
         let mut seen = seen.into_iter();

@@ -18,9 +18,9 @@ use ngx::ffi::{
     IPPROTO_TCP, MSG_PEEK, NGX_LOG_INFO, NGX_OK, SOL_SOCKET, SO_RCVLOWAT, TCP_ESTABLISHED,
     TCP_INFO,
 };
-use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
+use ngx::http::{HttpModule, HttpModuleMainConf, NgxHttpCoreModule};
 
-use super::super::{module, ServerConf};
+use super::super::{Module, ServerConf};
 use super::{address_of, set_option};
 use crate::glue::conf::{Conf, Outcome, Place};
 use crate::proxy_header::{beginning, Beginning, LONGEST};
@@ -57,7 +57,7 @@ unsafe fn server_conf<'a>(server: *const ngx_http_core_srv_conf_t) -> Option<&'a
     // SAFETY: each server has a slot for each module; ours holds what create_srv_conf made
     unsafe {
         let ctx = server.as_ref()?.ctx.as_ref()?;
-        (*ctx.srv_conf.add(module().ctx_index)).cast::<ServerConf>().as_mut()
+        (*ctx.srv_conf.add(Module::module().ctx_index)).cast::<ServerConf>().as_mut()
     }
 }
 
