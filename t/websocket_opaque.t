@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import random
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
@@ -15,7 +16,8 @@ GARBAGE = {
     "text": b"GET / HTTP/1.1\r\nHost: smuggled\r\n\r\n" * 40,
     "zeros": b"\0" * 5000,
     "ones": b"\xff" * 5000,
-    "random": os.urandom(20000),
+    # the same each time: one in twenty others begins with what is a Close for one of the ends
+    "random": random.Random(1).randbytes(20000),
     "wrong masking": frames.encode(TEXT, b"no mask") * 3,
     "a long control frame": frames.encode(PING, b"x" * 200, mask=b"mask"),
     "a control frame in pieces": frames.encode(PING, b"x", fin=False, mask=b"mask"),
