@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import frames
 from frames import BINARY, TEXT
-from nginx import CONFIGURATION, Nginx, built_with, free_port
+from nginx import CONFIGURATION, Nginx, built_with
 from peer import Peer, answer, request
 from tap import equal, run, test, until
 
@@ -91,9 +91,9 @@ async def a_limited_rate_is_that_of_the_answer(_):
 @test
 async def peers_that_are_down_are_passed_over(_):
     upstream = """
-        upstream some { zone some 64k; server 127.0.0.1:%d max_fails=0;
+        upstream some { zone some 64k; server 127.0.0.1:1 max_fails=0;
                         server DESTINATION max_conns=1; }
-    """ % free_port()
+    """
     async with Nginx(http=upstream, server="location ~ ^/ { proxy_pass http://some; }") as nginx:
         for number in range(4):
             client, destination = await nginx.tunnel(f"/{number}")

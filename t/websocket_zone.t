@@ -131,7 +131,7 @@ async def refused_left_and_opaque():
 
     server = """
         location = /limited { proxy_pass http://DESTINATION; websocket_limit_conn all 1; }
-        location = /gone { proxy_pass http://127.0.0.1:OTHER; }
+        location = /gone { proxy_pass http://127.0.0.1:1; }
         location = /redirect { elb_redirect https; }
         elb_ping /ping;
     """

@@ -26,11 +26,14 @@ sub folder {
     return $path;
 }
 
+# Tests run beside each other: each process has a hundred ports of its own to choose from.
+my $ports = 10000 + $$ % 200 * 100;
+
 # A TCP port that nobody listens on, below those that the kernel gives to clients.
 sub free_port {
     my ($address) = @_;
     for (1 .. 1000) {
-        my $port = 10000 + int rand 20000;
+        my $port = $ports + int rand 100;
         my $socket = IO::Socket::IP->new(
             LocalHost => $address // '127.0.0.1', LocalPort => $port, Listen => 1);
         return $port if $socket;

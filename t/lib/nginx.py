@@ -71,10 +71,15 @@ http {
 """
 
 
+# Tests run beside each other: each process has a hundred ports of its own to choose from, as
+# free_port of Process.pm has, so that a port which is to stay closed is not another test's.
+PORTS = 10000 + os.getpid() % 200 * 100
+
+
 def free_port():
     """A port that nobody listens on, below those that the kernel gives to clients."""
     while True:
-        port = random.randrange(10000, 30000)
+        port = PORTS + random.randrange(100)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
