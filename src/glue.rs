@@ -11,12 +11,16 @@
 //! - `shared`: memory that processes share, and those processes.
 //! - `zone`: where processes count, `websocket_zone`.
 //! - `status`: what was counted, told: `websocket_metrics` and `websocket_status`.
+//! - `bits`: nginx's bit-fields, and the proof that all of its fields are where C has them.
+//! - `event`: timers and posted events.
 //! - `compat`: what differs between versions of nginx.
 
+mod bits;
 mod compat;
 mod conf;
 mod elb;
 mod env;
+mod event;
 mod request;
 mod shared;
 mod start;

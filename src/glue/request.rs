@@ -12,6 +12,7 @@ use ngx::ffi::{
 };
 use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
+use crate::glue::bits::Bits;
 use crate::metrics::Health;
 use crate::settings::Redirect;
 
@@ -98,7 +99,7 @@ impl Request<'_> {
 
     /// Leaves the request out of the access log (`ngx_http_free_request`).
     pub fn skip_access_log(&mut self) {
-        self.r.set_logged(1);
+        self.r.bits_mut().set_logged(1);
     }
 
     /// Answers the request and is done with it: the result is for a phase handler to return.
@@ -139,15 +140,15 @@ impl Request<'_> {
         out.content_length_n = body.len as _;
         // SAFETY: the request is live
         let rc = unsafe { ngx_http_send_header(r) };
-        if rc != 0 || self.r.header_only() != 0 {
+        if rc != 0 || self.r.bits().header_only() != 0 {
             return rc;
         }
         let Some(buf) = self.allocate::<ngx::ffi::ngx_buf_t>() else { return NGX_ERROR as _ };
         buf.pos = body.data;
         // SAFETY: one past the end of the text
         buf.last = unsafe { body.data.add(body.len) };
-        buf.set_memory(1);
-        buf.set_last_buf(1);
+        buf.bits_mut().set_memory(1);
+        buf.bits_mut().set_last_buf(1);
         let mut chain = ngx_chain_t { buf, next: null_mut() };
         // SAFETY: the filters copy the link, the buffer lives in the request's pool
         unsafe { ngx_http_output_filter(r, &raw mut chain) }

@@ -17,6 +17,7 @@ use ngx::ffi::{
 
 use super::conf::{Conf, Error};
 use super::shared::{find, locked, Found};
+use crate::glue::bits::Bits;
 use crate::metrics::{claim, sum, Owner, Slot, Sum};
 
 /// The smallest zone: a worker takes about 2 kB, its successor after a reload as much again, and
@@ -138,7 +139,7 @@ unsafe fn make(pool: *mut ngx_slab_pool_t, size: usize) -> bool {
     // SAFETY: by contract; zeroed memory is a valid header and free slots
     unsafe {
         // less is tried than there can be, so a failure is none
-        (*pool).set_log_nomem(0);
+        (*pool).bits_mut().set_log_nomem(0);
         for slots in (1..=most).rev() {
             let bytes = size_of::<Header>() + slots * size_of::<Slot>();
             let header = ngx_slab_calloc(pool, bytes).cast::<Header>();

@@ -16,6 +16,7 @@ use ngx::ffi::{
 use ngx::http::{HttpModuleServerConf, NgxHttpCoreModule};
 
 use super::ServerConf;
+use crate::glue::bits::Bits;
 use crate::glue::conf::{Conf, Error, Outcome};
 use crate::settings::value::{FromText, ListenOrOff};
 use crate::settings::{self, WithDefault};
@@ -79,7 +80,7 @@ pub fn elb_listen(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
 
 fn listens_nowhere(cf: &Conf) {
     if let Some(server) = NgxHttpCoreModule::server_conf_mut(cf) {
-        server.set_listen(1);
+        server.bits_mut().set_listen(1);
     }
 }
 

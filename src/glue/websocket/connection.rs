@@ -4,12 +4,15 @@ use std::ffi::c_void;
 use std::ptr::{null_mut, NonNull};
 
 use ngx::ffi::{
-    ioctl, ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_del_timer,
-    ngx_destroy_pool, ngx_event_handler_pt, ngx_event_t, ngx_handle_read_event,
-    ngx_handle_write_event, ngx_http_close_connection, ngx_post_event, ngx_posted_next_events,
-    ngx_ssl_free_buffer, ngx_ssl_shutdown, shutdown, SSL_ctrl, FIONREAD, NGX_AGAIN, NGX_OK,
-    SHUT_WR, SSL_CTRL_MODE, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TIOCOUTQ,
+    ioctl, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_destroy_pool,
+    ngx_event_handler_pt, ngx_event_t, ngx_handle_read_event, ngx_handle_write_event,
+    ngx_http_close_connection, ngx_posted_next_events, ngx_ssl_free_buffer, ngx_ssl_shutdown,
+    shutdown, SSL_ctrl, FIONREAD, NGX_AGAIN, NGX_OK, SHUT_WR, SSL_CTRL_MODE,
+    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TIOCOUTQ,
 };
+
+use crate::glue::bits::Bits;
+use crate::glue::event::{ngx_add_timer, ngx_del_timer, ngx_post_event};
 
 /// A thin wrapper; it owns nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,7 +78,7 @@ impl Connection {
     /// Whether a read may find something.
     #[inline]
     pub fn is_readable(self) -> bool {
-        self.read_event().ready() != 0
+        self.read_event().bits().ready() != 0
     }
 
     /// Reads into `buf` what is there.
@@ -94,7 +97,7 @@ impl Connection {
     /// Writes what the socket takes of `bytes`.
     #[inline]
     pub fn send(self, bytes: &[u8]) -> Io {
-        if self.write_event().ready() == 0 {
+        if self.write_event().bits().ready() == 0 {
             return Io::Again;
         }
         let Some(send) = self.raw().send else { return Io::Error };
@@ -151,7 +154,7 @@ impl Connection {
     /// When the timer will fire, in nginx's milliseconds, if it is set.
     pub fn timer(self) -> Option<u64> {
         let event = self.read_event();
-        (event.timer_set() != 0).then_some(event.timer.key as u64)
+        (event.bits().timer_set() != 0).then_some(event.timer.key as u64)
     }
 
     /// Sets the timer to `at`, in nginx's milliseconds.
@@ -165,44 +168,44 @@ impl Connection {
     /// Whether the call of the handler is due to the timer; asks once.
     pub fn take_timeout(self) -> bool {
         let event = self.read_event();
-        let due = event.timedout() != 0;
-        event.set_timedout(0);
+        let due = event.bits().timedout() != 0;
+        event.bits_mut().set_timedout(0);
         due
     }
 
     /// Removes the timers that nginx has set.
     pub fn delete_timers(self) {
         for event in [self.read_event(), self.write_event()] {
-            if event.timer_set() != 0 {
+            if event.bits().timer_set() != 0 {
                 // SAFETY: it is set
                 unsafe { ngx_del_timer(event) };
             }
-            event.set_timedout(0);
-            event.set_delayed(0);
+            event.bits_mut().set_timedout(0);
+            event.bits_mut().set_delayed(0);
         }
     }
 
     /// Has nginx call the read handler when the worker begins to leave
     /// (`ngx_close_idle_connections`).
     pub fn set_idle(self, idle: bool) {
-        self.raw().set_idle(idle.into());
+        self.raw().bits_mut().set_idle(idle.into());
     }
 
     /// Whether nginx wants the connection closed; asks once. `Some(true)` is at once
     /// (`ngx_shutdown_timer_handler`), `Some(false)` as soon as it suits.
     pub fn take_close(self) -> Option<bool> {
         let c = self.raw();
-        if c.close() == 0 {
+        if c.bits().close() == 0 {
             return None;
         }
-        c.set_close(0);
-        Some(c.error() != 0)
+        c.bits_mut().set_close(0);
+        Some(c.bits().error() != 0)
     }
 
     /// Whether the other side has closed, or the connection failed.
     pub fn is_over(self) -> bool {
         let event = self.read_event();
-        event.eof() != 0 || event.error() != 0 || self.raw().error() != 0
+        event.bits().eof() != 0 || event.bits().error() != 0 || self.raw().bits().error() != 0
     }
 
     /// Whether bytes of the peer are left unread, and it makes sense to wait for it to read ours.
@@ -237,7 +240,7 @@ impl Connection {
 
     /// Whether bytes wait in nginx's output.
     pub fn has_buffered(self) -> bool {
-        self.raw().buffered() != 0
+        self.raw().bits().buffered() != 0
     }
 
     /// What error messages say is being done.
@@ -252,7 +255,7 @@ impl Connection {
         // SAFETY: open until here; its pool is its own
         unsafe {
             if let Some(ssl) = c.ssl.as_mut() {
-                ssl.set_no_wait_shutdown(1);
+                ssl.bits_mut().set_no_wait_shutdown(1);
                 ngx_ssl_shutdown(self.as_ptr());
             }
             if !c.pool.is_null() {

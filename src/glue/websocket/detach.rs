@@ -10,10 +10,10 @@ use std::ffi::c_void;
 use std::ptr::{null_mut, NonNull};
 
 use ngx::ffi::{
-    ngx_buf_t, ngx_delete_posted_event, ngx_event_t, ngx_handle_write_event, ngx_http_cleanup_add,
-    ngx_http_core_loc_conf_t, ngx_http_finalize_request, ngx_http_free_request,
-    ngx_http_output_filter, ngx_http_request_t, ngx_http_upstream_t, ngx_int_t, ngx_pcalloc,
-    ngx_pfree, ngx_post_event, ngx_posted_events, NGX_AGAIN, NGX_ERROR,
+    ngx_buf_t, ngx_event_t, ngx_handle_write_event, ngx_http_cleanup_add, ngx_http_core_loc_conf_t,
+    ngx_http_finalize_request, ngx_http_free_request, ngx_http_output_filter, ngx_http_request_t,
+    ngx_http_upstream_t, ngx_int_t, ngx_pcalloc, ngx_pfree, ngx_posted_events, NGX_AGAIN,
+    NGX_ERROR,
 };
 use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
@@ -23,6 +23,8 @@ use super::handshake;
 use super::tunnel::{Parts, Tunnel};
 use super::worker::Worker;
 use super::{Fate, LocationConf, RequestContext};
+use crate::glue::bits::Bits;
+use crate::glue::event::{ngx_add_timer, ngx_delete_posted_event, ngx_post_event};
 use crate::metrics::Left;
 
 /// A request on its way to be a tunnel; it lives in the request's pool.
@@ -84,7 +86,7 @@ unsafe extern "C" fn cancel(data: *mut c_void) {
     let handover = data.cast::<Handover>();
     // SAFETY: the data of the cleanup, in the pool of the request that ends
     unsafe {
-        if (*handover).event.posted() != 0 {
+        if (*handover).event.bits().posted() != 0 {
             ngx_delete_posted_event(&raw mut (*handover).event);
         }
     }
@@ -173,8 +175,8 @@ unsafe extern "C" fn flush(r: *mut ngx_http_request_t) {
     unsafe {
         let client = (*r).connection;
         let write = (*client).write;
-        if (*write).timedout() != 0 {
-            (*client).set_timedout(1);
+        if (*write).bits().timedout() != 0 {
+            (*client).bits_mut().set_timedout(1);
             return give_up(r);
         }
         let rc = ngx_http_output_filter(r, null_mut());
@@ -182,10 +184,10 @@ unsafe extern "C" fn flush(r: *mut ngx_http_request_t) {
             return give_up(r);
         }
         let core: Option<&ngx_http_core_loc_conf_t> = NgxHttpCoreModule::location_conf(&*r);
-        if rc == NGX_AGAIN as ngx_int_t || !(*r).out.is_null() || (*client).buffered() != 0 {
+        if rc == NGX_AGAIN as ngx_int_t || !(*r).out.is_null() || (*client).bits().buffered() != 0 {
             let wait = core.map_or(60_000, |core| core.send_timeout);
-            if (*write).timer_set() == 0 {
-                ngx::ffi::ngx_add_timer(write, wait);
+            if (*write).bits().timer_set() == 0 {
+                ngx_add_timer(write, wait);
             }
             if ngx_handle_write_event(write, 0) != 0 {
                 give_up(r);
@@ -207,7 +209,7 @@ unsafe fn give_up(r: *mut ngx_http_request_t) {
     // SAFETY: by contract; the count is raised as ngx_http_request_handler does before it
     // terminates a request, whose cleanup takes one off
     unsafe {
-        (*r).set_count((*r).count() + 1);
+        (*r).bits_mut().set_count((*r).bits().count() + 1);
         ngx_http_finalize_request(r, NGX_ERROR as ngx_int_t);
     }
 }
@@ -240,7 +242,7 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
         let addr_text = (*c).addr_text;
 
         // as ngx_http_terminate_request does, so that no cleanup closes the connection
-        (*r).set_count((*r).count() + 1);
+        (*r).bits_mut().set_count((*r).bits().count() + 1);
         let mut cleanup = (*r).cleanup;
         (*r).cleanup = null_mut();
         while !cleanup.is_null() {
@@ -251,7 +253,7 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
         }
         let hc = (*r).http_connection;
         ngx_http_free_request(r, 0);
-        (*c).set_destroyed(0);
+        (*c).bits_mut().set_destroyed(0);
         (*c).addr_text = addr_text;
         free_header_buffers(client, hc);
 

@@ -4,12 +4,12 @@ use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
-use ngx::ffi::{
-    ngx_add_timer, ngx_cycle, ngx_event_t, ngx_log_t, ngx_shm_alloc, ngx_shm_t, ngx_str_t, NGX_OK,
-};
+use ngx::ffi::{ngx_cycle, ngx_event_t, ngx_log_t, ngx_shm_alloc, ngx_shm_t, ngx_str_t, NGX_OK};
 
 use super::tunnel::{self, now};
 use super::worker::Random;
+use crate::glue::bits::Bits;
+use crate::glue::event::ngx_add_timer;
 use crate::session::{Drain, GOING_AWAY};
 
 /// `websocket_drain`, in milliseconds.
@@ -154,7 +154,7 @@ fn watch_for_stop() {
         (*event).data = ngx_cycle.cast();
         (*event).log = (*ngx_cycle).log;
         // the worker does not stay for it
-        (*event).set_cancelable(1);
+        (*event).bits_mut().set_cancelable(1);
         ngx_add_timer(event, WATCH);
     }
 }

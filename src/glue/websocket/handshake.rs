@@ -5,6 +5,7 @@ use ngx::ffi::{
     NGX_HTTP_SWITCHING_PROTOCOLS, NGX_HTTP_VERSION_11, NGX_LOG_INFO,
 };
 
+use crate::glue::bits::Bits;
 use crate::glue::request::header;
 use crate::glue::zone;
 use crate::metrics::{Left, RefusedBy, HANDSHAKE};
@@ -56,7 +57,7 @@ pub fn is_upgrade(r: &ngx_http_request_t) -> bool {
     // SAFETY: null or the upstream of the request
     let upstream = unsafe { r.upstream.as_ref() };
     r.headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS as usize
-        && upstream.is_some_and(|u| u.upgrade() != 0)
+        && upstream.is_some_and(|u| u.bits().upgrade() != 0)
 }
 
 /// Whether the request of an upgrade can be freed and its connections be ours.
@@ -68,11 +69,11 @@ pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Left
     if !is_websocket(r, u) {
         return Err(Left::NotWebSocket);
     }
-    let busy = r.count() != 1
-        || r.blocked() != 0
-        || r.aio() != 0
-        || r.reading_body() != 0
-        || r.discard_body() != 0
+    let busy = r.bits().count() != 1
+        || r.bits().blocked() != 0
+        || r.bits().aio() != 0
+        || r.bits().reading_body() != 0
+        || r.bits().discard_body() != 0
         || !r.posted_requests.is_null()
         || !r.postponed.is_null()
         || u.peer.connection.is_null();

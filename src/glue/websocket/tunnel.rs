@@ -13,6 +13,7 @@ use super::limit::Hold;
 use super::wire::{Pending, Wire};
 use super::worker::{Random, Worker};
 use super::LocationConf;
+use crate::glue::bits::Bits;
 use crate::glue::zone;
 use crate::session::{End, Head, Next, Session, Settings};
 
@@ -331,7 +332,7 @@ unsafe extern "C" fn on_event(ev: *mut ngx_event_t) {
     // the connection, whose data is the tunnel
     let (tunnel, c, write) = unsafe {
         let c = (*ev).data.cast::<ngx_connection_t>();
-        ((*c).data.cast::<Tunnel>(), c, (*ev).write() != 0)
+        ((*c).data.cast::<Tunnel>(), c, (*ev).bits().write() != 0)
     };
     // SAFETY: as above; the worker's state is taken here alone
     let (end, worker) = unsafe {

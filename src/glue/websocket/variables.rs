@@ -12,6 +12,7 @@ use ngx::ffi::{
 
 use super::worker::Random;
 use super::{Fate, RequestContext};
+use crate::glue::bits::Bits;
 use crate::glue::conf::string_in;
 use crate::glue::request::headers;
 use crate::glue::zone;
@@ -128,12 +129,12 @@ unsafe extern "C" fn get_utf8(
         let mut name = ngx_str_t { len: name.len - skip, data: name.data.add(skip) };
         let key = ngx_hash_key(name.data, name.len);
         let found = ngx_http_get_variable(r, addr_of_mut!(name), key);
-        let Some(found) = found.as_ref().filter(|found| found.not_found() == 0) else {
+        let Some(found) = found.as_ref().filter(|found| found.bits().not_found() == 0) else {
             return set(r, v, None);
         };
         let bytes = match found.data.is_null() {
             true => &[],
-            false => std::slice::from_raw_parts(found.data, found.len() as usize),
+            false => std::slice::from_raw_parts(found.data, found.bits().len() as usize),
         };
         set(r, v, Some(String::from_utf8_lossy(bytes).into_owned()))
     }
@@ -148,19 +149,19 @@ unsafe fn set(
 ) -> ngx_int_t {
     // SAFETY: by contract
     let (pool, v) = unsafe { ((*r).pool, &mut *v) };
-    v.set_no_cacheable(0);
+    v.bits_mut().set_no_cacheable(0);
     let Some(value) = value else {
-        v.set_valid(0);
-        v.set_not_found(1);
+        v.bits_mut().set_valid(0);
+        v.bits_mut().set_not_found(1);
         return NGX_OK as _;
     };
     // SAFETY: the request's pool
     let Some(text) = (unsafe { ngx_str_t::from_bytes(pool, value.as_bytes()) }) else {
         return NGX_ERROR as _;
     };
-    v.set_valid(1);
-    v.set_not_found(0);
-    v.set_len(text.len as _);
+    v.bits_mut().set_valid(1);
+    v.bits_mut().set_not_found(0);
+    v.bits_mut().set_len(text.len as _);
     v.data = text.data;
     NGX_OK as _
 }

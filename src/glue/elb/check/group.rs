@@ -4,15 +4,17 @@ use std::mem::zeroed;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use ngx::ffi::{
-    ngx_add_timer, ngx_connection_t, ngx_current_msec, ngx_del_timer, ngx_event_handler_pt,
-    ngx_event_t, ngx_exiting, ngx_http_upstream_srv_conf_t, ngx_log_t, NGX_LOG_ALERT, NGX_LOG_INFO,
-    NGX_LOG_NOTICE, NGX_LOG_WARN,
+    ngx_connection_t, ngx_current_msec, ngx_event_handler_pt, ngx_event_t, ngx_exiting,
+    ngx_http_upstream_srv_conf_t, ngx_log_t, NGX_LOG_ALERT, NGX_LOG_INFO, NGX_LOG_NOTICE,
+    NGX_LOG_WARN,
 };
 
 use super::probe::{Begin, Probe, Step};
 use super::{mark, Address};
 use crate::check::{request, Failure, Settings, State};
+use crate::glue::bits::Bits;
 use crate::glue::elb::peers::{for_each, text, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
+use crate::glue::event::{ngx_add_timer, ngx_del_timer};
 use crate::glue::websocket::worker::Random;
 
 /// How often the peers are looked through for new ones, in milliseconds: core adds and removes them
@@ -131,12 +133,12 @@ unsafe fn set_up<T>(
         (*event).handler = handler;
         (*event).data = data.cast();
         (*event).log = log;
-        (*event).set_cancelable(1);
+        (*event).bits_mut().set_cancelable(1);
     }
 }
 
 fn delete_timer(event: &mut ngx_event_t) {
-    if event.timer_set() != 0 {
+    if event.bits().timer_set() != 0 {
         // SAFETY: it is set
         unsafe { ngx_del_timer(event) };
     }

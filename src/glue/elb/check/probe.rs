@@ -12,6 +12,7 @@ use ngx::ffi::{
 
 use super::Address;
 use crate::check::{answer, Answer, Failure, Settings};
+use crate::glue::bits::Bits;
 use crate::glue::websocket::connection::{Connection, Io};
 
 /// Bytes of an answer that are read after its status, so that the destination may finish it and
@@ -88,7 +89,7 @@ impl Probe {
         peer.name = &raw mut name;
         peer.get = Some(ngx_event_get_peer);
         peer.log = log;
-        peer.set_log_error(ngx_connection_log_error_e_NGX_ERROR_ERR);
+        peer.bits_mut().set_log_error(ngx_connection_log_error_e_NGX_ERROR_ERR);
         // SAFETY: filled in as nginx wants it; of all that it keeps the log alone
         let rc = unsafe { ngx_event_connect_peer(&raw mut peer) };
         // the last system call that failed is connect()
@@ -107,7 +108,7 @@ impl Probe {
         // a worker that leaves calls the handler, and waits for no timer
         connection.set_idle(true);
         // SAFETY: the event of an open connection
-        unsafe { (*(*connection.as_ptr()).read).set_cancelable(1) };
+        unsafe { (*(*connection.as_ptr()).read).bits_mut().set_cancelable(1) };
         Begin::Pending(Self { connection, stage: Stage::Connecting { request } })
     }
 
@@ -233,7 +234,7 @@ impl Connection {
     /// Whether a write may be tried: the connection has come about.
     fn is_writable(self) -> bool {
         // SAFETY: an open connection has both events
-        unsafe { (*(*self.as_ptr()).write).ready() != 0 }
+        unsafe { (*(*self.as_ptr()).write).bits().ready() != 0 }
     }
 }
 

@@ -22,6 +22,7 @@ use ngx::http::{HttpModule, HttpModuleMainConf, NgxHttpCoreModule};
 
 use super::super::{Module, ServerConf};
 use super::{address_of, set_option};
+use crate::glue::bits::Bits;
 use crate::glue::conf::{Conf, Outcome, Place};
 use crate::proxy_header::{beginning, Beginning, LONGEST};
 
@@ -171,9 +172,9 @@ unsafe extern "C" fn on_connection(c: *mut ngx_connection_t) {
     unsafe {
         // with data there already, on a deferred socket, core would read at once; the read event
         // that it asks for instead comes all the same
-        (*(*c).read).set_ready(0);
+        (*(*c).read).bits_mut().set_ready(0);
         ngx_http_init_connection(c);
-        if (*c).destroyed() != 0 {
+        if (*c).bits().destroyed() != 0 {
             return;
         }
         let Some(hc) = (*c).data.cast::<ngx_http_connection_t>().as_ref() else { return };
@@ -187,7 +188,7 @@ unsafe extern "C" fn on_connection(c: *mut ngx_connection_t) {
             WAIT_REQUEST.get_or_init(|| handler);
             rev.handler = Some(on_readable);
             // a worker that leaves does not wait for it
-            (*c).set_idle(1);
+            (*c).bits_mut().set_idle(1);
         }
     }
 }
@@ -197,7 +198,7 @@ unsafe extern "C" fn on_readable(rev: *mut ngx_event_t) {
     // SAFETY: nginx passes the read event of an open connection that on_connection has seen
     unsafe {
         let c: *mut ngx_connection_t = (*rev).data.cast();
-        if (*rev).timedout() != 0 || (*c).close() != 0 {
+        if (*rev).bits().timedout() != 0 || (*c).bits().close() != 0 {
             return go_on(c, false);
         }
         let mut bytes = [0; LONGEST];
@@ -225,10 +226,10 @@ unsafe fn go_on(c: *mut ngx_connection_t, has_header: bool) {
         let _ = set_option((*c).fd, SOL_SOCKET as c_int, SO_RCVLOWAT as c_int, 1);
         if has_header {
             // as ngx_http_init_connection does for `listen ... proxy_protocol`
-            (*(*c).data.cast::<ngx_http_connection_t>()).set_proxy_protocol(1);
+            (*(*c).data.cast::<ngx_http_connection_t>()).bits_mut().set_proxy_protocol(1);
             (*(*c).log).action = c"reading PROXY protocol".as_ptr().cast_mut().cast::<c_char>();
         }
-        (*c).set_idle(0);
+        (*c).bits_mut().set_idle(0);
         (*(*c).read).handler = Some(*handler);
         handler((*c).read);
     }
@@ -252,7 +253,7 @@ unsafe fn wait(c: *mut ngx_connection_t, have: usize) {
             let more = c_int::try_from(have + 1).unwrap_or(1);
             let _ = set_option((*c).fd, SOL_SOCKET as c_int, SO_RCVLOWAT as c_int, more);
         }
-        (*(*c).read).set_ready(0);
+        (*(*c).read).bits_mut().set_ready(0);
         if ngx_handle_read_event((*c).read, 0) != NGX_OK as isize {
             ngx_http_close_connection(c);
         }

@@ -1,5 +1,10 @@
-//! Turns what nginx-sys found out about nginx into cfg values, and hashes what the status page
-//! holds.
+//! Turns what nginx-sys found out about nginx into cfg values, has nginx's bit-fields and the proof
+//! of its structures written, and hashes what the status page holds.
+
+#[cfg(feature = "export-modules")]
+mod layout;
+#[cfg(feature = "export-modules")]
+mod nginx;
 
 use std::{env, fs};
 
@@ -16,7 +21,7 @@ const VERSIONS: &[(u64, &str)] = &[
 ];
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build-script");
     println!("cargo::rerun-if-env-changed=DEP_NGINX_VERSION_NUMBER");
     println!("cargo::rerun-if-env-changed=DEP_NGINX_FEATURES");
 
@@ -33,6 +38,9 @@ fn main() {
             println!("cargo::rustc-cfg={cfg}");
         }
     }
+
+    #[cfg(feature = "export-modules")]
+    nginx::generate();
 
     println!("cargo::rerun-if-changed={PAGE}");
     let page = fs::read_to_string(PAGE).expect("the status page is there");
