@@ -29,14 +29,21 @@ sub folder {
 # Tests run beside each other: each process has a hundred ports of its own to choose from.
 my $ports = 10000 + $$ % 200 * 100;
 
-# A TCP port that nobody listens on, below those that the kernel gives to clients.
+my %given;
+
+# A TCP port that nobody listens on and nobody was given yet, below those that the kernel gives to
+# clients.
 sub free_port {
     my ($address) = @_;
     for (1 .. 1000) {
         my $port = $ports + int rand 100;
+        next if $given{$port};
         my $socket = IO::Socket::IP->new(
             LocalHost => $address // '127.0.0.1', LocalPort => $port, Listen => 1);
-        return $port if $socket;
+        if ($socket) {
+            $given{$port} = 1;
+            return $port;
+        }
     }
     die "no free port\n";
 }

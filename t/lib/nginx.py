@@ -11,6 +11,7 @@ say.
 """
 
 import asyncio
+import collections
 import contextlib
 import json
 import os
@@ -76,12 +77,19 @@ http {
 PORTS = 10000 + os.getpid() % 200 * 100
 
 
+# Those given last, which may not be in use yet.
+GIVEN = collections.deque(maxlen=50)
+
+
 def free_port():
     """A port that nobody listens on, below those that the kernel gives to clients."""
     while True:
         port = PORTS + random.randrange(100)
+        if port in GIVEN:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            GIVEN.append(port)
             return port
 
 
