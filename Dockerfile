@@ -1,41 +1,77 @@
 # The official nginx image with the module, a configuration that reads the environment, a health
 # check, and an entry point that can hold nginx back while the container is taken out.
-# docs/image.md tells how to run it.
+# docs/image.md tells how to build and to run it.
 
-FROM rust:1-bookworm AS build
+# nginx/versions says the same, and nginx/SHA256SUMS has the checksum of that version.
+ARG NGINX_VERSION=1.30.6
 
-# libclang reads nginx's headers for the bindings; the other three are what nginx links with.
+# nginx loads a module that was built for the same version with the same options, so it is asked.
+FROM nginx:${NGINX_VERSION} AS official
+RUN nginx -V 2>&1 | sed -n 's/^configure arguments: //p' >/configure-arguments
+
+# Stands aside for `--build-context nginx-source=FOLDER`, the source of that version.
+FROM scratch AS nginx-source
+COPY nginx/SHA256SUMS /
+
+FROM rust:1.95.0-bookworm AS build
+
+# libclang reads nginx's headers for the bindings, and nginx's configure looks for the libraries.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
-        clang libclang-dev libpcre2-dev libssl-dev zlib1g-dev \
+        ca-certificates clang curl libclang-dev libpcre2-dev libssl-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
+
+# nginx's source, configured as the binary is. It is not compiled; the dynamic modules of others
+# are left out, with the libraries that they need.
+ARG NGINX_VERSION
+WORKDIR /nginx
+COPY nginx/SHA256SUMS ./
+COPY --from=official /configure-arguments ./
+COPY --from=nginx-source / source/
+RUN set -e; archive=nginx-$NGINX_VERSION.tar.gz; \
+    if [ ! -e source/configure ]; then \
+        curl -fsSLO "https://nginx.org/download/$archive"; \
+        grep "  $archive\$" SHA256SUMS >expected \
+            || { echo "nginx/SHA256SUMS has no checksum of $archive"; exit 1; }; \
+        sha256sum --check expected; \
+        tar -xf "$archive" --strip-components 1 -C source; \
+    fi; \
+    grep -q "\"$NGINX_VERSION\"" source/src/core/nginx.h \
+        || { echo "the source given is not of nginx $NGINX_VERSION"; exit 1; }; \
+    cd source; \
+    eval "./configure $(sed -E 's/--with-[a-z0-9_]+=dynamic//g' ../configure-arguments)"
+ENV NGINX_SOURCE_DIR=/nginx/source NGINX_BUILD_DIR=/nginx/source/objs
 
 WORKDIR /src
 
-# The dependencies have a layer of their own, which a change in src/ leaves alone. The largest is
-# nginx itself. Two files get an old date because the build script of nginx-sys both watches and
-# writes them: the layer below would take them for changed and build it all once more.
-# The benchmarks and their like, which Cargo.toml lists, are not copied, so it must not list them.
-# build.rs hashes the status page, so one stands in for that too.
-COPY Cargo.toml Cargo.lock build.rs ./
-COPY .cargo .cargo
+# The dependencies have a layer of their own, which a change in src/ or build-script/ leaves alone:
+# what stands in for both is as old as can be. The benchmarks and their like, which Cargo.toml
+# lists, are not copied, so it must not list them.
+COPY Cargo.toml Cargo.lock ./
 RUN sed -i '/^\[\[/,/^$/d' Cargo.toml \
-    && mkdir -p src/metrics \
+    && mkdir build-script src \
+    && echo 'fn main() {}' >build-script/main.rs \
     && echo '//! Stands in for the crate while its dependencies are built.' >src/lib.rs \
-    && echo '<style></style><script></script>' >src/metrics/status.html \
+    && touch -d @0 build-script/main.rs src/lib.rs \
     && cargo rustc --release --locked --lib --crate-type cdylib \
-    && touch -d @0 target/release/build/nginx-sys-*/out/objs/Makefile \
-        target/release/build/nginx-sys-*/out/objs/ngx_auto_config.h
+        --no-default-features --features export-modules
 
 # `cargo rustc` with one crate type, because a plain release build makes an rlib too and then
-# drops link-time optimization without a word.
+# drops link-time optimization without a word. The build fails where the bindings do not fit nginx.
+COPY build-script build-script
 COPY src src
-RUN touch src/lib.rs src/metrics/status.html \
-    && cargo rustc --release --locked --lib --crate-type cdylib
+RUN touch build-script/main.rs src/lib.rs \
+    && cargo rustc --release --locked --lib --crate-type cdylib \
+        --no-default-features --features export-modules
 
-# The version whose source the nginx-src crate in Cargo.lock carries; nginx loads no module that
-# was built for another.
-FROM nginx:1.28.3
+FROM nginx:${NGINX_VERSION}
+ARG NGINX_VERSION
+
+LABEL org.opencontainers.image.title="ngx-elb-websocket" \
+    org.opencontainers.image.description="WebSocket front for applications behind an AWS load balancer" \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.base.name="docker.io/library/nginx:${NGINX_VERSION}"
 
 COPY --from=build /src/target/release/libngx_http_elb_websocket_module.so \
     /usr/lib/nginx/modules/ngx_http_elb_websocket_module.so

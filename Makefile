@@ -44,8 +44,8 @@ fuzz: ## the frame scanner and the session, each for a short while
 	scripts/install-deps build
 	scripts/fuzz
 
-matrix: ## the module built for, and tested in, older versions of nginx
-	scripts/matrix
+matrix: ## the module built for, and tested in, all supported versions of nginx; ARGS=1.22.1
+	scripts/matrix $(ARGS)
 
 image: ## the container image, with docker or podman
 	scripts/image

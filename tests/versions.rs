@@ -1,0 +1,82 @@
+//! `nginx/versions` says which versions of nginx this project is for. Whatever else names one says
+//! the same.
+
+use std::fs;
+
+fn read(path: &str) -> String {
+    let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A value of `nginx/versions`.
+fn version(name: &str) -> String {
+    let versions = read("nginx/versions");
+    let value = versions.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("no {name} in nginx/versions")).trim_matches('"').to_owned()
+}
+
+/// What stands between `before` and `after` in a file, wherever that is, must be `value`.
+fn says(file: &str, before: &str, after: &str, value: &str) {
+    let text = read(file);
+    let found: Vec<_> =
+        text.split(before).skip(1).filter_map(|rest| rest.split(after).next()).collect();
+    assert!(!found.is_empty(), "{file} has no {before:?}");
+    for found in found {
+        assert_eq!(found, value, "{file}, behind {before:?}");
+    }
+}
+
+/// The versions in the first column of the README's table of supported ones.
+fn supported() -> Vec<String> {
+    let readme = read("README.md");
+    let table = readme.split("\n| nginx | ").nth(1).expect("README.md has the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.filter_map(|row| Some(row.split('|').nth(1)?.trim().to_owned())).collect()
+}
+
+#[test]
+fn the_image() {
+    let image = version("NGINX_IMAGE");
+    says("Dockerfile", "ARG NGINX_VERSION=", "\n", &image);
+    says("docs/image.md", "The official `nginx` image of nginx ", ",", &image);
+    says("README.md", "The image is the official nginx image, of nginx ", ",", &image);
+    let sums = read("nginx/SHA256SUMS");
+    let archive = format!("  nginx-{image}.tar.gz");
+    let sum = sums.lines().find_map(|line| line.strip_suffix(&archive));
+    let sum = sum.unwrap_or_else(|| panic!("nginx/SHA256SUMS has no{archive}"));
+    assert!(sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()), "{sum}");
+    // each stage of the image is of exactly one version
+    let dockerfile = read("Dockerfile");
+    for from in dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")) {
+        let image = from.split(' ').next().unwrap_or_default();
+        let tag = image.split_once(':').map(|(_, tag)| tag);
+        let is_exact =
+            tag.is_some_and(|tag| tag == "${NGINX_VERSION}" || tag.matches('.').count() == 2);
+        assert!(is_exact || image == "scratch", "{from}");
+    }
+    says("Dockerfile", "org.opencontainers.image.version=\"", "\"", env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn the_vendored_one() {
+    let vendored = version("NGINX_VENDORED");
+    // "1.28.5+1.28.3": the crate's own version, and that of the nginx in it
+    says("Cargo.lock", "name = \"nginx-src\"\nversion = \"1.28.5+", "\"", &vendored);
+    says("README.md", "builds nginx ", " ", &vendored);
+    says("docs/design.md", "in nginx that it names are those of ", ".\n", &vendored);
+}
+
+#[test]
+fn the_matrix() {
+    let matrix = version("NGINX_MATRIX");
+    let matrix: Vec<_> = matrix.split(' ').collect();
+    assert_eq!(supported(), matrix, "the README's table");
+    assert!(matrix.contains(&version("NGINX_IMAGE").as_str()));
+    assert!(matrix.contains(&version("NGINX_VENDORED").as_str()));
+    let tree = read("scripts/nginx-tree");
+    for version in matrix.iter().filter(|one| **one != version("NGINX_VENDORED")) {
+        assert!(tree.contains(&format!("\n        {version}) ")), "no recipe for {version}");
+    }
+    let listed = matrix.join(", ").replace(", 1.30.6", " and 1.30.6");
+    assert!(read("README.md").contains(&format!("the suite on nginx {listed} ")), "{listed}");
+}
