@@ -89,7 +89,10 @@ subtest 'JSON of hostile requests' => sub {
     my $nginx = Shipped->start(DESTINATION_PORT => $port, LOG_FORMAT => 'json');
     my $evil = qq("},{\\\x01\t\xff\xe2\x82 \xc3\xa4);
     my $client = Client->connect($nginx->address);
-    $client->send("GET /\xff\"\\ HTTP/1.1\r\nHost: \xff.example\r\nUser-Agent: $evil\r\n"
+    # nginx refuses such a host since 1.29.4
+    my ($host, $logged) = ("\xff.example", "\x{fffd}.example");
+    ($host, $logged) = ('example') x 2 if Prefix::since('1.29.4');
+    $client->send("GET /\xff\"\\ HTTP/1.1\r\nHost: $host\r\nUser-Agent: $evil\r\n"
         . "Referer: $evil\r\nX-Request-Id: $evil\r\nConnection: close\r\n\r\n");
     is($client->answer->{status}, 200, 'it is answered');
     wait_until(sub { ($nginx->accesses) >= 1 });
@@ -98,7 +101,7 @@ subtest 'JSON of hostile requests' => sub {
     my $line = decode_json($lines[0]);
     my $text = qq("},{\\\x01\t\x{fffd}\x{fffd} \xe4);
     is_deeply([@$line{qw(uri host user_agent referer)}],
-        ["/\x{fffd}\"\\", "\x{fffd}.example", $text, $text], 'that says what there was');
+        ["/\x{fffd}\"\\", $logged, $text, $text], 'that says what there was');
     like($line->{request_id}, qr/^[0-9a-f]{32}$/, 'with an id of its own');
 
     $client = Client->connect($nginx->address);

@@ -29,19 +29,20 @@ sub folder {
 # Tests run beside each other: each process has a hundred ports of its own to choose from.
 my $ports = 10000 + $$ % 200 * 100;
 
-my %given;
+# Those given last, which may not be in use yet.
+my @given;
 
-# A TCP port that nobody listens on and nobody was given yet, below those that the kernel gives to
-# clients.
+# A TCP port that nobody listens on, below those that the kernel gives to clients.
 sub free_port {
     my ($address) = @_;
     for (1 .. 1000) {
         my $port = $ports + int rand 100;
-        next if $given{$port};
+        next if grep { $_ == $port } @given;
         my $socket = IO::Socket::IP->new(
             LocalHost => $address // '127.0.0.1', LocalPort => $port, Listen => 1);
         if ($socket) {
-            $given{$port} = 1;
+            push @given, $port;
+            shift @given if @given > 50;
             return $port;
         }
     }
