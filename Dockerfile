@@ -50,8 +50,8 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 RUN sed -i '/^\[\[/,/^$/d' Cargo.toml \
     && mkdir build-script src \
-    && echo 'fn main() {}' >build-script/main.rs \
     && echo '//! Stands in for the crate while its dependencies are built.' >src/lib.rs \
+    && sed '$a fn main() {}' src/lib.rs >build-script/main.rs \
     && touch -d @0 build-script/main.rs src/lib.rs \
     && cargo rustc --release --locked --lib --crate-type cdylib \
         --no-default-features --features export-modules

@@ -4,6 +4,7 @@
 //! [`session`] to actions on connections. The pure layers know nothing of nginx; `glue` (feature
 //! `export-modules`) is the only one that does, and the only one with `unsafe` code.
 
+pub mod busy;
 pub mod check;
 pub mod counter;
 pub mod frame;

@@ -186,6 +186,19 @@ async def health_is_unmistakable(browser):
 
 
 @test
+async def websockets_that_are_not_tunnelled_are_in_the_headline(browser):
+    async with status(browser) as (server, page):
+        for count, pattern in (0, "^3 destinations up"), (1, "^1 WebSocket not tunnelled"), \
+                (1234, "^1,234 WebSockets not tunnelled for no known cause: see the error log"):
+            told = instance()
+            told["websockets"]["left_by_reason"] = [
+                {"label": "busy", "count": 5}, {"label": "unexplained", "count": count}]
+            server.told = told
+            await shows(page, "#more", pattern)
+            await page.is_fine()
+
+
+@test
 async def hostile_text_stays_text(browser):
     told = instance()
     told["destinations"][0]["server"] = told["destinations"][1]["upstream"] = HOSTILE

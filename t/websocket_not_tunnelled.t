@@ -3,13 +3,14 @@
 
 import asyncio
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import frames
 from frames import TEXT
 from nginx import Nginx
-from peer import request
+from peer import answer, request
 from tap import equal, run, test, until
 
 SERVER = """
@@ -52,6 +53,18 @@ async def is_left_alone(nginx, path, handshake):
     client.close()
     await destination.rest()
     equal([line for line in nginx.ended() if line["uri"] == path], [], "lines in websocket_log")
+
+
+async def said(nginx, why):
+    """Waits for the message of a known cause."""
+    message = rf"\[info\] .* not tunnelled: {why} "
+    await until(lambda: any(re.search(message, line) for line in nginx.messages()),
+                what=f"no message that {why}")
+
+
+def nothing_is_unexplained(nginx):
+    """No upgrade was left for no known cause."""
+    equal([line for line in nginx.messages() if "for no known cause" in line], [])
 
 
 @test
@@ -119,6 +132,24 @@ async def with_a_mirror(nginx):
 
 
 @test
+async def while_a_mirror_is_under_way(_):
+    # its application never answers
+    async with Nginx(respond=lambda head: b"" if b"GET /mirror" in head else answer(head),
+                     location="mirror /mirror;",
+                     server="location /mirror { proxy_pass http://DESTINATION; }") as nginx:
+        client = await nginx.client("/held")
+        equal(client.status, 101)
+        destination = await nginx.destination.peer("/held")
+        mirror = await nginx.destination.peer("/mirror")
+        await nginx.talk(client, destination)
+        await said(nginx, "a subrequest is under way")
+        mirror.close()
+        client.close()
+        await destination.rest()
+        nothing_is_unexplained(nginx)
+
+
+@test
 async def with_a_body(nginx):
     body = b"five!"
     for number, place in enumerate(["", "/unbuffered"]):
@@ -154,8 +185,10 @@ async def with_a_body_still_on_its_way(nginx):
     await client.send(b"ve!" + EARLY)
     destination = await nginx.destination.peer("/unbuffered/way")
     await asyncio.wait_for(destination.exactly(2), 5)
+    await said(nginx, "its body is being read")
     client.close()
     await destination.rest()
+    nothing_is_unexplained(nginx)
 
 
 run(Nginx(server=SERVER, http=HTTP))

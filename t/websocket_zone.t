@@ -158,7 +158,7 @@ async def refused_left_and_opaque():
         equal({one["label"]: one["count"] for one in sockets["refused_by"]},
               {"destination": 1, "unreachable": 1, "limit": 1})
         equal({one["label"]: one["count"] for one in sockets["left_by_reason"]},
-              {"not_websocket": 1, "not_of_its_own": 0, "busy": 0})
+              {"not_websocket": 1, "not_of_its_own": 0, "busy": 0, "unexplained": 0})
         equal((sockets["refused"], sockets["left_to_nginx"], sockets["opaque"],
                sockets["opened"], sockets["active"]), (3, 1, 1, 2, 2))
         equal((told["health_checks"], told["redirects"]), (3, 1))

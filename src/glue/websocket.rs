@@ -11,6 +11,7 @@ use ngx::ffi::{
 };
 use ngx::http::{HttpModule, HttpModuleLocationConf, HttpModuleMainConf};
 
+use super::bits::Bits;
 use super::conf::Conf;
 use super::request::{register, PREACCESS};
 use super::zone;
@@ -152,16 +153,14 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
     if let Some(conf) = conf.filter(|_| rc != NGX_ERROR as ngx_int_t && rc <= NGX_OK as ngx_int_t) {
         // SAFETY: a request whose answer is an upgrade has an upstream
         let fit = unsafe { handshake::check(&*r, &*(*r).upstream) };
-        match fit {
-            // SAFETY: checked
-            Ok(()) => unsafe {
-                detach::prepare(r, conf);
-            },
-            Err(why) => {
-                handshake::leave(request, why);
-                // SAFETY: live, and nobody else holds its context
-                unsafe { RequestContext::note(r, Fate::Left(why)) };
-            }
+        // SAFETY: checked
+        let fit = fit.and_then(|()| match unsafe { detach::prepare(r, conf) } {
+            true => Ok(()),
+            false => Err(handshake::NO_MEMORY),
+        });
+        if let Err(why) = fit {
+            // SAFETY: live, and nobody else holds its context
+            unsafe { handshake::leave(r, why) };
         }
     }
     rc
@@ -171,6 +170,12 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
 unsafe extern "C" fn on_preaccess(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes the request that it works on
     let request = unsafe { &mut *r };
+    if request.bits().background() != 0 {
+        // SAFETY: the main request of one that is live is live too
+        if let Some(context) = unsafe { RequestContext::of(request.main) } {
+            context.has_background = true;
+        }
+    }
     let limit = Module::location_conf(request).and_then(|conf| conf.limit);
     let Some(limit) = limit.filter(|_| handshake::is_asked_for(request)) else {
         return NGX_DECLINED as _;

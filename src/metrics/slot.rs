@@ -47,11 +47,14 @@ pub enum Left {
     NotOfItsOwn,
     /// Something of nginx still works on the request.
     Busy,
+    /// Something seems to, and nothing bears it out.
+    Unexplained,
 }
 
 impl Left {
     /// All reasons.
-    pub const ALL: [Self; 3] = [Self::NotWebSocket, Self::NotOfItsOwn, Self::Busy];
+    pub const ALL: [Self; 4] =
+        [Self::NotWebSocket, Self::NotOfItsOwn, Self::Busy, Self::Unexplained];
 
     /// The reason as one word, for labels.
     pub const fn as_str(self) -> &'static str {
@@ -59,6 +62,7 @@ impl Left {
             Self::NotWebSocket => "not_websocket",
             Self::NotOfItsOwn => "not_of_its_own",
             Self::Busy => "busy",
+            Self::Unexplained => "unexplained",
         }
     }
 }

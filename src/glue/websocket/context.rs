@@ -15,6 +15,8 @@ pub struct RequestContext {
     pub handover: Option<NonNull<detach::Handover>>,
     pub hold: Option<limit::Hold>,
     pub fate: Option<Fate>,
+    /// A subrequest that it does not wait for has been seen.
+    pub has_background: bool,
 }
 
 /// What became of an upgrade.
@@ -72,10 +74,22 @@ impl RequestContext {
 
     /// What became of the upgrade of a request, if it was one.
     pub fn fate(r: &ngx_http_request_t) -> Option<Fate> {
+        Self::copied(r, |context| context.fate).flatten()
+    }
+
+    /// Whether a request has made a subrequest that it does not wait for.
+    pub fn has_background(r: &ngx_http_request_t) -> bool {
+        Self::copied(r, |context| context.has_background).unwrap_or(false)
+    }
+
+    /// A part of the context of a request, where there is one.
+    fn copied<T>(r: &ngx_http_request_t, part: impl FnOnce(&Self) -> T) -> Option<T> {
         // SAFETY: the slot holds null or a context, see `of`; what is read of it is copied
         unsafe {
             let slot = *r.ctx.add(Module::module().ctx_index);
-            slot.cast::<Self>().as_ref()?.fate
+            let context = NonNull::new(slot.cast::<Self>());
+            let found = || NonNull::new(Self::find(r)?);
+            context.or_else(found).map(|context| part(context.as_ref()))
         }
     }
 
@@ -84,7 +98,7 @@ impl RequestContext {
     ///
     /// # Safety
     /// `r` is live.
-    unsafe fn find(r: *mut ngx_http_request_t) -> Option<*mut Self> {
+    unsafe fn find(r: *const ngx_http_request_t) -> Option<*mut Self> {
         let ours: unsafe extern "C" fn(*mut c_void) = drop_context;
         // SAFETY: by contract; each link is null or a cleanup of the pool
         unsafe {

@@ -19,13 +19,12 @@ use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
 use super::balancer::Share;
 use super::connection::Connection;
-use super::handshake;
+use super::handshake::{self, NO_MEMORY};
 use super::tunnel::{Parts, Tunnel};
 use super::worker::Worker;
 use super::{Fate, LocationConf, RequestContext};
 use crate::glue::bits::Bits;
 use crate::glue::event::{ngx_add_timer, ngx_delete_posted_event, ngx_post_event};
-use crate::metrics::Left;
 
 /// A request on its way to be a tunnel; it lives in the request's pool.
 #[repr(C)]
@@ -104,13 +103,13 @@ unsafe fn proceed(handover: *mut Handover) {
     unsafe {
         let r = (*handover).request;
         let u = (*r).upstream;
-        if handshake::check(&*r, &*u).is_err() {
-            return give_back(handover);
+        if let Err(why) = handshake::check(&*r, &*u) {
+            return give_back(handover, why);
         }
         let client = Connection::from_ptr((*r).connection);
         let destination = Connection::from_ptr((*u).peer.connection);
         let (Some(client), Some(destination)) = (client, destination) else {
-            return give_back(handover);
+            return give_back(handover, NO_MEMORY);
         };
         if !(*r).out.is_null() || client.has_buffered() {
             return flush_first(handover);
@@ -123,7 +122,7 @@ unsafe fn proceed(handover: *mut Handover) {
 ///
 /// # Safety
 /// As `proceed`.
-unsafe fn give_back(handover: *mut Handover) {
+unsafe fn give_back(handover: *mut Handover, why: handshake::Why) {
     // SAFETY: by contract; what was put aside is still in the request's memory
     unsafe {
         let r = (*handover).request;
@@ -131,8 +130,7 @@ unsafe fn give_back(handover: *mut Handover) {
         (*u).buffer = (*handover).buffer;
         (*u).from_client.start = null_mut();
         (*(*r).header_in).pos = (*handover).header_in;
-        handshake::leave(&*r, Left::Busy);
-        RequestContext::note(r, Fate::Left(Left::Busy));
+        handshake::leave(r, why);
         if !(*u).peer.connection.is_null() {
             ngx_post_event((*(*u).peer.connection).read, &raw mut ngx_posted_events);
         }
@@ -222,8 +220,8 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
         let r = (*handover).request;
         let u = (*r).upstream;
         let c = client.as_ptr();
-        let Some(worker) = Worker::get() else { return give_back(handover) };
-        let Some(conf) = (*handover).conf.as_ref() else { return give_back(handover) };
+        let Some(worker) = Worker::get() else { return give_back(handover, NO_MEMORY) };
+        let Some(conf) = (*handover).conf.as_ref() else { return give_back(handover, NO_MEMORY) };
 
         let header_in = (*r).header_in;
         let from_client = between((*handover).header_in, (*header_in).last);

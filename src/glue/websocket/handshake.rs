@@ -1,30 +1,49 @@
 //! Is this upgrade a WebSocket, and can its request be freed?
 
 use ngx::ffi::{
-    ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t, NGX_HTTP_GET,
-    NGX_HTTP_SWITCHING_PROTOCOLS, NGX_HTTP_VERSION_11, NGX_LOG_INFO,
+    ngx_http_core_loc_conf_t, ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t,
+    NGX_HTTP_AIO_OFF, NGX_HTTP_GET, NGX_HTTP_SWITCHING_PROTOCOLS, NGX_HTTP_VERSION_11,
+    NGX_LOG_INFO, NGX_LOG_WARN,
 };
+use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
+use super::tunnel::now;
+use super::{Fate, RequestContext};
+use crate::busy::{Busy, Flags, Minutely};
 use crate::glue::bits::Bits;
 use crate::glue::request::header;
 use crate::glue::zone;
 use crate::metrics::{Left, RefusedBy, HANDSHAKE};
 
-/// Why nginx's own copier keeps an upgraded connection, in words.
-fn in_words(why: Left) -> &'static str {
-    match why {
-        Left::NotWebSocket => "it is no WebSocket",
-        Left::NotOfItsOwn => "its request has no connection of its own",
-        Left::Busy => "its request is still being worked on",
-    }
-}
+/// Why nginx's own copier keeps an upgrade: what is counted, and in words.
+pub type Why = (Left, &'static str);
+
+/// Something that a tunnel needs is not there, memory as a rule.
+pub const NO_MEMORY: Why = (Left::Unexplained, "there is no memory for its tunnel");
+
+static UNEXPLAINED: Minutely = Minutely::new();
 
 /// Notes an upgrade that nginx's own copier keeps.
-pub fn leave(r: &ngx_http_request_t, why: Left) {
+///
+/// # Safety
+/// `r` is live, and nobody else holds its context.
+pub unsafe fn leave(r: *mut ngx_http_request_t, (why, words): Why) {
     zone::slot().counts.leave(why);
-    // SAFETY: a live request has a connection with a log
-    let log = unsafe { (*r.connection).log };
-    ngx::ngx_log_error!(NGX_LOG_INFO, log, "not tunnelled: {}", in_words(why));
+    // SAFETY: by contract; a live request has a connection with a log
+    let log = unsafe {
+        RequestContext::note(r, Fate::Left(why));
+        (*(*r).connection).log
+    };
+    if why != Left::Unexplained {
+        ngx::ngx_log_error!(NGX_LOG_INFO, log, "not tunnelled: {words}");
+    } else if let Some(count) = UNEXPLAINED.pass(now()) {
+        ngx::ngx_log_error!(
+            NGX_LOG_WARN,
+            log,
+            "not tunnelled: {words}, for no known cause, {count} since the last such message: \
+             these WebSockets get no Pings and no drain, please report it with \"nginx -V\""
+        );
+    }
 }
 
 /// Counts how long the destination took for its 101.
@@ -61,26 +80,36 @@ pub fn is_upgrade(r: &ngx_http_request_t) -> bool {
 }
 
 /// Whether the request of an upgrade can be freed and its connections be ours.
-pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Left> {
+pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Why> {
     let is_http1 = r.stream.is_null() && r.http_version <= NGX_HTTP_VERSION_11 as usize;
     if !std::ptr::eq(r, r.main) || !is_http1 {
-        return Err(Left::NotOfItsOwn);
+        return Err((Left::NotOfItsOwn, "its request has no connection of its own"));
     }
     if !is_websocket(r, u) {
-        return Err(Left::NotWebSocket);
+        return Err((Left::NotWebSocket, "it is no WebSocket"));
     }
-    let busy = r.bits().count() != 1
-        || r.bits().blocked() != 0
-        || r.bits().aio() != 0
-        || r.bits().reading_body() != 0
-        || r.bits().discard_body() != 0
-        || !r.posted_requests.is_null()
-        || !r.postponed.is_null()
-        || u.peer.connection.is_null();
-    if busy {
-        return Err(Left::Busy);
+    match flags(r, u).busy() {
+        None => Ok(()),
+        Some(Busy::Known(words)) => Err((Left::Busy, words)),
+        Some(Busy::Unexplained(words)) => Err((Left::Unexplained, words)),
     }
-    Ok(())
+}
+
+/// What the request says of itself.
+fn flags(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Flags {
+    let core: Option<&ngx_http_core_loc_conf_t> = NgxHttpCoreModule::location_conf(r);
+    let bits = r.bits();
+    Flags {
+        count: bits.count(),
+        reading_body: bits.reading_body() != 0,
+        discard_body: bits.discard_body() != 0,
+        blocked: bits.blocked() != 0 || bits.aio() != 0,
+        subrequests: !r.posted_requests.is_null() || !r.postponed.is_null(),
+        destination: !u.peer.connection.is_null(),
+        has_body: r.headers_in.content_length_n > 0 || !r.headers_in.transfer_encoding.is_null(),
+        has_aio: core.is_some_and(|core| core.aio as u32 != NGX_HTTP_AIO_OFF),
+        has_background: RequestContext::has_background(r),
+    }
 }
 
 /// Whether a client asks for a WebSocket.
