@@ -4,10 +4,10 @@
         client, destination = await nginx.tunnel("/chat")
 
 In the snippets of configuration FOLDER, PORT, DESTINATION and OTHER stand for the folder of this
-nginx, its port, the destination's address and a second free port. As it is left, no
-worker may have a connection open, nginx stops by SIGQUIT, and the error log may not have an
-[alert], [crit] or [emerg] that `asks_for` does not name, nor a sanitizer or valgrind anything to
-say.
+nginx, its port, the destination's address and a second free port. `with_modules` are names of
+modules of t/modules. As it is left, no worker may have a connection open, nginx stops
+by SIGQUIT, and the error log may not have an [alert], [crit] or [emerg] that `asks_for` does not
+name, nor a sanitizer or valgrind anything to say.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ import tempfile
 from pathlib import Path
 
 import frames
+import modules
 from peer import Destination, answer, connect, request
 from tap import INSTRUMENTED, VALGRIND, equal, until
 
@@ -46,6 +47,7 @@ error_log FOLDER/error.log %(level)s;
 %(main)s
 events {
     worker_connections %(connections)d;
+    %(events)s
 }
 http {
     access_log off;
@@ -110,14 +112,16 @@ def built_with(module):
 class Nginx:
     """See the module; what is not said has the defaults above."""
 
-    def __init__(self, location="", server="", http="", main="", workers=1, connections=4096,
-                 level="info", respond=answer, receive_buffer=None,
-                 configuration=CONFIGURATION, asks_for=None):
+    def __init__(self, location="", server="", http="", main="", events="", workers=1,
+                 connections=4096, level="info", respond=answer,
+                 receive_buffer=None, configuration=CONFIGURATION, asks_for=None,
+                 with_modules=()):
         self.parts = {"location": location, "server": server, "http": http, "main": main,
-                      "workers": workers, "connections": connections, "level": level}
+                      "events": events, "workers": workers, "connections": connections, "level": level}
         self.configuration = configuration
         self.destination = Destination(respond, receive_buffer)
         self.asks_for = asks_for
+        self.with_modules = with_modules
         self.peers = []
         self.stopping = False
 
@@ -131,6 +135,7 @@ class Nginx:
         self.folder.chmod(0o755)
         await self.stack.enter_async_context(self.destination)
         self.port, self.other = free_port(), free_port()
+        self.built = [modules.build(name, self.folder, BINARY) for name in self.with_modules]
         self.configure()
         self.process = subprocess.Popen(
             [*self._wrapper(), str(BINARY), "-p", str(PREFIX), "-c", f"{self.folder}/nginx.conf",
@@ -196,10 +201,11 @@ class Nginx:
         """Writes the configuration, with some of it changed."""
         self.parts.update(parts)
         # an nginx that was not built with all of its own modules has them beside ours
-        modules = [OWN, *sorted(set(MODULES.glob("*.so")) - {OWN})]
+        beside = sorted(set(MODULES.glob("*.so")) - {OWN})
         text = self.configuration % {
             **self.parts, "user": "user root;" if os.geteuid() == 0 else "",
-            "modules": "\n".join(f"load_module {module};" for module in modules)}
+            "modules": "\n".join(f"load_module {module};"
+                                 for module in [OWN, *beside, *self.built])}
         (self.folder / "nginx.conf").write_text(self.fill_in(text))
 
     def make_certificate(self):
