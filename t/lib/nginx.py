@@ -109,6 +109,16 @@ def built_with(module):
     return f"--with-{module}" in _about()
 
 
+def methods():
+    """Ways to wait for events that nginx has, each with what is said to get it. Those beside epoll
+    wait for states and not for changes; binaries of distributions do not have them."""
+    also = [method for method in ("poll", "select") if built_with(f"{method}_module")]
+    if not also and "NGINX_BUILD_DIR" not in os.environ:
+        raise RuntimeError("the vendored nginx has neither poll nor select")
+    # select takes descriptors up to 1023
+    return {method: {"events": f"use {method};", "connections": 512} for method in ["epoll", *also]}
+
+
 class Nginx:
     """See the module; what is not said has the defaults above."""
 
@@ -282,6 +292,24 @@ class Nginx:
         def none():
             return not any(map(self.connections, self.workers()))
         await until(none, timeout, "connections are left open")
+
+    def ticks(self):
+        """How much of the processor's time the worker has had, in the system's ticks."""
+        fields = Path(f"/proc/{self.worker}/stat").read_text().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    async def is_idle(self, seconds=1):
+        """Waits until the worker does nothing for some time."""
+        async def used():
+            before = self.ticks()
+            await asyncio.sleep(seconds)
+            return (self.ticks() - before) / (seconds * os.sysconf("SC_CLK_TCK"))
+        shares = []
+        for _ in range(5):
+            shares.append(await used())
+            if shares[-1] < 0.05:
+                return
+        raise AssertionError(f"the worker is never idle, it takes {shares} of a processor")
 
     def memory(self, pid=None):
         """Memory of the worker's own, in bytes; always the same where something instruments it."""

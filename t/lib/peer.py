@@ -30,6 +30,9 @@ class Peer:
         """The status of the answer that a client got."""
         return int(self.head.split()[1]) if self.head else None
 
+    async def begin(self):
+        """What comes before the first byte."""
+
     async def send(self, data):
         """Sends bytes."""
         await asyncio.get_running_loop().sock_sendall(self.connection, data)
@@ -155,6 +158,8 @@ class Destination:
 
     def __init__(self, respond=answer, receive_buffer=None):
         self.respond = respond
+        # what an accepted connection becomes
+        self.make_peer = lambda connection: Peer(connection, masks=False)
         self.peers = {}
         self.all = []
         self.listener = socket.socket()
@@ -184,7 +189,7 @@ class Destination:
         while True:
             connection, _ = await asyncio.get_running_loop().sock_accept(self.listener)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = Peer(connection, masks=False)
+            peer = self.make_peer(connection)
             self.all.append(peer)
             task = asyncio.create_task(self._shake_hands(peer))
             tasks.add(task)
@@ -192,6 +197,7 @@ class Destination:
 
     async def _shake_hands(self, peer):
         with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
+            await peer.begin()
             if await peer.until_head():
                 await peer.send(self.respond(peer.head))
                 path = peer.head.split()[1].decode(errors="replace")

@@ -5,9 +5,9 @@ use std::ptr::{null_mut, NonNull};
 
 use ngx::ffi::{
     ioctl, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_destroy_pool,
-    ngx_event_handler_pt, ngx_event_t, ngx_handle_read_event, ngx_handle_write_event,
+    ngx_event_handler_pt, ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_handle_write_event,
     ngx_http_close_connection, ngx_posted_next_events, ngx_ssl_free_buffer, ngx_ssl_shutdown,
-    shutdown, SSL_ctrl, FIONREAD, NGX_AGAIN, NGX_OK, SHUT_WR, SSL_CTRL_MODE,
+    shutdown, SSL_ctrl, FIONREAD, NGX_AGAIN, NGX_CLOSE_EVENT, NGX_OK, SHUT_WR, SSL_CTRL_MODE,
     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TIOCOUTQ,
 };
 
@@ -22,7 +22,8 @@ pub struct Connection(NonNull<ngx_connection_t>);
 pub enum Io {
     /// So many bytes, at least one.
     Bytes(usize),
-    /// Nothing now; nginx calls the handler when there is more to do.
+    /// Nothing now; nginx calls the handler when there is more to do. That says nothing about
+    /// `ready`: TLS may have to write before it can read, or to read before it can write.
     Again,
     /// The other side has closed its sending side; only a read finds this.
     Eof,
@@ -68,11 +69,38 @@ impl Connection {
         unsafe { &mut *self.raw().write }
     }
 
-    /// Makes `handler` the one for all events of the connection and `data` what it finds there.
+    /// Makes `handler` the one for all events of the connection and `data` what it finds there, and
+    /// takes off what nginx has left that would take `data` for its own.
     pub fn adopt(self, data: *mut c_void, handler: ngx_event_handler_pt) {
-        self.raw().data = data;
+        let c = self.raw();
+        c.data = data;
         self.read_event().handler = handler;
         self.write_event().handler = handler;
+        // SAFETY: null or the TLS state of an open connection
+        if let Some(ssl) = unsafe { c.ssl.as_mut() } {
+            // put back when TLS can go on with what it has to write before it reads, or to read
+            // before it writes (ngx_ssl_handle_recv, ngx_ssl_write)
+            ssl.saved_read_handler = None;
+            ssl.saved_write_handler = None;
+            // called with a ticket, which may come at any time (ngx_ssl_new_client_session)
+            ssl.save_session = None;
+        }
+    }
+
+    /// The handler of read events, also while nginx has put it aside: TLS has to read before it can
+    /// write then (`ngx_ssl_read_handler`).
+    pub fn handler(self) -> ngx_event_handler_pt {
+        // SAFETY: null or the TLS state of an open connection
+        let ssl = unsafe { self.raw().ssl.as_ref() };
+        ssl.and_then(|ssl| ssl.saved_read_handler).or(self.read_event().handler)
+    }
+
+    /// Whether what seems a read event may be one for writing: TLS has to write before it can read
+    /// (`ngx_ssl_write_handler`), and may do so again.
+    pub fn reads_by_writing(self) -> bool {
+        // SAFETY: null or the TLS state of an open connection
+        let ssl = unsafe { self.raw().ssl.as_ref() };
+        ssl.is_some_and(|ssl| ssl.saved_write_handler.is_some()) && self.write_event().bits().ready() != 0
     }
 
     /// Whether a read may find something.
@@ -131,14 +159,20 @@ impl Connection {
     }
 
     /// Asks for a call when there is something to read, or, where `ready` says that nobody wants
-    /// to know, for none.
+    /// to know, or nothing can come any more, for none.
     #[inline]
     pub fn wait_readable(self) -> bool {
+        let event = self.read_event();
+        let over = event.bits().eof() != 0 || event.bits().error() != 0;
+        let flags = if over { NGX_CLOSE_EVENT } else { 0 };
+        // nginx would ask for the event of a connection that is over if it were not active
         // SAFETY: the event of an open connection
-        unsafe { ngx_handle_read_event(self.read_event(), 0) == NGX_OK as isize }
+        (over && event.bits().active() == 0)
+            || unsafe { ngx_handle_read_event(event, flags as usize) == NGX_OK as isize }
     }
 
-    /// Asks for a call when the socket takes bytes again.
+    /// Asks for a call when the socket takes bytes again, or, where it does so already, for none:
+    /// methods that wait for states (`poll`, `select`) would call for ever.
     #[inline]
     pub fn wait_writable(self) -> bool {
         // SAFETY: the event of an open connection
@@ -159,6 +193,11 @@ impl Connection {
 
     /// Sets the timer to `at`, in nginx's milliseconds.
     pub fn set_timer(self, at: u64) {
+        if self.read_event().bits().timer_set() != 0 {
+            // nginx leaves one alone that is set to within 300 ms (NGX_TIMER_LAZY_DELAY)
+            // SAFETY: it is set
+            unsafe { ngx_del_timer(self.read_event()) };
+        }
         // SAFETY: a global of nginx
         let wait = at.saturating_sub(unsafe { ngx_current_msec } as u64);
         // SAFETY: the event of an open connection
@@ -210,7 +249,7 @@ impl Connection {
 
     /// Whether bytes of the peer are left unread, and it makes sense to wait for it to read ours.
     pub fn can_linger(self) -> bool {
-        self.is_readable() && !self.is_over() && self.raw().ssl.is_null()
+        self.is_readable() && !self.is_over()
     }
 
     /// Tells the peer that nothing more comes.
@@ -249,15 +288,28 @@ impl Connection {
         unsafe { (*self.raw().log).action = action.as_ptr().cast_mut() };
     }
 
+    /// Ends TLS at once, with a `close_notify` where that can be written; what comes then is raw.
+    pub fn end_tls(self) {
+        let c = self.raw();
+        // SAFETY: null or the TLS state of an open connection, which is freed here
+        unsafe {
+            let Some(ssl) = c.ssl.as_mut() else { return };
+            ssl.bits_mut().set_no_wait_shutdown(1);
+            if ngx_ssl_shutdown(self.as_ptr()) == NGX_AGAIN as isize {
+                // the socket is full; nginx would wait for it and free nothing if it is closed
+                c.bits_mut().set_timedout(1);
+                ngx_ssl_shutdown(self.as_ptr());
+                c.bits_mut().set_timedout(0);
+            }
+        }
+    }
+
     /// Closes a connection to the destination, as `ngx_http_upstream_finalize_request` does.
     pub fn close_destination(self) {
+        self.end_tls();
         let c = self.raw();
         // SAFETY: open until here; its pool is its own
         unsafe {
-            if let Some(ssl) = c.ssl.as_mut() {
-                ssl.bits_mut().set_no_wait_shutdown(1);
-                ngx_ssl_shutdown(self.as_ptr());
-            }
             if !c.pool.is_null() {
                 ngx_destroy_pool(c.pool);
                 c.pool = null_mut();
@@ -266,8 +318,13 @@ impl Connection {
         }
     }
 
-    /// Closes the connection of a client.
+    /// Closes the connection of a client. One with TLS whose socket is full may take nginx a few
+    /// seconds, but not where the worker is leaving.
     pub fn close_client(self) {
+        // SAFETY: a global of nginx
+        if unsafe { ngx_exiting } != 0 {
+            self.end_tls();
+        }
         // SAFETY: open until here, and no request is left on it
         unsafe { ngx_http_close_connection(self.as_ptr()) };
     }

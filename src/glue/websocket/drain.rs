@@ -52,6 +52,19 @@ pub fn plan(times: Times, now: u64, random: &mut Random) -> Option<Drain> {
     Some(Drain { at, grace, handshake, code: GOING_AWAY })
 }
 
+/// When the last tunnel with these times is to be over, in nginx's milliseconds; `None` while the
+/// worker does not leave, or where nothing is drained.
+pub fn over_by(times: Times) -> Option<u64> {
+    let since = LEAVING_SINCE.load(Ordering::Relaxed);
+    times.stop.filter(|_| since > 0).map(|stop| {
+        let spread = match why() {
+            Leaving::Superseded => times.reload,
+            Leaving::Stopping => stop,
+        };
+        since + spread + times.grace + times.handshake
+    })
+}
+
 /// Why the worker leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {

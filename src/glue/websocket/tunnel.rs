@@ -109,6 +109,7 @@ impl Tunnel {
             self.drain(worker)?;
         }
         for end in End::BOTH {
+            self.or_error(end, self.parts.connections[end as usize].wait_writable())?;
             self.pump(end, worker)?;
         }
         Flow::Continue(())
@@ -121,21 +122,25 @@ impl Tunnel {
 
     /// Something happened to the connection of `end`.
     fn on_event(&mut self, end: End, write: bool, worker: &mut Worker) -> Flow {
-        match self.parts.connections[end as usize].take_close() {
+        let connection = self.parts.connections[end as usize];
+        match connection.take_close() {
             Some(true) => {
                 return self.act(worker, None, |session, _, _, wire| session.finish_now(wire))
             }
             Some(false) => return self.drain(worker),
             None => {}
         }
-        if self.parts.connections[end as usize].take_timeout() {
+        if connection.take_timeout() {
             return self.on_timer(worker);
         }
         if write {
-            self.flush(end, worker)
-        } else {
-            self.pump(end, worker)
+            return self.flush(end, worker);
         }
+        if connection.reads_by_writing() && self.pending[end.peer() as usize].is_some() {
+            // a read would have nginx give the write event back, but there is none now
+            self.flush(end, worker)?;
+        }
+        self.pump(end, worker)
     }
 
     /// Reads what `from` has sent and passes it on, until nothing is left, the other end takes no
@@ -148,10 +153,11 @@ impl Tunnel {
             }
             match connection.recv(&mut worker.scratch) {
                 Io::Bytes(n) => self.act_on_scratch(worker, n, from)?,
-                Io::Again => {}
+                Io::Again => return self.or_error(from, connection.wait_readable()),
                 Io::Eof => {
+                    self.or_error(from, connection.wait_readable())?;
                     return self
-                        .act(worker, None, |session, _, _, wire| session.on_eof(from, now(), wire))
+                        .act(worker, None, |session, _, _, wire| session.on_eof(from, now(), wire));
                 }
                 Io::Error => return self.or_error(from, false),
             }
@@ -171,7 +177,9 @@ impl Tunnel {
     /// Writes what waits for `to`.
     fn flush(&mut self, to: End, worker: &mut Worker) -> Flow {
         let connection = self.parts.connections[to as usize];
-        let Some(pending) = &mut self.pending[to as usize] else { return Flow::Continue(()) };
+        let Some(pending) = &mut self.pending[to as usize] else {
+            return self.or_error(to, connection.wait_writable());
+        };
         while !pending.rest().is_empty() {
             match connection.send(pending.rest()) {
                 Io::Bytes(n) => pending.advance(n),
@@ -183,6 +191,7 @@ impl Tunnel {
             }
         }
         self.pending[to as usize] = None;
+        self.or_error(to, connection.wait_writable())?;
         let next = self.session.on_drained(to, now());
         self.follow(next)?;
         self.pump(to.peer(), worker)
@@ -303,8 +312,11 @@ impl Tunnel {
         drop((share, hold));
         client.delete_timers();
         client.set_idle(false);
-        if client.can_linger() {
-            linger(client);
+        // SAFETY: as in `settings`
+        let times = unsafe { (*self.parts.conf).drain };
+        let until = drain::over_by(times).map_or(now() + LINGER, |end| end.min(now() + LINGER));
+        if client.can_linger() && until > now() {
+            linger(client, until);
         } else {
             client.close_client();
         }
@@ -344,11 +356,12 @@ unsafe extern "C" fn on_event(ev: *mut ngx_event_t) {
     unsafe { run(tunnel, |tunnel| tunnel.on_event(end, write, worker)) };
 }
 
-/// Waits a while for the client to have read all.
-fn linger(client: Connection) {
+/// Waits a while for the client to have read all (`ngx_http_set_lingering_close`).
+fn linger(client: Connection, until: u64) {
+    client.end_tls();
     client.adopt(null_mut(), Some(on_linger));
     client.set_idle(true);
-    client.set_timer(now() + LINGER);
+    client.set_timer(until);
     client.shut_down_sending();
     client.read_later();
 }
@@ -358,7 +371,7 @@ unsafe extern "C" fn on_linger(ev: *mut ngx_event_t) {
     let client = unsafe { Connection::from_ptr((*ev).data.cast()) };
     // SAFETY: taken here alone
     let (Some(client), Some(worker)) = (client, unsafe { Worker::get() }) else { return };
-    if client.take_close().is_none() && !client.take_timeout() {
+    if client.take_close().is_none() && !client.take_timeout() && client.wait_writable() {
         for _ in 0..ROUNDS {
             match client.recv(&mut worker.scratch) {
                 Io::Bytes(_) => {}
@@ -412,7 +425,10 @@ unsafe fn for_each(part: impl Fn(&mut Tunnel, &mut Worker) -> Flow) {
             if (*c).fd == -1 {
                 continue;
             }
-            let handler = (*c).read.as_ref().and_then(|read| read.handler);
+            let handler = match Connection::from_ptr(c) {
+                Some(connection) if !(*c).read.is_null() => connection.handler(),
+                _ => None,
+            };
             if !handler.is_some_and(|handler| std::ptr::fn_addr_eq(handler, ours)) {
                 continue;
             }
