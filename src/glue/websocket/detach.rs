@@ -11,9 +11,9 @@ use std::ptr::{null_mut, NonNull};
 
 use ngx::ffi::{
     ngx_buf_t, ngx_event_t, ngx_handle_write_event, ngx_http_cleanup_add, ngx_http_core_loc_conf_t,
-    ngx_http_finalize_request, ngx_http_free_request, ngx_http_output_filter, ngx_http_request_t,
-    ngx_http_upstream_t, ngx_int_t, ngx_pcalloc, ngx_pfree, ngx_posted_events, NGX_AGAIN,
-    NGX_ERROR,
+    ngx_http_event_handler_pt, ngx_http_finalize_request, ngx_http_free_request,
+    ngx_http_output_filter, ngx_http_request_t, ngx_http_upstream_handler_pt, ngx_http_upstream_t,
+    ngx_int_t, ngx_pcalloc, ngx_pfree, ngx_posted_events, NGX_AGAIN, NGX_ERROR,
 };
 use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
@@ -35,6 +35,34 @@ pub struct Handover {
     /// The buffers of nginx's copier as they were.
     buffer: ngx_buf_t,
     header_in: *mut u8,
+    /// Whether the rest of the 101 is being sent first; the copier's handlers are aside then.
+    is_flushing: bool,
+    copier: Handlers,
+}
+
+/// What a request and its upstream do with their events, reading and writing.
+#[repr(C)]
+struct Handlers {
+    request: [ngx_http_event_handler_pt; 2],
+    upstream: [ngx_http_upstream_handler_pt; 2],
+}
+
+impl Handlers {
+    /// Those of the rest of a 101.
+    const FLUSH: Self =
+        Self { request: [Some(wait), Some(flush)], upstream: [Some(wait_upstream); 2] };
+
+    fn of(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Self {
+        Self {
+            request: [r.read_event_handler, r.write_event_handler],
+            upstream: [u.read_event_handler, u.write_event_handler],
+        }
+    }
+
+    fn put(&self, r: &mut ngx_http_request_t, u: &mut ngx_http_upstream_t) {
+        [r.read_event_handler, r.write_event_handler] = self.request;
+        [u.read_event_handler, u.write_event_handler] = self.upstream;
+    }
 }
 
 /// Where the copier's buffers point meanwhile: no byte, and no room for one.
@@ -130,11 +158,17 @@ unsafe fn give_back(handover: *mut Handover, why: handshake::Why) {
         (*u).buffer = (*handover).buffer;
         (*u).from_client.start = null_mut();
         (*(*r).header_in).pos = (*handover).header_in;
-        handshake::leave(r, why);
-        if !(*u).peer.connection.is_null() {
-            ngx_post_event((*(*u).peer.connection).read, &raw mut ngx_posted_events);
+        if (*handover).is_flushing {
+            (*handover).copier.put(&mut *r, &mut *u);
         }
-        ngx_post_event((*(*r).connection).read, &raw mut ngx_posted_events);
+        handshake::leave(r, why);
+        // a write event has the copier send what is in its buffers, a read event read on
+        for connection in [(*u).peer.connection, (*r).connection] {
+            if !connection.is_null() {
+                ngx_post_event((*connection).write, &raw mut ngx_posted_events);
+                ngx_post_event((*connection).read, &raw mut ngx_posted_events);
+            }
+        }
     }
 }
 
@@ -147,15 +181,15 @@ unsafe fn flush_first(handover: *mut Handover) {
     unsafe {
         let r = (*handover).request;
         let u = (*r).upstream;
-        let client = (*r).connection;
         if let Some(context) = RequestContext::of(r) {
             context.handover = NonNull::new(handover);
         }
-        (*r).read_event_handler = Some(wait);
-        (*r).write_event_handler = Some(flush);
-        (*u).read_event_handler = Some(wait_upstream);
-        (*u).write_event_handler = Some(wait_upstream);
-        for connection in [Some(client), Some((*u).peer.connection)].into_iter().flatten() {
+        if !(*handover).is_flushing {
+            (*handover).is_flushing = true;
+            (*handover).copier = Handlers::of(&*r, &*u);
+            Handlers::FLUSH.put(&mut *r, &mut *u);
+        }
+        for connection in [(*r).connection, (*u).peer.connection] {
             if let Some(connection) = Connection::from_ptr(connection) {
                 connection.delete_timers();
             }
@@ -164,9 +198,27 @@ unsafe fn flush_first(handover: *mut Handover) {
     }
 }
 
-unsafe extern "C" fn wait(_: *mut ngx_http_request_t) {}
+/// Nothing is read before the 101 is sent. Where nginx waits for states and not for changes, it
+/// would call for ever (`ngx_http_block_reading`).
+unsafe extern "C" fn wait(r: *mut ngx_http_request_t) {
+    // SAFETY: the read handler of a live request, set in `flush_first`
+    unsafe {
+        if Connection::from_ptr((*r).connection).is_some_and(|client| !client.wait_readable()) {
+            give_up(r);
+        }
+    }
+}
 
-unsafe extern "C" fn wait_upstream(_: *mut ngx_http_request_t, _: *mut ngx_http_upstream_t) {}
+/// Nor is anything of the destination, which has its own events.
+unsafe extern "C" fn wait_upstream(r: *mut ngx_http_request_t, u: *mut ngx_http_upstream_t) {
+    // SAFETY: a handler of a live request's upstream, set in `flush_first`
+    unsafe {
+        let destination = Connection::from_ptr((*u).peer.connection);
+        if destination.is_some_and(|peer| !peer.wait_readable() || !peer.wait_writable()) {
+            give_up(r);
+        }
+    }
+}
 
 unsafe extern "C" fn flush(r: *mut ngx_http_request_t) {
     // SAFETY: the write handler of a live request, set in `flush_first`
@@ -233,6 +285,10 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
 
         client.delete_timers();
         destination.delete_timers();
+        // as ngx_http_upstream_finalize_request does where it finds the connection
+        if let Some(state) = (*u).state.as_mut() {
+            state.bytes_sent = (*destination.as_ptr()).sent;
+        }
         (*u).peer.connection = null_mut();
 
         // the realip module gives the balancer's address back when the request's pool goes; the
