@@ -20,6 +20,8 @@ pub struct Flags {
     pub blocked: bool,
     /// Subrequests are about to run, or their output waits.
     pub subrequests: bool,
+    /// A `post_action` is to follow it.
+    pub post_action: bool,
     /// Its connection to the destination is there.
     pub destination: bool,
     /// It has a body.
@@ -63,6 +65,7 @@ impl Flags {
                 "it waits for a file, and \"aio\" is off",
             ),
             (self.subrequests, true, SUBREQUEST, SUBREQUEST),
+            (self.post_action, true, POST_ACTION, POST_ACTION),
             (!self.destination, true, "its destination is gone", "its destination is gone"),
             (self.count != 1, self.has_background, SUBREQUEST, "something unknown refers to it"),
         ];
@@ -74,6 +77,7 @@ impl Flags {
 }
 
 const SUBREQUEST: &str = "a subrequest is under way";
+const POST_ACTION: &str = "a post_action is to follow it";
 
 /// Lets one message a minute pass, and counts.
 #[derive(Debug, Default)]
@@ -117,6 +121,7 @@ mod tests {
         discard_body: false,
         blocked: false,
         subrequests: false,
+        post_action: false,
         destination: true,
         has_body: false,
         has_aio: false,
@@ -140,6 +145,7 @@ mod tests {
                 Flags { count: 2, has_background: true, ..IDLE },
                 Some(Known("a subrequest is under way")),
             ),
+            (Flags { post_action: true, ..IDLE }, Some(Known("a post_action is to follow it"))),
             (Flags { destination: false, ..IDLE }, Some(Known("its destination is gone"))),
             (
                 Flags { reading_body: true, ..IDLE },

@@ -11,6 +11,7 @@ pub mod frame;
 #[cfg(feature = "export-modules")]
 #[allow(unsafe_code)]
 mod glue;
+pub mod handshake;
 pub mod limit;
 pub mod metrics;
 pub mod proxy_header;

@@ -147,8 +147,11 @@ impl Request<'_> {
         buf.pos = body.data;
         // SAFETY: one past the end of the text
         buf.last = unsafe { body.data.add(body.len) };
+        // the client's answer ends with that of the main request (ngx_http_static_handler)
+        let is_main = std::ptr::eq(self.r, self.r.main);
         buf.bits_mut().set_memory(1);
-        buf.bits_mut().set_last_buf(1);
+        buf.bits_mut().set_last_buf(is_main.into());
+        buf.bits_mut().set_last_in_chain(1);
         let mut chain = ngx_chain_t { buf, next: null_mut() };
         // SAFETY: the filters copy the link, the buffer lives in the request's pool
         unsafe { ngx_http_output_filter(r, &raw mut chain) }

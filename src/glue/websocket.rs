@@ -166,39 +166,41 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
     rc
 }
 
-/// Counts a handshake before it goes to the destination.
+/// Counts a handshake before it goes to the destination, once: an internal redirect brings it here
+/// again, as that to an `error_page` does (`ngx_http_limit_conn_handler`).
 unsafe extern "C" fn on_preaccess(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes the request that it works on
-    let request = unsafe { &mut *r };
-    if request.bits().background() != 0 {
-        // SAFETY: the main request of one that is live is live too
-        if let Some(context) = unsafe { RequestContext::of(request.main) } {
-            context.has_background = true;
+    // SAFETY: nginx passes the request that it works on; nothing of it is held over the next call
+    let limit = unsafe {
+        if (*r).bits().background() != 0 {
+            // the main request of one that is live is live too
+            if let Some(context) = RequestContext::of((*r).main) {
+                context.has_background = true;
+            }
         }
-    }
-    let limit = Module::location_conf(request).and_then(|conf| conf.limit);
-    let Some(limit) = limit.filter(|_| handshake::is_asked_for(request)) else {
-        return NGX_DECLINED as _;
+        Module::location_conf(&*r)
+            .and_then(|conf| conf.limit)
+            .filter(|_| handshake::is_asked_for(&*r) && !RequestContext::is_limited(&*r))
     };
+    let Some(limit) = limit else { return NGX_DECLINED as _ };
+    // the key may ask for the context, as $websocket_state does
+    // SAFETY: as above
+    let taken = limit.take(unsafe { &mut *r });
     // SAFETY: live, and the context is held here alone
     let Some(context) = (unsafe { RequestContext::of(r) }) else { return NGX_ERROR as _ };
-    if context.hold.is_some() {
-        // it is counted; an internal redirect brought it here again
-        return NGX_DECLINED as _;
-    }
-    match limit.take(request) {
+    match taken {
         Ok(hold) => {
             context.hold = hold;
             NGX_DECLINED as _
         }
         Err(refused) => {
+            context.refused = true;
             zone::slot().counts.refuse(RefusedBy::Limit);
             let why = match refused {
                 Refused::Limit => "its key has as many as it may have",
                 Refused::Full => "there is no room to count its key",
             };
             // SAFETY: a live request has a connection with a log
-            let log = unsafe { (*request.connection).log };
+            let log = unsafe { (*(*r).connection).log };
             ngx::ngx_log_error!(NGX_LOG_ERR, log, "WebSocket refused: {why}");
             limit.status
         }

@@ -33,6 +33,13 @@ async def status(port, path="/status"):
     return json.loads(text)
 
 
+async def metrics(port):
+    """The samples of /metrics: by name and labels, the number."""
+    _, _, text = await fetch(port, "/metrics")
+    samples = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in samples}
+
+
 async def until_status(port, condition, what, timeout=15):
     """Waits until the snapshot is as wanted; the snapshot."""
     for _ in range(timeout * 20):

@@ -14,6 +14,8 @@ use crate::metrics::Left;
 pub struct RequestContext {
     pub handover: Option<NonNull<detach::Handover>>,
     pub hold: Option<limit::Hold>,
+    /// Whether `websocket_limit_conn` has refused it; it goes on where there is an `error_page`.
+    pub refused: bool,
     pub fate: Option<Fate>,
     /// A subrequest that it does not wait for has been seen.
     pub has_background: bool,
@@ -91,6 +93,23 @@ impl RequestContext {
             let found = || NonNull::new(Self::find(r)?);
             context.or_else(found).map(|context| part(context.as_ref()))
         }
+    }
+
+    /// Whether `websocket_limit_conn` has counted a request, or refused it.
+    pub fn is_limited(r: &ngx_http_request_t) -> bool {
+        Self::tell(r, |context| context.refused || context.hold.is_some())
+    }
+
+    /// Whether `websocket_limit_conn` has refused a request.
+    pub fn is_refused(r: &ngx_http_request_t) -> bool {
+        Self::tell(r, |context| context.refused)
+    }
+
+    /// What the context of a request says, also after an internal redirect; `false` where there is
+    /// none.
+    fn tell(r: &ngx_http_request_t, what: fn(&Self) -> bool) -> bool {
+        // SAFETY: a live request; a context is only looked at here
+        unsafe { Self::find(r).and_then(|context| context.as_ref()) }.is_some_and(what)
     }
 
     /// An internal redirect forgets the contexts of a request, but not its cleanups

@@ -11,8 +11,9 @@ use super::tunnel::now;
 use super::{Fate, RequestContext};
 use crate::busy::{Busy, Flags, Minutely};
 use crate::glue::bits::Bits;
-use crate::glue::request::header;
+use crate::glue::request::{header, headers};
 use crate::glue::zone;
+use crate::handshake::asks_for_websocket;
 use crate::metrics::{Left, RefusedBy, HANDSHAKE};
 
 /// Why nginx's own copier keeps an upgrade: what is counted, and in words.
@@ -57,11 +58,14 @@ pub fn count_time(r: &ngx_http_request_t) {
 }
 
 /// Counts the answer to a handshake that has been refused, if it is one. `websocket_limit_conn`
-/// counts what it refuses.
+/// counts what it refuses, whoever makes the answer then (`error_page`).
 pub fn count_refused(r: &ngx_http_request_t) {
     // SAFETY: null or the upstream of the request
     let Some(u) = (unsafe { r.upstream.as_ref() }) else { return };
-    if r.headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS as usize || !is_asked_for(r) {
+    if r.headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS as usize
+        || !is_asked_for(r)
+        || RequestContext::is_refused(r)
+    {
         return;
     }
     let by = match u.headers_in.status_n {
@@ -105,6 +109,8 @@ fn flags(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Flags {
         discard_body: bits.discard_body() != 0,
         blocked: bits.blocked() != 0 || bits.aio() != 0,
         subrequests: !r.posted_requests.is_null() || !r.postponed.is_null(),
+        // nginx has something to do when the request is over (`ngx_http_post_action`)
+        post_action: core.is_some_and(|core| !core.post_action.data.is_null()),
         destination: !u.peer.connection.is_null(),
         has_body: r.headers_in.content_length_n > 0 || !r.headers_in.transfer_encoding.is_null(),
         has_aio: core.is_some_and(|core| core.aio as u32 != NGX_HTTP_AIO_OFF),
@@ -117,11 +123,11 @@ pub fn is_asked_for(r: &ngx_http_request_t) -> bool {
     std::ptr::eq(r, r.main) && has_upgrade(r)
 }
 
-/// Whether the client sends `Upgrade: websocket`; core has found the header as it read it.
+/// Whether the client sends `Upgrade` with `websocket`; core has found the first of these headers as
+/// it read them.
 fn has_upgrade(r: &ngx_http_request_t) -> bool {
-    // SAFETY: null or a header of the request
-    let header = unsafe { r.headers_in.upgrade.as_ref() };
-    header.is_some_and(|header| is_token_websocket(header.value.as_bytes()))
+    !r.headers_in.upgrade.is_null()
+        && asks_for_websocket(headers(&r.headers_in.headers, b"upgrade"))
 }
 
 /// RFC 6455 section 4: what the client has to send (4.1) and the server to answer (4.2.2).
@@ -131,10 +137,6 @@ fn is_websocket(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> bool {
     r.method == NGX_HTTP_GET as usize
         && has_upgrade(r)
         && header(asked, b"sec-websocket-key").is_some()
-        && header(answered, b"upgrade").is_some_and(is_token_websocket)
+        && asks_for_websocket(headers(answered, b"upgrade"))
         && header(answered, b"sec-websocket-accept").is_some()
-}
-
-fn is_token_websocket(value: &[u8]) -> bool {
-    value.eq_ignore_ascii_case(b"websocket")
 }
