@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import frames
 from frames import BINARY, CLOSE, TEXT
 from nginx import Nginx
-from peer import request
+from peer import answer, request
 from tap import between, equal, run, test, until
 
 SERVER = """
@@ -43,7 +43,9 @@ b";
     set_real_ip_from 127.0.0.1;
     real_ip_header X-Client;
     access_log FOLDER/access.log;
+    access_log FOLDER/sizes.log sizes;
 """
+HTTP = 'log_format sizes "$request_uri $upstream_bytes_sent $upstream_bytes_received";'
 FIELDS = ["time", "remote_addr", "uri", "upstream_addr", "duration", "closed_by", "close_code",
           "client_bytes", "client_frames", "upstream_bytes", "upstream_frames", "pings", "request_id",
           "opaque"]
@@ -191,6 +193,17 @@ async def the_access_log_has_its_line_at_the_upgrade(nginx):
 
 
 @test
+async def what_was_sent_and_received_by_then(nginx):
+    early = frames.encode(TEXT, b"early", mask=b"mask")
+    client, destination = await nginx.tunnel("/sizes", early=early)
+    # of the early frame nothing had been sent
+    expected = f"/sizes {len(destination.head)} {len(answer(destination.head))}"
+    await until(lambda: expected in lines_of(nginx.folder / "sizes.log"),
+                what=f"no {expected!r}")
+    client.close()
+
+
+@test
 async def opened_anew_on_usr1(_):
     async with Nginx() as nginx:
         log = nginx.folder / "websocket.log"
@@ -213,4 +226,4 @@ async def lines_of_many_do_not_mix(_):
         await until(lambda: len(nginx.ended()) == 300, what="lines are missing")
 
 
-run(Nginx(server=SERVER))
+run(Nginx(server=SERVER, http=HTTP))

@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import frames
 from frames import TEXT
-from nginx import Nginx
+from nginx import CONFIGURATION, Nginx
 from peer import answer, request
 from tap import equal, run, test, until
 
@@ -97,6 +97,22 @@ async def an_answer_without_an_accept(nginx):
 async def a_post(nginx):
     handshake = request("/post", ["Content-Length: 0"]).replace(b"GET", b"POST")
     await is_left_alone(nginx, "/post", handshake)
+
+
+@test
+async def a_request_with_a_post_action(_):
+    server = """
+        location / { proxy_pass http://DESTINATION; post_action /done; }
+        location = /done {
+            proxy_pass http://DESTINATION;
+            proxy_set_header Upgrade "";
+        }
+    """
+    configuration = CONFIGURATION.replace("location / {", "location /else {")
+    async with Nginx(server=server, configuration=configuration, respond=lambda head: (
+            b"HTTP/1.1 204 No\r\n\r\n" if b" /done " in head else answer(head))) as other:
+        await is_left_alone(other, "/acts", request("/acts"))
+        await other.destination.peer("/done")
 
 
 @test

@@ -163,16 +163,17 @@ class SecureNginx(Nginx):
         ssl_certificate FOLDER/cert.pem;
         ssl_certificate_key FOLDER/key.pem;
         server {
-            listen 127.0.0.1:OTHER ssl sndbuf=4k;
+            listen 127.0.0.1:OTHER ssl sndbuf=SIZE;
             location / { proxy_pass http://DESTINATION; }
         }
     """
 
     PASS = "location ~ ^/ { proxy_pass https://DESTINATION; }"
 
-    def __init__(self, clients=False, destinations=False, http="", **more):
+    def __init__(self, clients=False, destinations=False, http="", send_buffer="4k", **more):
         self.destinations = destinations
-        super().__init__(http=http + (self.LISTEN if clients else ""),
+        listen = self.LISTEN.replace("SIZE", send_buffer) if clients else ""
+        super().__init__(http=http + listen,
                          server=self.PASS if destinations else "", **more)
         if destinations:
             # the kernel's send buffers, which nginx cannot set here, are a few segments large

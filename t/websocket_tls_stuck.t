@@ -1,0 +1,39 @@
+#!/usr/bin/python3
+"""Tunnels whose destination has TLS and takes nothing, so that not even a close_notify can be sent:
+they leave nothing."""
+
+import asyncio
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
+from openssl import SecureNginx
+from tap import run, test, until
+from traffic import flood
+
+
+@test
+async def many_leave_nothing(nginx):
+    async def some(count):
+        ended = len(nginx.ended())
+        ends = [await nginx.tunnel(f"/{ended + number}") for number in range(count)]
+        floods = [asyncio.create_task(flood(client)) for client, _ in ends]
+        await until(lambda: len(nginx.ended()) == ended + count, 20)
+        assert {line["closed_by"] for line in nginx.ended()} == {"destination_send_timeout"}
+        for task, peers in zip(floods, ends):
+            task.cancel()
+            for peer in peers:
+                peer.close()
+        await nginx.has_no_connections()
+    # as many at a time, and more than once before: the allocator keeps what it had
+    for _ in range(3):
+        await some(40)
+    before = nginx.memory()
+    for _ in range(3):
+        await some(40)
+    grown = nginx.memory() - before
+    assert grown < 500_000, f"the worker has grown by {grown} bytes"
+
+
+run(SecureNginx(destinations=True, receive_buffer=4096,
+                http="websocket_ping off; websocket_send_timeout 300ms;"))
