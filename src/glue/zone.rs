@@ -26,7 +26,7 @@ const LEAST: usize = 64 * 1024;
 
 /// What [`Header::layout`] says where the memory is laid out as this version does it: raise the
 /// number with any change to a [`Slot`].
-const LAYOUT: u64 = (1 << 32) | size_of::<Slot>() as u64;
+const LAYOUT: u64 = (2 << 32) | size_of::<Slot>() as u64;
 
 /// The beginning of the zone's memory.
 #[repr(C)]

@@ -5,6 +5,8 @@
 //! never falls. What it holds (its gauges) is only good while it lives, so a slot names its owner
 //! by number and start time, and a slot whose owner is gone is free.
 
+use std::sync::atomic::{fence, Ordering};
+
 use super::histogram::{Histogram, DURATION, HANDSHAKE};
 use crate::counter::Counter;
 use crate::frame::Tally;
@@ -30,8 +32,6 @@ pub struct Slot {
     generation: Counter,
     /// Whether it is leaving.
     draining: Counter,
-    /// Open tunnels.
-    pub active: Counter,
     /// Bytes kept for peers that are slow to take them.
     pub buffered: Counter,
     /// What it has counted.
@@ -208,6 +208,8 @@ impl Counts {
     /// A tunnel has ended after so many milliseconds.
     pub fn close(&self, summary: &Summary, duration: u64) {
         let row = summary.reason.map_or(FAULT, Reason::index);
+        // for `merge`: who sees the end sees the beginning
+        fence(Ordering::Release);
         self.closed[row][code_class(summary.code)].add(1);
         self.duration.observe(&DURATION, duration);
     }
@@ -217,6 +219,13 @@ impl Counts {
         enders().zip(&self.closed).flat_map(|(by, row)| {
             CODES.iter().zip(row).map(move |(code, count)| (by, *code, count.get()))
         })
+    }
+
+    /// Tunnels that began and have not ended. There is no gauge beside the counters: whenever the
+    /// process dies, and whoever looks meanwhile, each tunnel is either open or ended.
+    pub fn open(&self) -> u64 {
+        let ended = self.closed.as_flattened().iter().map(Counter::get).sum();
+        self.opened.get().saturating_sub(ended)
     }
 
     /// Our Pings to an end and its Pongs to them.
@@ -239,10 +248,14 @@ impl Counts {
         }
         self.duration.merge(&other.duration);
         self.handshake.merge(&other.handshake);
+        // last, so that no tunnel is seen to end that has not begun
+        fence(Ordering::Acquire);
+        self.opened.add(other.opened.get());
     }
 
+    /// All but `opened` that are just numbers.
     fn plain(&self) -> impl Iterator<Item = &Counter> {
-        [&self.opened, &self.opaque, &self.redirects, &self.health_checks]
+        [&self.opaque, &self.redirects, &self.health_checks]
             .into_iter()
             .chain(&self.left)
             .chain(&self.refused)
@@ -260,7 +273,6 @@ impl Slot {
             started: Counter::new(),
             generation: Counter::new(),
             draining: Counter::new(),
-            active: Counter::new(),
             buffered: Counter::new(),
             counts: Counts::new(),
         }
@@ -276,10 +288,14 @@ impl Slot {
         })
     }
 
+    /// Open tunnels.
+    pub fn active(&self) -> u64 {
+        self.counts.open()
+    }
+
     /// Makes it a process's own. What an owner before it held is lost with that one.
     pub fn take(&self, owner: Owner) {
-        self.counts.closed[WORKER_LOST][0].add(self.active.get());
-        self.active.set(0);
+        self.counts.closed[WORKER_LOST][0].add(self.active());
         self.buffered.set(0);
         self.draining.set(0);
         self.started.set(owner.started);
@@ -345,27 +361,43 @@ pub fn sum<'a>(
 ) -> Sum {
     let mut sum = Sum::default();
     for slot in slots {
-        sum.counts.merge(&slot.counts);
+        // its owner goes on counting
+        let seen = Counts::new();
+        seen.merge(&slot.counts);
+        let active = seen.open();
         match slot.owner() {
             Some(owner) if is_alive(owner) => sum.workers.push(Worker {
                 pid: owner.pid,
                 generation: owner.generation,
                 draining: slot.is_draining(newest),
-                active: slot.active.get(),
+                active,
                 buffered_bytes: slot.buffered.get(),
             }),
-            _ => sum.counts.closed[WORKER_LOST][0].add(slot.active.get()),
+            _ => seen.closed[WORKER_LOST][0].add(active),
         }
+        sum.counts.merge(&seen);
     }
     sum
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
 
     const FIRST: Owner = Owner { pid: 7, started: 70, generation: 1 };
     const AGAIN: Owner = Owner { pid: 7, started: 99, generation: 2 };
+
+    fn ended(reason: Reason, code: u16) -> Summary {
+        Summary {
+            reason: Some(reason),
+            code: Some(code),
+            client: Default::default(),
+            destination: Default::default(),
+            opaque: false,
+        }
+    }
 
     fn closed(counts: &Counts) -> Vec<(&str, &str, u64)> {
         counts.closed().filter(|(_, _, count)| *count > 0).collect()
@@ -376,21 +408,21 @@ mod tests {
         let slots = [Slot::new(), Slot::new()];
         let slot = claim(&slots, FIRST, |_| true).unwrap();
         slot.counts.opened.add(3);
-        slot.active.add(2);
+        slot.counts.close(&ended(Reason::Drain, 1001), 1);
         slot.buffered.add(9);
 
         let alive = sum(&slots, 1, |_| true);
         let worker =
             Worker { pid: 7, generation: 1, draining: false, active: 2, buffered_bytes: 9 };
         assert_eq!((alive.counts.opened.get(), alive.workers), (3, vec![worker]));
-        assert!(closed(&alive.counts).is_empty());
+        assert_eq!(closed(&alive.counts), [("drain", "1001", 1)]);
 
         // the same number at another time is another process
         let is_alive = |owner: Owner| owner == AGAIN;
         for _ in 0..2 {
             let gone = sum(&slots, 1, is_alive);
             assert_eq!((gone.counts.opened.get(), gone.workers.len()), (3, 0));
-            assert_eq!(closed(&gone.counts), [("worker_lost", "none", 2)]);
+            assert_eq!(closed(&gone.counts), [("drain", "1001", 1), ("worker_lost", "none", 2)]);
         }
 
         // a free slot before one of a process that is gone
@@ -401,7 +433,30 @@ mod tests {
         assert!(claim(&slots, AGAIN, is_alive).is_none());
         let again = sum(&slots, 2, is_alive);
         assert_eq!((again.counts.opened.get(), again.workers.len()), (3, 2));
-        assert_eq!(closed(&again.counts), [("worker_lost", "none", 2)]);
+        assert_eq!(closed(&again.counts), [("drain", "1001", 1), ("worker_lost", "none", 2)]);
+    }
+
+    #[test]
+    fn every_tunnel_is_open_or_ended_whenever_one_looks() {
+        let (slots, is_over) = ([Slot::new()], AtomicBool::new(false));
+        let slot = claim(&slots, FIRST, |_| true).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    slot.counts.opened.add(1);
+                    slot.counts.close(&ended(Reason::Drain, 1001), 1);
+                }
+            });
+            let looked = (0..5_000).map(|_| {
+                let sum = sum(&slots, 1, |_| true);
+                let ended: u64 = closed(&sum.counts).iter().map(|(.., count)| count).sum();
+                let active: u64 = sum.workers.iter().map(|worker| worker.active).sum();
+                (sum.counts.opened.get(), ended + active)
+            });
+            let wrong: Vec<_> = looked.filter(|(opened, other)| opened != other).collect();
+            is_over.store(true, Ordering::Relaxed);
+            assert!(wrong.is_empty(), "opened, and ended or open: {wrong:?}");
+        });
     }
 
     #[test]

@@ -78,9 +78,7 @@ impl Tunnel {
         // SAFETY: as in `settings`
         let settings = unsafe { &(*parts.conf).settings };
         let session = Session::new(settings, now(), &mut wire);
-        let slot = zone::slot();
-        slot.counts.opened.add(1);
-        slot.active.add(1);
+        zone::slot().counts.opened.add(1);
         let [client, destination] = parts.connections;
         let tunnel = Box::into_raw(Box::new(Self { session, pending, since: now(), parts }));
         client.adopt(tunnel.cast(), Some(on_event));
@@ -299,9 +297,7 @@ impl Tunnel {
     /// Closes both connections.
     fn close(self: Box<Self>) {
         let (summary, duration) = (self.session.summary(), now().saturating_sub(self.since));
-        let slot = zone::slot();
-        slot.counts.close(&summary, duration);
-        slot.active.sub(1);
+        zone::slot().counts.close(&summary, duration);
         // SAFETY: as in `settings`
         if let (Some(head), Some(log)) = (&self.parts.head, unsafe { (*self.parts.conf).log }) {
             log.write(head, duration, &summary);

@@ -183,5 +183,5 @@ fn answered(r: &ngx_http_request_t, name: &[u8]) -> Option<String> {
 
 /// `$websocket_active`: how many tunnels this worker has now.
 fn active() -> u64 {
-    zone::slot().active.get()
+    zone::slot().active()
 }
