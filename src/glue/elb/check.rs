@@ -10,7 +10,7 @@ use ngx::ffi::{
 use ngx::http::{HttpModuleMainConf, HttpModuleServerConf, NgxHttpUpstreamModule};
 
 use super::destination::MainConf;
-use super::peers::{for_each, lists, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
+use super::peers::{for_each, lists, look, look_soon, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
 use super::Module;
 use crate::check::{is_path, Settings, Statuses, Tally};
 use crate::glue::conf::{invalid, time, time_or_off, Conf, Error, Outcome, Place};
@@ -130,7 +130,7 @@ pub fn all_down(main: &MainConf) -> bool {
         let mut tally = Tally::default();
         // SAFETY: the block lives in the same configuration as `main`; a peer while it is locked
         let has_peers = unsafe {
-            for_each(&*check.upstream, |_, _, peer| match (*peer).down {
+            look(&*check.upstream, |_, _, peer| match (*peer).down {
                 down if down & DOWN_BY_CONFIGURATION != 0 => tally.out += 1,
                 down if down & DOWN_BY_CHECK != 0 => tally.dead += 1,
                 _ => tally.up += 1,
@@ -168,7 +168,17 @@ pub unsafe fn take_along(cycle: *mut ngx_cycle_t) {
         });
         if let Some(before) = before {
             // SAFETY: nginx gives the memory of the old configuration back later
-            let states = unsafe { states(&*before.upstream) };
+            let Some(states) = (unsafe { states(&*before.upstream) }) else {
+                // SAFETY: as above
+                let host = unsafe { &(*check.upstream).host };
+                ngx::ngx_log_error!(
+                    NGX_LOG_WARN,
+                    log,
+                    "destinations of upstream \"{host}\" are checked anew: the list that they \
+                     had before the reload stays locked, perhaps by a worker that died"
+                );
+                continue;
+            };
             // SAFETY: initialized, with its zone
             unsafe { mark(&*check.upstream, &states) };
             check.known = states.into_iter().map(|(address, _)| address).collect();
@@ -176,21 +186,21 @@ pub unsafe fn take_along(cycle: *mut ngx_cycle_t) {
     }
 }
 
-/// What the checks of a block have found out.
+/// What the checks of a block have found out; `None` where its peers cannot be looked at.
 ///
 /// # Safety
 /// The block is initialized.
-unsafe fn states(upstream: &ngx_http_upstream_srv_conf_t) -> Vec<(Address, bool)> {
+unsafe fn states(upstream: &ngx_http_upstream_srv_conf_t) -> Option<Vec<(Address, bool)>> {
     let mut found = Vec::new();
-    // SAFETY: by contract; a peer lives while it is locked
-    unsafe {
-        for_each(upstream, |_, _, peer| {
+    // SAFETY: by contract; a peer lives while its list is locked
+    let all = unsafe {
+        look_soon(upstream, |peer| {
             if (*peer).down & DOWN_BY_CONFIGURATION == 0 {
                 found.push((Address::of(peer), (*peer).down & DOWN_BY_CHECK == 0));
             }
-        });
-    }
-    found
+        })
+    };
+    all.then_some(found)
 }
 
 /// Marks all peers with these addresses; whether that changes anything.

@@ -4,7 +4,9 @@ use std::ffi::c_void;
 use std::iter::successors;
 use std::mem::MaybeUninit;
 use std::ptr::{null_mut, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::thread::yield_now;
+use std::time::{Duration, Instant};
 
 use ngx::ffi::{
     dladdr, ngx_cached_time, ngx_http_upstream_init_round_robin, ngx_http_upstream_rr_peer_t,
@@ -27,6 +29,16 @@ pub struct List(NonNull<ngx_http_upstream_rr_peers_t>);
 
 /// A locked list.
 pub struct Locked(List);
+
+/// A locked peer of a list that is locked to be read.
+struct LockedPeer<'a>(&'a Locked, *mut ngx_http_upstream_rr_peer_t);
+
+/// What the lock of a list is while one process changes it (`NGX_RWLOCK_WLOCK`); else it is how many
+/// read it.
+const WRITE_LOCKED: usize = usize::MAX;
+
+/// How long the master waits for a list: for any number of changes, and not for one that never ends.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The lists of an upstream block, its backups second; `None` where its balancer comes from another
 /// module, which may keep its peers elsewhere.
@@ -62,6 +74,24 @@ impl List {
             unsafe { ngx_rwlock_rlock(&raw mut (*self.as_ptr()).rwlock) };
         }
         Locked(self)
+    }
+
+    /// As [`List::read`]; `None` where a process keeps the list to change it for much longer than
+    /// that takes.
+    fn read_soon(self) -> Option<Locked> {
+        if self.is_shared() {
+            // SAFETY: as above; the word of the lock, as ngx_rwlock_rlock uses it
+            let lock = unsafe { AtomicUsize::from_ptr((&raw mut (*self.as_ptr()).rwlock).cast()) };
+            let one_more = |readers: usize| (readers != WRITE_LOCKED).then(|| readers + 1);
+            let begun = Instant::now();
+            while lock.fetch_update(Ordering::Acquire, Ordering::Relaxed, one_more).is_err() {
+                if begun.elapsed() > PATIENCE {
+                    return None;
+                }
+                yield_now();
+            }
+        }
+        Some(Locked(self))
     }
 
     /// Locks the list and all of its peers, to change them.
@@ -110,6 +140,27 @@ impl Locked {
     }
 }
 
+impl<'a> LockedPeer<'a> {
+    /// # Safety
+    /// `peer` is one of the list's.
+    unsafe fn new(list: &'a Locked, peer: *mut ngx_http_upstream_rr_peer_t) -> Self {
+        if list.0.is_shared() {
+            // SAFETY: by contract; the list's lock comes first, in core's order
+            unsafe { ngx_rwlock_rlock(&raw mut (*peer).lock) };
+        }
+        Self(list, peer)
+    }
+}
+
+impl Drop for LockedPeer<'_> {
+    fn drop(&mut self) {
+        if self.0 .0.is_shared() {
+            // SAFETY: live as long as the list is locked, and locked by us
+            unsafe { ngx_rwlock_unlock(&raw mut (*self.1).lock) };
+        }
+    }
+}
+
 impl Drop for Locked {
     fn drop(&mut self) {
         if self.0.is_shared() {
@@ -119,8 +170,45 @@ impl Drop for Locked {
     }
 }
 
-/// Calls `work` for each peer of a block with its list, locked, and the number of that: 1 for a
-/// backup. `false` where the block has no lists, see [`lists`].
+/// Calls `work` for each peer of a block with its list, locked to be read, and the number of that: 1
+/// for a backup. What changes in a peer but `down` is under its own lock. `false` where the block
+/// has no lists, see [`lists`].
+///
+/// # Safety
+/// As of [`lists`]; `work` changes nothing, and takes no lock of the block but that of a peer.
+pub unsafe fn look(
+    upstream: &ngx_http_upstream_srv_conf_t,
+    mut work: impl FnMut(usize, &Locked, *mut ngx_http_upstream_rr_peer_t),
+) -> bool {
+    // SAFETY: by contract
+    let Some(lists) = (unsafe { lists(upstream) }) else { return false };
+    for (number, list) in lists.enumerate() {
+        let locked = list.read();
+        locked.peers().for_each(|peer| work(number, &locked, peer));
+    }
+    true
+}
+
+/// As [`look`], for the master, which must not wait for a process that died with a list locked:
+/// `false` also where one stays locked for some time.
+///
+/// # Safety
+/// As of [`look`].
+pub unsafe fn look_soon(
+    upstream: &ngx_http_upstream_srv_conf_t,
+    mut work: impl FnMut(*mut ngx_http_upstream_rr_peer_t),
+) -> bool {
+    // SAFETY: by contract
+    let Some(lists) = (unsafe { lists(upstream) }) else { return false };
+    for list in lists {
+        let Some(locked) = list.read_soon() else { return false };
+        locked.peers().for_each(&mut work);
+    }
+    true
+}
+
+/// Calls `work` for each peer of a block with its list, locked to be changed, and the number of
+/// that: 1 for a backup. `false` where the block has no lists, see [`lists`].
 ///
 /// # Safety
 /// As of [`lists`]; `work` takes no lock of the block.
@@ -147,9 +235,10 @@ pub fn destinations(main: &MainConf) -> Vec<Destination> {
     for (upstream, checked) in main.upstreams() {
         // SAFETY: the blocks live in the same configuration as `main`
         let upstream = unsafe { &*upstream };
-        let tell = |number, _: &Locked, peer: *mut ngx_http_upstream_rr_peer_t| {
-            // SAFETY: live as long as the lock is held, and nobody changes it meanwhile
-            let peer = unsafe { &*peer };
+        let tell = |number, list: &Locked, peer: *mut ngx_http_upstream_rr_peer_t| {
+            // SAFETY: one of the list's; live as long as the locks are held, and nobody changes it
+            // meanwhile
+            let (_locked, peer) = unsafe { (LockedPeer::new(list, peer), &*peer) };
             let destination = Destination {
                 upstream: text(&upstream.host),
                 server: text(&peer.server),
@@ -163,7 +252,7 @@ pub fn destinations(main: &MainConf) -> Vec<Destination> {
             destination.add(&mut found);
         };
         // SAFETY: as above
-        unsafe { for_each(upstream, tell) };
+        unsafe { look(upstream, tell) };
     }
     found
 }

@@ -100,7 +100,8 @@ impl Connection {
     pub fn reads_by_writing(self) -> bool {
         // SAFETY: null or the TLS state of an open connection
         let ssl = unsafe { self.raw().ssl.as_ref() };
-        ssl.is_some_and(|ssl| ssl.saved_write_handler.is_some()) && self.write_event().bits().ready() != 0
+        ssl.is_some_and(|ssl| ssl.saved_write_handler.is_some())
+            && self.write_event().bits().ready() != 0
     }
 
     /// Whether a read may find something.

@@ -154,8 +154,9 @@ impl Tunnel {
                 Io::Again => return self.or_error(from, connection.wait_readable()),
                 Io::Eof => {
                     self.or_error(from, connection.wait_readable())?;
-                    return self
-                        .act(worker, None, |session, _, _, wire| session.on_eof(from, now(), wire));
+                    return self.act(worker, None, |session, _, _, wire| {
+                        session.on_eof(from, now(), wire)
+                    });
                 }
                 Io::Error => return self.or_error(from, false),
             }
