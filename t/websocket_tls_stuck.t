@@ -3,6 +3,7 @@
 they leave nothing."""
 
 import asyncio
+import itertools
 import os
 import sys
 
@@ -20,10 +21,12 @@ async def many_leave_nothing(nginx):
         floods = [asyncio.create_task(flood(client)) for client, _ in ends]
         await until(lambda: len(nginx.ended()) == ended + count, 20)
         assert {line["closed_by"] for line in nginx.ended()} == {"destination_send_timeout"}
-        for task, peers in zip(floods, ends):
+        for task in floods:
             task.cancel()
-            for peer in peers:
-                peer.close()
+        # not before: the next socket may have the number of one that is still waited for
+        await asyncio.gather(*floods, return_exceptions=True)
+        for peer in itertools.chain(*ends):
+            peer.close()
         await nginx.has_no_connections()
     # as many at a time, and more than once before: the allocator keeps what it had
     for _ in range(3):
