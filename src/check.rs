@@ -100,7 +100,7 @@ pub fn request(path: &str, server: &str) -> String {
     )
 }
 
-/// What the beginning of an answer says.
+/// What an answer has said so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Not enough yet.
@@ -109,24 +109,92 @@ pub enum Answer {
     Status(u16),
     /// This is no HTTP/1.
     Malformed,
+    /// [`MOST`] bytes have come, and none of them a final status.
+    TooLong,
 }
 
-/// Reads the status line of HTTP/1 (RFC 9112 4) in the first bytes of an answer.
-pub fn answer(bytes: &[u8]) -> Answer {
-    // a # stands for any digit
-    const LINE: &[u8] = b"HTTP/1.# ###";
-    let fits = |(byte, expected): (&u8, &u8)| match expected {
-        b'#' => byte.is_ascii_digit(),
-        expected => byte == expected,
-    };
-    if !bytes.iter().zip(LINE).all(fits) {
-        return Answer::Malformed;
+/// Bytes of interim answers that are read at most.
+pub const MOST: usize = 64 * 1024;
+
+/// A status line as far as it is looked at; a `#` stands for any digit.
+const LINE: &[u8] = b"HTTP/1.# ###";
+
+/// Reads an answer up to its final status, in parts as they come. Interim answers, of which there
+/// may be any number (RFC 9110 15.2), are skipped with their headers; a 101 is final, for what
+/// follows it is another protocol.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    place: Place,
+    /// Digits of the status, as a number.
+    status: u16,
+    /// Bytes that may still come.
+    left: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In a status line (RFC 9112 4), before the byte of this index.
+    Status(usize),
+    /// In a header of an interim answer, or behind its status; `true` at the start of a line.
+    Header(bool),
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { place: Place::Status(0), status: 0, left: MOST }
     }
-    let status = bytes.get(9..LINE.len()).and_then(|digits| std::str::from_utf8(digits).ok());
-    match (status.and_then(number), bytes.get(LINE.len())) {
-        (_, None) => Answer::More,
-        (Some(status), Some(b' ' | b'\r' | b'\n')) => Answer::Status(status),
-        _ => Answer::Malformed,
+}
+
+impl Reader {
+    /// Takes the next bytes in; none is wanted after any result but [`Answer::More`].
+    pub fn read(&mut self, bytes: &[u8]) -> Answer {
+        for byte in bytes {
+            if self.left == 0 {
+                return Answer::TooLong;
+            }
+            self.left -= 1;
+            let said = match self.place {
+                Place::Status(index) => self.in_status(index, *byte),
+                Place::Header(at_start) => {
+                    self.place = match (byte, at_start) {
+                        (b'\n', true) => Place::Status(0),
+                        (b'\n', false) => Place::Header(true),
+                        (b'\r', _) => Place::Header(at_start),
+                        _ => Place::Header(false),
+                    };
+                    Answer::More
+                }
+            };
+            if said != Answer::More {
+                return said;
+            }
+        }
+        Answer::More
+    }
+
+    fn in_status(&mut self, index: usize, byte: u8) -> Answer {
+        let fits = match LINE.get(index) {
+            Some(b'#') => byte.is_ascii_digit(),
+            Some(expected) => byte == *expected,
+            None => matches!(byte, b' ' | b'\r' | b'\n'),
+        };
+        if !fits {
+            return Answer::Malformed;
+        }
+        if index < LINE.len() {
+            self.place = Place::Status(index + 1);
+            // the last three are what is left of the digits before
+            self.status = self.status % 100 * 10 + u16::from(byte & 0xf);
+            return Answer::More;
+        }
+        match self.status {
+            101 | 200..=599 => Answer::Status(self.status),
+            100..=199 => {
+                self.place = Place::Header(byte == b'\n');
+                Answer::More
+            }
+            _ => Answer::Malformed,
+        }
     }
 }
 
@@ -141,6 +209,8 @@ pub enum Failure {
     Closed,
     /// What came is no HTTP/1.
     Malformed,
+    /// What came are interim answers alone.
+    TooLong,
     /// A status that is none of the expected.
     Status(u16),
     /// It took longer than this, in milliseconds.
@@ -154,6 +224,9 @@ impl fmt::Display for Failure {
             Self::Connection(reason) => f.write_str(reason),
             Self::Closed => f.write_str("closed without an answer"),
             Self::Malformed => f.write_str("answered with something other than HTTP/1"),
+            Self::TooLong => {
+                write!(f, "answered with {} kB of interim answers", MOST / 1024)
+            }
             Self::Status(status) => write!(f, "status {status}"),
             Self::Timeout(time) if time % 1000 == 0 => {
                 write!(f, "timed out after {}s", time / 1000)

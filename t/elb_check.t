@@ -11,6 +11,10 @@ from backend import Backend
 from checked import HTTP, ONCE, TCP, Checked
 from tap import equal, run, test, until
 
+# interim answers may come before the one that counts
+HINT = [b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"]
+
+
 async def dies_and_comes_back(nginx):
     """A destination that listens no more."""
     await nginx.is_spread()
@@ -59,6 +63,9 @@ async def what_an_answer_says():
             (None, "timed out after 1s"), (200, None),
             (b"", "closed without an answer"), (200, None),
             (b"HTTP/1.1 2", "closed without an answer"), (200, None),
+            (HINT * 3 + [b"HTTP/1.1 503 Busy\r\n\r\n"], "status 503"),
+            ([b"HTTP/1.1 100 Continue\r\n\r\n", *HINT * 9, b"HTTP/1.1 200 OK\r\n\r\n"], None),
+            ([HINT[0] * 1500], "answered with 64 kB of interim answers"), (200, None),
             (b"220 mail.test ESMTP\r\n", "answered with something other than HTTP/1"), (200, None),
         ]
         downs = ups = 0

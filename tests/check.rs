@@ -1,7 +1,7 @@
 //! Active checks, in tables.
 
 use ngx_http_elb_websocket_module::check::{
-    answer, is_path, request, Answer, Failure, Settings, State, Statuses, Tally,
+    is_path, request, Answer, Failure, Reader, Settings, State, Statuses, Tally, MOST,
 };
 
 /// Feeds results, `+` or `-`, to a fresh state and tells what it was after each: `U`p or `D`own.
@@ -85,6 +85,13 @@ fn statuses() {
     }
 }
 
+/// What the parts of an answer say, up to the first word about it.
+fn answer(parts: &[&[u8]]) -> Answer {
+    let mut reader = Reader::default();
+    let said = parts.iter().map(|part| reader.read(part));
+    said.into_iter().find(|said| *said != Answer::More).unwrap_or(Answer::More)
+}
+
 #[test]
 fn answers_cut_anywhere() {
     let cases = [
@@ -94,6 +101,7 @@ fn answers_cut_anywhere() {
         ("HTTP/1.1 204\n", Answer::Status(204)),
         ("HTTP/1.1 2000 OK\r\n", Answer::Malformed),
         ("HTTP/1.1 099 OK\r\n", Answer::Malformed),
+        ("HTTP/1.1 600 OK\r\n", Answer::Malformed),
         ("HTTP/1.1 2x0 OK\r\n", Answer::Malformed),
         ("HTTP/1.1  200 OK\r\n", Answer::Malformed),
         ("HTTP/2 200\r\n ......", Answer::Malformed),
@@ -101,18 +109,41 @@ fn answers_cut_anywhere() {
         ("SSH-2.0-OpenSSH_9.2", Answer::Malformed),
         ("\x15\x03\x03\0\x02\x02\x28.......", Answer::Malformed),
         ("\r\nHTTP/1.1 200 OK\r\n", Answer::Malformed),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", Answer::Status(200)),
+        ("HTTP/1.1 102\n\nHTTP/1.1 204\n", Answer::Status(204)),
+        (
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nX:\r\n\r\n\
+             HTTP/1.1 100\r\n\r\nHTTP/1.1 503 Busy\r\n",
+            Answer::Status(503),
+        ),
+        ("HTTP/1.1 103 HTTP/1.1 200 OK\r\nHTTP/1.1 200 OK\r\n", Answer::More),
+        ("HTTP/1.1 103 Early Hints\r\n\r\nSSH-2.0", Answer::Malformed),
+        ("HTTP/1.1 101 Switching Protocols\r\n", Answer::Status(101)),
     ];
     for (text, expected) in cases {
-        assert_eq!(answer(text.as_bytes()), expected, "{text:?}");
-        let mut decided = false;
-        for end in 0..=text.len() {
-            let found = answer(&text.as_bytes()[..end]);
-            assert!(found == expected || !decided && found == Answer::More, "{text:?} up to {end}");
-            decided |= found != Answer::More;
+        let bytes = text.as_bytes();
+        for cut in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(cut);
+            assert_eq!(answer(&[first, second]), expected, "{text:?} cut at {cut}");
         }
+        let single: Vec<_> = bytes.chunks(1).collect();
+        assert_eq!(answer(&single), expected, "{text:?} byte by byte");
     }
-    assert_eq!(answer(b""), Answer::More);
-    assert_eq!(answer(b"HTTP/1.1 200"), Answer::More, "a fourth digit may follow");
+    assert_eq!(answer(&[b""]), Answer::More);
+    assert_eq!(answer(&[b"HTTP/1.1 200"]), Answer::More, "a fourth digit may follow");
+}
+
+#[test]
+fn interim_answers_are_read_up_to_a_limit() {
+    let hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let last = b"HTTP/1.1 200 OK\r\n";
+    let fitting = (MOST - last.len()) / hint.len();
+    let many = |hints: usize| [&hint.repeat(hints), last.as_slice()].concat();
+    assert_eq!(answer(&[&many(fitting)]), Answer::Status(200));
+    assert_eq!(answer(&[&many(MOST / hint.len() + 1)]), Answer::TooLong);
+    assert_eq!(answer(&[&hint.repeat(MOST)]), Answer::TooLong, "without an end");
+    let endless = [b"HTTP/1.1 103 ".as_slice(), &vec![b'x'; 2 * MOST]];
+    assert_eq!(answer(&endless), Answer::TooLong, "one that has no end");
 }
 
 #[test]
@@ -184,6 +215,7 @@ fn reasons() {
         (Failure::Connection("Connection reset by peer".into()), "Connection reset by peer"),
         (Failure::Closed, "closed without an answer"),
         (Failure::Malformed, "answered with something other than HTTP/1"),
+        (Failure::TooLong, "answered with 64 kB of interim answers"),
         (Failure::Status(503), "status 503"),
         (Failure::Timeout(2_000), "timed out after 2s"),
         (Failure::Timeout(250), "timed out after 250ms"),

@@ -11,16 +11,13 @@ use ngx::ffi::{
 };
 
 use super::Address;
-use crate::check::{answer, Answer, Failure, Settings};
+use crate::check::{Answer, Failure, Reader, Settings};
 use crate::glue::bits::Bits;
 use crate::glue::websocket::connection::{Connection, Io};
 
 /// Bytes of an answer that are read after its status, so that the destination may finish it and
 /// does not see a reset.
 const REST: usize = 64 * 1024;
-
-/// Bytes that the status line needs to have (`check::answer`).
-const HEAD: usize = 16;
 
 /// A check that is under way.
 pub struct Probe {
@@ -37,8 +34,7 @@ enum Stage {
         sent: usize,
     },
     Reading {
-        head: [u8; HEAD],
-        len: usize,
+        reader: Reader,
     },
     /// The result is known; so much of the answer is read at most.
     Finishing {
@@ -148,7 +144,7 @@ impl Probe {
                         continue;
                     }
                     self.connection.wait_writable();
-                    Stage::Reading { head: [0; HEAD], len: 0 }
+                    Stage::Reading { reader: Reader::default() }
                 }
                 Stage::Reading { .. } => return self.read_status(settings),
                 Stage::Finishing { .. } => return self.read_rest(),
@@ -160,20 +156,17 @@ impl Probe {
     fn read_status(&mut self, settings: &Settings) -> Step {
         let mut buffer = [0; 4096];
         loop {
-            let Stage::Reading { head, len } = &mut self.stage else { return Step::Over };
+            let Stage::Reading { reader } = &mut self.stage else { return Step::Over };
             let read = match self.connection.recv(&mut buffer) {
                 Io::Bytes(read) => read,
                 Io::Again => return self.wait(Connection::wait_readable),
                 Io::Eof => return Step::Result(Err(Failure::Closed)),
                 Io::Error => return Step::Result(Err(self.failure())),
             };
-            for (to, from) in head.iter_mut().skip(*len).zip(&buffer[..read]) {
-                *to = *from;
-            }
-            *len = HEAD.min(*len + read);
-            match answer(&head[..*len]) {
+            match reader.read(buffer.get(..read).unwrap_or_default()) {
                 Answer::More => {}
                 Answer::Malformed => return Step::Result(Err(Failure::Malformed)),
+                Answer::TooLong => return Step::Result(Err(Failure::TooLong)),
                 Answer::Status(status) => {
                     self.stage = Stage::Finishing { left: REST };
                     return Step::Result(match settings.statuses.contains(status) {
