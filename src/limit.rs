@@ -1,19 +1,75 @@
 //! Counts of live WebSockets by key, in a table of fixed size that several processes share.
 //!
-//! Each process counts in slots of its own, so that what a dead one has left behind is told from
-//! what is alive. The caller keeps others out while it works on the table.
+//! An [`Entry`] says how often one process holds one key; what a key has is the sum of its entries.
+//! So what a dead process has left behind is told from what is alive, and the table is full only
+//! when it has no entry left: however many processes there are, that takes as many WebSockets.
+//!
+//! Entries are the truth. Chains, by which a key finds its entries, and the list of free ones are
+//! derived from them, and made anew where a process has died in the midst of a change: the word
+//! that makes an entry count is written last. The caller keeps others out while it works on the
+//! table.
 
-/// Slots that a key may be in.
-const BUCKET: usize = 64;
+use std::hash::Hasher;
+use std::iter::successors;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How often a process holds a key. All-zero is a free slot.
+/// How often a refusal may have the processes looked at, in milliseconds: looking costs more than
+/// all else of a handshake that is refused.
+const PATIENCE: u64 = 1_000;
+
+/// How many keys there is room for where each is held by one process.
+pub const KEYS: usize = 65_536;
+
+/// As many processes as nginx can have (`NGX_MAX_PROCESSES`).
+pub const PROCESSES: usize = 1024;
+
+/// The number of what lies in the memory: raise it with any change to the meaning or the order of
+/// the parts of a [`Table`].
+pub const LAYOUT: u64 = 2;
+
+/// What there is once in a table.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Head {
+    /// What its maker calls the layout of its memory, see [`LAYOUT`].
+    pub layout: u64,
+    /// What keys are hashed with, so that nobody can choose two that are one here.
+    seed: [u64; 2],
+    /// When the processes were looked at last, in milliseconds.
+    looked: u64,
+    /// 1 while a process changes the table.
+    busy: AtomicU32,
+    /// The first free entry.
+    free: Link,
+}
+
+/// A process that counts. All-zero is a free place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Slot {
-    key: u64,
-    process: u32,
-    count: u32,
+pub struct Process {
+    /// Its number.
+    pub pid: u64,
+    /// When it started, in any unit: numbers are given again, but not at the same time.
+    pub started: u64,
 }
+
+/// How often a process holds a key. All-zero is a free one.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Entry {
+    key: u64,
+    /// The place of the process.
+    process: u32,
+    /// 0 where the entry is free, whatever the rest says.
+    count: AtomicU32,
+}
+
+/// The place of an entry and 1, or 0 for none.
+pub type Link = u32;
+
+/// A process's place in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u32);
 
 /// Why a key cannot be held once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,116 +80,221 @@ pub enum Refused {
     Full,
 }
 
-fn bucket(slots: &mut [Slot], key: u64) -> &mut [Slot] {
-    let buckets = (slots.len() / BUCKET).max(1) as u64;
-    let start = (key % buckets) as usize * BUCKET;
-    let end = slots.len().min(start + BUCKET);
-    slots.get_mut(start..end).unwrap_or_default()
+/// The memory of a table, all-zero but for its head.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// What there is once.
+    pub head: &'a mut Head,
+    /// As many as there can be processes.
+    pub processes: &'a mut [Process],
+    /// The first entry of each chain; at least one.
+    pub chains: &'a mut [Link],
+    /// For each entry, the next one of its chain or of the free ones.
+    pub next: &'a mut [Link],
+    /// As many entries.
+    pub entries: &'a mut [Entry],
 }
 
-/// Holds `key` once more for `process`, unless live processes hold it `limit` times together.
-/// Whether one `is_alive` is asked only where that decides.
-///
-/// # Errors
-/// The key may not be held, or there is no room.
-pub fn take(
-    slots: &mut [Slot],
-    key: u64,
-    process: u32,
-    limit: u64,
-    is_alive: impl Fn(u32) -> bool,
-) -> Result<(), Refused> {
-    let bucket = bucket(slots, key);
-    let held = |bucket: &[Slot]| -> u64 {
-        bucket.iter().filter(|slot| slot.key == key).map(|slot| u64::from(slot.count)).sum()
-    };
-    let place = |bucket: &[Slot]| {
-        let own = |slot: &Slot| slot.count > 0 && slot.key == key && slot.process == process;
-        let own = bucket.iter().position(own);
-        own.or_else(|| bucket.iter().position(|slot| slot.count == 0))
-    };
-    if held(bucket) >= limit || place(bucket).is_none() {
-        for slot in bucket.iter_mut().filter(|slot| slot.count > 0 && slot.process != process) {
-            if !is_alive(slot.process) {
-                slot.count = 0;
-            }
+/// A table that is being worked on; others stay out until it is dropped.
+#[derive(Debug)]
+pub struct Table<'a>(Parts<'a>);
+
+impl Head {
+    /// That of a new table; `seed` are bits that nobody can guess.
+    pub const fn new(layout: u64, seed: [u64; 2]) -> Self {
+        // busy: whoever comes first makes the list of free entries
+        Self { layout, seed, looked: 0, busy: AtomicU32::new(1), free: 0 }
+    }
+}
+
+impl<'a> Table<'a> {
+    /// Begins to work on a table. One that a process has left in the midst of a change, since it
+    /// has died there, is set right first.
+    pub fn open(parts: Parts<'a>) -> Self {
+        let was_busy = parts.head.busy.swap(1, Ordering::Acquire) != 0;
+        let mut table = Self(parts);
+        if was_busy {
+            table.rebuild(|_| false);
+        }
+        table
+    }
+
+    /// What stands for a key here.
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        let [one, other] = self.0.head.seed;
+        // what the standard library has in its place takes no key
+        #[allow(deprecated)]
+        let mut hasher = std::hash::SipHasher::new_with_keys(one, other);
+        hasher.write(key);
+        hasher.finish()
+    }
+
+    /// Gives a process a place; `None` where all are taken.
+    pub fn enter(&mut self, process: Process) -> Option<Place> {
+        let free = self.0.processes.iter().position(|other| other.pid == 0)?;
+        let place = u32::try_from(free).ok()?;
+        *self.0.processes.get_mut(free)? = process;
+        Some(Place(place))
+    }
+
+    /// The process in `place` is gone, and what it holds with it.
+    pub fn leave(&mut self, place: Place) {
+        self.bury(|index, _| index == place.0 as usize);
+    }
+
+    /// The processes that have a place.
+    pub fn processes(&self) -> Vec<Process> {
+        self.0.processes.iter().filter(|process| process.pid != 0).copied().collect()
+    }
+
+    /// Whether a refusal at `now` is a reason to look which processes live: not where another one
+    /// was lately. The caller does so, without keeping others out meanwhile.
+    pub fn is_time_to_look(&mut self, now: u64) -> bool {
+        let is_time = now.saturating_sub(self.0.head.looked) >= PATIENCE;
+        if is_time {
+            self.0.head.looked = now;
+        }
+        is_time
+    }
+
+    /// Takes back what dead processes hold; whether one of them had a place.
+    pub fn remove(&mut self, dead: &[Process]) -> bool {
+        self.bury(|_, process| dead.contains(process))
+    }
+
+    /// Holds `key` once more for the process in `place`, unless it is held `limit` times by all
+    /// together.
+    ///
+    /// # Errors
+    /// The key may not be held, or there is no room.
+    pub fn take(&mut self, key: u64, place: Place, limit: u64) -> Result<(), Refused> {
+        let held: u64 = self.of_key(key).map(|(_, entry)| u64::from(entry.count())).sum();
+        if held >= limit {
+            return Err(Refused::Limit);
+        }
+        let own = self.of_key(key).find(|(_, entry)| entry.process == place.0);
+        match own {
+            Some((_, own)) => own.set(own.count().checked_add(1).ok_or(Refused::Full)?),
+            None => self.insert(key, place).ok_or(Refused::Full)?,
+        }
+        Ok(())
+    }
+
+    /// Gives back what `take` has given to the process in `place`.
+    pub fn give_back(&mut self, key: u64, place: Place) {
+        let own = self.of_key(key).find(|(_, entry)| entry.process == place.0);
+        let Some((index, own)) = own else { return };
+        own.set(own.count().saturating_sub(1));
+        if own.count() == 0 {
+            self.unlink(key, index);
         }
     }
-    if held(bucket) >= limit {
-        return Err(Refused::Limit);
+
+    /// The entries of a key and where they are.
+    fn of_key(&self, key: u64) -> impl Iterator<Item = (usize, &Entry)> {
+        let entries = self.chain(key).filter_map(|index| Some((index, self.0.entries.get(index)?)));
+        entries.filter(move |(_, entry)| entry.key == key)
     }
-    let slot = place(bucket).and_then(|index| bucket.get_mut(index)).ok_or(Refused::Full)?;
-    let count = slot.count + 1;
-    *slot = Slot { key, process, count };
-    Ok(())
-}
 
-/// Gives back what `take` has given to `process`.
-pub fn give_back(slots: &mut [Slot], key: u64, process: u32) {
-    let own = |slot: &&mut Slot| slot.count > 0 && slot.key == key && slot.process == process;
-    if let Some(slot) = bucket(slots, key).iter_mut().find(own) {
-        slot.count -= 1;
+    /// The entries of the chain that a key is in. A chain has no more than there are.
+    fn chain(&self, key: u64) -> impl Iterator<Item = usize> + '_ {
+        let first = self.0.chains.get(self.chain_of(key)).copied().unwrap_or(0);
+        let next = |link: &Link| self.0.next.get(index(*link)?).copied();
+        successors(Some(first), next).map_while(index).take(self.0.entries.len())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn chain_of(&self, key: u64) -> usize {
+        (key % (self.0.chains.len() as u64).max(1)) as usize
+    }
 
-    fn all_live(_: u32) -> bool {
+    /// Has a free entry count one for a key and a process; `None` where there is none.
+    fn insert(&mut self, key: u64, place: Place) -> Option<()> {
+        let link = self.0.head.free;
+        let index = index(link)?;
+        let chain = self.chain_of(key);
+        let (chain, next) = (self.0.chains.get_mut(chain)?, self.0.next.get_mut(index)?);
+        let entry = self.0.entries.get_mut(index)?;
+        self.0.head.free = std::mem::replace(next, std::mem::replace(chain, link));
+        (entry.key, entry.process) = (key, place.0);
+        entry.set(1);
+        Some(())
+    }
+
+    /// Moves an entry of a key from its chain to the free ones.
+    fn unlink(&mut self, key: u64, entry: usize) {
+        let chain = self.chain_of(key);
+        let before = self.chain(key).take_while(|index| *index != entry).last();
+        let Parts { head, chains, next, .. } = &mut self.0;
+        let Some(own) = next.get_mut(entry) else { return };
+        let behind = std::mem::replace(own, head.free);
+        let link = match before {
+            Some(before) => next.get_mut(before),
+            None => chains.get_mut(chain),
+        };
+        if let Some(link) = link {
+            head.free = std::mem::replace(link, behind);
+        }
+    }
+
+    /// Takes back what dead processes hold, and their places; whether there was one.
+    fn bury(&mut self, is_dead: impl Fn(usize, &Process) -> bool) -> bool {
+        let places = self.0.processes.iter().enumerate();
+        let dead: Vec<_> =
+            places.map(|(index, process)| process.pid != 0 && is_dead(index, process)).collect();
+        if !dead.contains(&true) {
+            return false;
+        }
+        self.rebuild(|place| dead.get(place).copied().unwrap_or(true));
+        for (process, _) in self.0.processes.iter_mut().zip(&dead).filter(|(_, dead)| **dead) {
+            *process = Process::default();
+        }
         true
     }
 
-    #[test]
-    fn a_key_is_held_up_to_its_limit_by_all_processes_together() {
-        let mut slots = [Slot::default(); 2 * BUCKET];
-        assert_eq!(take(&mut slots, 7, 1, 2, all_live), Ok(()));
-        assert_eq!(take(&mut slots, 7, 2, 2, all_live), Ok(()));
-        assert_eq!(take(&mut slots, 7, 1, 2, all_live), Err(Refused::Limit));
-        assert_eq!(take(&mut slots, 7, 3, 2, all_live), Err(Refused::Limit));
-        assert_eq!(take(&mut slots, 8, 1, 2, all_live), Ok(()));
-        give_back(&mut slots, 7, 2);
-        assert_eq!(take(&mut slots, 7, 1, 2, all_live), Ok(()));
-        assert_eq!(take(&mut slots, 9, 1, 0, all_live), Err(Refused::Limit));
+    /// Derives chains and free entries from the entries, less those of places that are dead.
+    fn rebuild(&mut self, is_dead: impl Fn(usize) -> bool) {
+        let Parts { head, processes, chains, next, entries } = &mut self.0;
+        chains.fill(0);
+        head.free = 0;
+        let count = (chains.len() as u64).max(1);
+        for (link, (entry, next)) in (1..).zip(entries.iter().zip(next.iter_mut())) {
+            let place = entry.process as usize;
+            let holds = entry.count() > 0
+                && processes.get(place).is_some_and(|process| process.pid != 0)
+                && !is_dead(place);
+            let list = match chains.get_mut((entry.key % count) as usize) {
+                Some(chain) if holds => chain,
+                _ => {
+                    entry.set(0);
+                    &mut head.free
+                }
+            };
+            *next = std::mem::replace(list, link);
+        }
+    }
+}
+
+impl Drop for Table<'_> {
+    fn drop(&mut self) {
+        // what a panic has left is set right as what a death has
+        if !std::thread::panicking() {
+            self.0.head.busy.store(0, Ordering::Release);
+        }
+    }
+}
+
+impl Entry {
+    fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
     }
 
-    #[test]
-    fn a_dead_process_holds_nothing() {
-        let mut slots = [Slot::default(); BUCKET];
-        for _ in 0..2 {
-            assert_eq!(take(&mut slots, 7, 1, 2, all_live), Ok(()));
-        }
-        assert_eq!(take(&mut slots, 7, 2, 2, all_live), Err(Refused::Limit));
-        let only_2 = |process| process == 2;
-        for _ in 0..2 {
-            assert_eq!(take(&mut slots, 7, 2, 2, only_2), Ok(()));
-        }
-        assert_eq!(take(&mut slots, 7, 2, 2, only_2), Err(Refused::Limit));
+    /// Sets the count, after all that was written before.
+    fn set(&self, count: u32) {
+        self.count.store(count, Ordering::Release);
     }
+}
 
-    #[test]
-    fn a_full_bucket_has_room_again() {
-        let mut slots = [Slot::default(); 2 * BUCKET];
-        // even keys share a bucket
-        for key in 0..BUCKET as u64 {
-            assert_eq!(take(&mut slots, 2 * key, 1, 1, all_live), Ok(()), "{key}");
-        }
-        assert_eq!(take(&mut slots, 200, 1, 1, all_live), Err(Refused::Full));
-        assert_eq!(take(&mut slots, 201, 1, 1, all_live), Ok(()));
-        give_back(&mut slots, 4, 1);
-        assert_eq!(take(&mut slots, 200, 1, 1, all_live), Ok(()));
-        assert_eq!(take(&mut slots, 6, 1, 2, all_live), Ok(()), "behind a slot that was free");
-        assert_eq!(take(&mut slots, 202, 2, 1, |process| process != 1), Ok(()), "room of the dead");
-    }
-
-    #[test]
-    fn a_small_table_and_an_unknown_key_do_no_harm() {
-        let mut slots = [Slot::default(); 3];
-        for key in 0..3 {
-            assert_eq!(take(&mut slots, key, 1, 1, all_live), Ok(()));
-        }
-        assert_eq!(take(&mut slots, 3, 1, 1, all_live), Err(Refused::Full));
-        give_back(&mut slots, 9, 1);
-        assert_eq!(take(&mut [], 1, 1, 1, all_live), Err(Refused::Full));
-    }
+/// Where a link leads.
+fn index(link: Link) -> Option<usize> {
+    (link as usize).checked_sub(1)
 }

@@ -311,3 +311,30 @@ open() "/nonexistent/websocket.log" failed (2: No such file or directory)
 WEBSOCKET_PING=often
 --- faults
 invalid value "often" in "websocket_ping" directive, it must be a time such as "25s", from environment variable "WEBSOCKET_PING"
+
+
+
+=== one zone for counts and for limits
+--- http_config
+    websocket_zone websocket_limit_conn:1792k;
+    websocket_limit_conn $remote_addr 1;
+--- faults
+the shared memory zone "websocket_limit_conn" is already declared for a different use
+
+
+
+=== one zone for limits and for counts
+--- http_config
+    websocket_limit_conn $remote_addr 1;
+    websocket_zone websocket_limit_conn:1m;
+--- faults
+the shared memory zone "websocket_limit_conn" is already declared for a different use
+
+
+
+=== a zone of nginx's own for counts
+--- http_config
+    limit_conn_zone $remote_addr zone=elb:1m;
+    websocket_zone elb:1m;
+--- faults
+the shared memory zone "elb" is already declared for a different use

@@ -106,5 +106,33 @@ async def a_worker_that_dies_takes_its_count_along(nginx):
     equal(got, [101, 101, 503], "after")
 
 
+@test
+async def one_with_the_number_of_the_dead_is_another(_):
+    for _ in range(20):
+        async with Nginx(server=SERVER, asks_for="exited on signal 9") as nginx:
+            _, got = await statuses(nginx, "/one/?key=i", 2)
+            equal(got, [101, 429], "before")
+            old = nginx.worker
+            if not kill_and_replace(old):
+                return
+            await until(nginx.workers, what="no new worker came")
+            if nginx.worker == old:
+                _, got = await statuses(nginx, "/one/?key=i", 2)
+                equal(got, [101, 429], "after")
+                return
+    raise AssertionError("another process always took the number")
+
+
+def kill_and_replace(pid):
+    """Kills a process and has the kernel give its number to the next one; whether it may be told."""
+    try:
+        with open("/proc/sys/kernel/ns_last_pid", "w", encoding="ascii") as last:
+            os.kill(pid, signal.SIGKILL)
+            last.write(str(pid - 1))
+        return True
+    except PermissionError:
+        return False
+
+
 run(Nginx(server=SERVER, workers=2, http="websocket_drain off;",
           asks_for="exited on signal 9"), together=False)

@@ -92,7 +92,7 @@ impl HttpModule for Module {
         // SAFETY: nginx passes what create_main_conf made
         let (cf, own) = unsafe { (Conf::from_ptr(cf), conf.cast::<MainConf>().as_ref()) };
         match (cf, own) {
-            (Some(mut cf), Some(MainConf { zone: None, told_by: Some(directive) })) => {
+            (Some(mut cf), Some(MainConf { zone: None, told_by: Some(directive), .. })) => {
                 cf.refuse(format_args!(
                     "\"{directive}\" needs a zone to tell of, as in \
                      \"websocket_zone elb:256k;\" in http"
@@ -217,8 +217,12 @@ unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: nginx calls it before the process serves, with its cycle
     unsafe {
         worker::Worker::init(cycle);
-        let zone = Module::main_conf(&*cycle).and_then(|conf| conf.zone);
-        zone::enter(zone.map_or(null_mut(), NonNull::as_ptr), drain::own(), (*cycle).log);
+        let conf = Module::main_conf(&*cycle);
+        let zone = conf.and_then(|conf| conf.zone).map_or(null_mut(), NonNull::as_ptr);
+        zone::enter(zone, drain::own(), (*cycle).log);
+        if let Some(zone) = conf.and_then(|conf| conf.limit_zone) {
+            limit::enter(zone, (*cycle).log);
+        }
     }
     NGX_OK as _
 }
@@ -228,5 +232,6 @@ unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
     drain::why();
     // SAFETY: the process serves no longer
     unsafe { tunnel::finish_all() };
+    limit::leave();
     zone::leave();
 }

@@ -4,19 +4,18 @@
 //! a slot of the zone, or where there is none, in memory of its own.
 
 use std::ffi::c_void;
-use std::fs;
-use std::ptr::{addr_of, null_mut};
+use std::ptr::{addr_of, null_mut, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ngx::ffi::{
-    ngx_int_t, ngx_log_t, ngx_module_t, ngx_parse_size, ngx_process, ngx_shared_memory_add,
-    ngx_shm_zone_t, ngx_slab_calloc, ngx_slab_pool_t, ngx_str_t, NGX_ERROR, NGX_LOG_EMERG,
-    NGX_LOG_WARN, NGX_OK, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER,
+    ngx_int_t, ngx_log_t, ngx_parse_size, ngx_process, ngx_shm_zone_t, ngx_slab_calloc,
+    ngx_slab_pool_t, ngx_str_t, NGX_ERROR, NGX_LOG_WARN, NGX_OK, NGX_PROCESS_SINGLE,
+    NGX_PROCESS_WORKER,
 };
 
 use super::conf::{Conf, Error};
-use super::shared::{find, locked, Found};
+use super::shared::{self, add_zone, locked, refuse_layout, Use};
 use crate::glue::bits::Bits;
 use crate::metrics::{claim, sum, Owner, Slot, Sum};
 
@@ -27,6 +26,8 @@ const LEAST: usize = 64 * 1024;
 /// What [`Header::layout`] says where the memory is laid out as this version does it: raise the
 /// number with any change to a [`Slot`].
 const LAYOUT: u64 = (2 << 32) | size_of::<Slot>() as u64;
+
+static USE: Use = Use::new();
 
 /// The beginning of the zone's memory.
 #[repr(C)]
@@ -45,9 +46,6 @@ static OWN: AtomicPtr<Slot> = AtomicPtr::new((&raw const PRIVATE).cast_mut());
 
 /// The zone of this process, if it has one.
 static ZONE: AtomicPtr<ngx_slab_pool_t> = AtomicPtr::new(null_mut());
-
-/// The start time of a process where there is no /proc to tell.
-const UNKNOWN: u64 = 0;
 
 /// When this process began to serve without one, in seconds since 1970.
 static STARTED: AtomicU64 = AtomicU64::new(0);
@@ -77,11 +75,7 @@ pub fn total(newest: u64) -> (Sum, u64) {
 ///
 /// # Errors
 /// It is none, is too small, or there is no memory.
-pub fn add(
-    cf: &mut Conf,
-    word: &str,
-    module: *mut ngx_module_t,
-) -> Result<*mut ngx_shm_zone_t, Error> {
+pub fn add(cf: &mut Conf, word: &str) -> Result<NonNull<ngx_shm_zone_t>, Error> {
     let invalid = |expected: &str| {
         Error::Message(format!(
             "invalid value \"{word}\" in \"websocket_zone\" directive, it must be {expected}"
@@ -98,13 +92,7 @@ pub fn add(
     if size < LEAST {
         return Err(invalid("of 64k at least"));
     }
-    let mut name = cf.string(name)?;
-    // SAFETY: the name is in the configuration's memory
-    let zone = unsafe { ngx_shared_memory_add(cf.as_ptr(), &raw mut name, size, module.cast()) };
-    // SAFETY: null or the zone; nobody else knows it yet
-    let Some(found) = (unsafe { zone.as_mut() }) else { return Err(Error::Logged) };
-    found.init = Some(init_zone);
-    Ok(zone)
+    add_zone(cf, name, size, &USE, Some(init_zone))
 }
 
 /// Makes the slots; after a reload they are there already, and the counts go on.
@@ -117,13 +105,7 @@ unsafe extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _: *mut c_void) -> ngx
             return if make(pool, (*zone).shm.size) { NGX_OK as _ } else { NGX_ERROR as _ };
         }
         if (*found).layout != LAYOUT {
-            ngx::ngx_log_error!(
-                NGX_LOG_EMERG,
-                (*zone).shm.log,
-                "websocket_zone \"{}\" was made by another version of the module: \
-                 restart nginx, or give the zone another name",
-                (*zone).shm.name
-            );
+            refuse_layout(zone, "websocket_zone");
             return NGX_ERROR as _;
         }
     }
@@ -159,8 +141,8 @@ unsafe fn make(pool: *mut ngx_slab_pool_t, size: usize) -> bool {
 /// Called from `init_process`, with the zone of its configuration or null.
 pub unsafe fn enter(zone: *mut ngx_shm_zone_t, generation: u64, log: *mut ngx_log_t) {
     STARTED.store(unix_time(), Ordering::Relaxed);
-    let pid = u64::from(std::process::id());
-    let owner = Owner { pid, started: start_of(pid).unwrap_or(UNKNOWN), generation };
+    let (pid, started) = shared::own();
+    let owner = Owner { pid, started, generation };
     // SAFETY: a global that nginx sets once per process
     let process = unsafe { ngx_process };
     if process == NGX_PROCESS_SINGLE as usize {
@@ -212,26 +194,7 @@ fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-/// Whether a process is the one that it was. Where there is no /proc, one with the same number is
-/// taken for it; so is one of another user, which /proc may hide.
+/// Whether a process is the one that it was.
 fn is_alive(owner: Owner) -> bool {
-    if let Some(started) = start_of(owner.pid) {
-        return started == owner.started;
-    }
-    match find(owner.pid) {
-        Found::Process => owner.started == UNKNOWN,
-        Found::Foreign => true,
-        Found::Nobody => false,
-    }
-}
-
-/// When a process has started, in the system's ticks since its boot (proc_pid_stat(5)); `None`
-/// where there is none that lives, or no /proc.
-fn start_of(pid: u64) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // the name of the program is in brackets and may hold anything; the state is the next field
-    let fields = stat.rsplit_once(')')?.1;
-    let mut fields = fields.split_ascii_whitespace();
-    let state = fields.next()?;
-    fields.nth(18)?.parse().ok().filter(|_| !matches!(state, "Z" | "X"))
+    shared::is_alive(owner.pid, owner.started)
 }

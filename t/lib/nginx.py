@@ -278,9 +278,12 @@ class Nginx:
 
     def connections(self, pid):
         """How many connections a process has open, those included that their peers have closed."""
-        found = set()
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):
+        found, links = set(), ()
+        # the process may end meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            links = list(Path(f"/proc/{pid}/fd").iterdir())
+        for link in links:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 if inode := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link)):
                     found.add(inode[1])
         # the rest is listeners, the channels between nginx's processes, and the resolver's

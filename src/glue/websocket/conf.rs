@@ -15,6 +15,8 @@ use crate::session::Settings;
 #[derive(Default)]
 pub struct MainConf {
     pub zone: Option<NonNull<ngx_shm_zone_t>>,
+    /// That of `websocket_limit_conn`.
+    pub limit_zone: Option<NonNull<ngx_shm_zone_t>>,
     /// The first directive that tells what the zone holds.
     pub told_by: Option<&'static str>,
 }

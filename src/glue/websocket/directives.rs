@@ -1,7 +1,5 @@
 //! The `websocket_*` directives.
 
-use std::ptr::NonNull;
-
 use ngx::ffi::{
     ngx_command_t, NGX_CONF_1MORE, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
     NGX_CONF_TAKE123, NGX_CONF_TAKE23, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
@@ -11,7 +9,7 @@ use ngx::ffi::{
 use ngx::http::HttpModuleMainConf;
 
 use super::conf::{LocationConf, MainConf};
-use super::{drain, limit, log, ngx_http_websocket_module, Module};
+use super::{drain, limit, log, Module};
 use crate::glue::conf::{command, invalid, time, time_or_off, Conf, Error, Outcome};
 use crate::glue::request::PhaseHandler;
 use crate::glue::{status, zone};
@@ -167,7 +165,13 @@ fn websocket_limit_conn(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     let limit = match most.as_str() {
         "off" => None,
         most => match most.parse() {
-            Ok(most) if most > 0 => Some(limit::Limit::new(cf, key, most, status as _)?),
+            Ok(most) if most > 0 => {
+                let limit = limit::Limit::new(cf, key, most, status as _)?;
+                if let Some(main) = Module::main_conf_mut(cf) {
+                    main.limit_zone = Some(limit.zone());
+                }
+                Some(limit)
+            }
             _ => return Err(invalid(cf, most, "a number above 0 or \"off\"")),
         },
     };
@@ -181,7 +185,7 @@ fn websocket_zone(cf: &mut Conf, conf: &mut MainConf) -> Outcome {
     }
     let args = cf.args()?;
     let word = args.first().map_or("", String::as_str);
-    conf.zone = NonNull::new(zone::add(cf, word, (&raw mut ngx_http_websocket_module).cast())?);
+    conf.zone = Some(zone::add(cf, word)?);
     Ok(())
 }
 

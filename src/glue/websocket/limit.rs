@@ -1,24 +1,51 @@
 //! `websocket_limit_conn`: how many WebSockets one key may have.
 
+use std::cell::Cell;
 use std::ffi::c_void;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ptr::NonNull;
 
 use ngx::ffi::{
-    ngx_http_request_t, ngx_int_t, ngx_process, ngx_shared_memory_add, ngx_shm_zone_t,
-    ngx_slab_calloc, ngx_slab_pool_t, NGX_ERROR, NGX_OK, NGX_PROCESS_SINGLE,
+    ngx_http_request_t, ngx_int_t, ngx_log_t, ngx_process, ngx_shm_zone_t, ngx_slab_calloc,
+    ngx_slab_pool_t, NGX_ERROR, NGX_LOG_EMERG, NGX_LOG_ERR, NGX_OK, NGX_PROCESS_SINGLE,
+    NGX_PROCESS_WORKER,
 };
 
-use super::ngx_http_websocket_module;
+use super::now;
 use crate::glue::conf::{Conf, Error};
-use crate::glue::shared::{find, locked, Found};
+use crate::glue::shared::{add_zone, is_alive, locked, own, refuse_layout, Use};
 use crate::glue::value::Value;
-use crate::limit::{give_back, take, Refused, Slot};
+use crate::limit::{
+    Entry, Head, Link, Parts, Place, Process, Refused, Table, KEYS, LAYOUT, PROCESSES,
+};
 
-/// Memory of the table, shared by all workers: about 57,000 keys.
-const ZONE_SIZE: usize = 1024 * 1024;
+/// The table, and what nginx's allocator needs for itself.
+const ZONE_SIZE: usize = 1792 * 1024;
 
-/// Slots in that memory, less what the allocator needs for itself.
-const SLOTS: usize = ZONE_SIZE / size_of::<Slot>() / 8 * 7;
+/// The table's memory.
+#[repr(C)]
+struct Memory {
+    head: Head,
+    processes: [Process; PROCESSES],
+    chains: [Link; KEYS],
+    next: [Link; KEYS],
+    entries: [Entry; KEYS],
+}
+
+// an allocator of pages of 64 kB, which take 24 bytes more each, loses two of them at the ends
+const _: () = assert!(size_of::<Memory>() / 100 * 101 + 2 * 65_536 < ZONE_SIZE);
+
+/// What [`Head::layout`] says in memory of this version.
+const OWN_LAYOUT: u64 = (LAYOUT << 32) | size_of::<Memory>() as u64;
+
+static USE: Use = Use::new();
+
+thread_local! {
+    /// Where this process counts.
+    static OWN: Cell<Option<(Zone, Place)>> = const { Cell::new(None) };
+}
+
+/// The zone with the table.
+type Zone = NonNull<ngx_shm_zone_t>;
 
 /// A limit as configured.
 #[derive(Clone, Copy)]
@@ -27,12 +54,11 @@ pub struct Limit {
     most: u64,
     /// Answered over the limit.
     pub status: ngx_int_t,
-    zone: *mut ngx_shm_zone_t,
+    zone: Zone,
 }
 
 /// One WebSocket of a key, given back when dropped.
 pub struct Hold {
-    zone: *mut ngx_shm_zone_t,
     key: u64,
 }
 
@@ -43,20 +69,14 @@ impl Limit {
     /// nginx refuses the key, or there is no memory.
     pub fn new(cf: &mut Conf, key: &str, most: u64, status: ngx_int_t) -> Result<Self, Error> {
         let key = Value::new(cf, key)?;
-        let mut name = cf.string("websocket_limit_conn")?;
-        // SAFETY: nginx copies the name; every limit of a configuration gets the same zone
-        let zone = unsafe {
-            ngx_shared_memory_add(
-                cf.as_ptr(),
-                &raw mut name,
-                ZONE_SIZE,
-                (&raw mut ngx_http_websocket_module).cast(),
-            )
-        };
-        // SAFETY: null or the zone
-        let Some(found) = (unsafe { zone.as_mut() }) else { return Err(Error::Logged) };
-        found.init = Some(init_zone);
+        // every limit of a configuration gets the same zone
+        let zone = add_zone(cf, "websocket_limit_conn", ZONE_SIZE, &USE, Some(init_zone))?;
         Ok(Self { key, most, status, zone })
+    }
+
+    /// Where it counts.
+    pub fn zone(&self) -> Zone {
+        self.zone
     }
 
     /// How many a key may have, in words.
@@ -76,51 +96,121 @@ impl Limit {
         }
         // SAFETY: a live request
         let Some(value) = (unsafe { self.key.of(r) }) else { return Ok(None) };
-        let mut hasher = DefaultHasher::new();
-        value.as_bytes().hash(&mut hasher);
-        let key = hasher.finish();
-        with_slots(self.zone, |slots| take(slots, key, own_pid(), self.most, is_alive))?;
-        Ok(Some(Hold { zone: self.zone, key }))
+        let (zone, place) = OWN.get().ok_or(Refused::Full)?;
+        let take = |table: &mut Table| {
+            let key = table.hash(value.as_bytes());
+            let refused = table.take(key, place, self.most).err();
+            (key, refused, refused.is_some() && table.is_time_to_look(now()))
+        };
+        let (key, mut refused, look) = with_table(zone, take);
+        if look && remove_dead(zone) {
+            refused = with_table(zone, |table| table.take(key, place, self.most).err());
+        }
+        match refused {
+            Some(refused) => Err(refused),
+            None => Ok(Some(Hold { key })),
+        }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        with_slots(self.zone, |slots| give_back(slots, self.key, own_pid()));
+        if let Some((zone, place)) = OWN.get() {
+            with_table(zone, |table| table.give_back(self.key, place));
+        }
     }
 }
 
-fn own_pid() -> u32 {
-    std::process::id()
+/// A worker begins to count, in the place of one that has died, as the case may be.
+///
+/// # Safety
+/// Called from `init_process`, with the zone of its configuration.
+pub unsafe fn enter(zone: Zone, log: *mut ngx_log_t) {
+    // SAFETY: a global that nginx sets once per process
+    if unsafe { ngx_process } != NGX_PROCESS_WORKER as usize {
+        return;
+    }
+    remove_dead(zone);
+    let (pid, started) = own();
+    let place = with_table(zone, |table| table.enter(Process { pid, started }));
+    if place.is_none() {
+        ngx::ngx_log_error!(
+            NGX_LOG_ERR,
+            log,
+            "\"websocket_limit_conn\" refuses all: there are more than {PROCESSES} processes"
+        );
+    }
+    OWN.set(place.map(|place| (zone, place)));
 }
 
-/// Whether there is a process with this number. One of another user counts too: whether it may be
-/// signalled is another question.
-fn is_alive(process: u32) -> bool {
-    find(process.into()) != Found::Nobody
+/// The process ends.
+pub fn leave() {
+    if let Some((zone, place)) = OWN.take() {
+        with_table(zone, |table| table.leave(place));
+    }
+}
+
+/// Takes back what dead processes hold; whether there were any. They are looked for without the
+/// lock: that takes a system call or two for each.
+fn remove_dead(zone: Zone) -> bool {
+    let mut processes = with_table(zone, |table| table.processes());
+    processes.retain(|process| !is_alive(process.pid, process.started));
+    !processes.is_empty() && with_table(zone, |table| table.remove(&processes))
 }
 
 /// Works on the table under the zone's lock.
-fn with_slots<T>(zone: *mut ngx_shm_zone_t, work: impl FnOnce(&mut [Slot]) -> T) -> T {
-    // SAFETY: `init_zone` has run before any request; the zone lives as long as the configuration
+fn with_table<T>(zone: Zone, work: impl FnOnce(&mut Table) -> T) -> T {
+    // SAFETY: `init_zone` has run before any request; the zone lives as long as the configuration,
+    // and nobody else works on its memory while it is locked
     unsafe {
-        let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
-        let slots = || std::slice::from_raw_parts_mut((*pool).data.cast::<Slot>(), SLOTS);
-        locked(pool, || work(slots()))
+        let pool = zone.as_ref().shm.addr.cast::<ngx_slab_pool_t>();
+        let open = || {
+            let Memory { head, processes, chains, next, entries } = &mut *(*pool).data.cast();
+            Table::open(Parts { head, processes, chains, next, entries })
+        };
+        locked(pool, || work(&mut open()))
     }
 }
 
 /// Makes the table; after a reload it is there already, and the counts go on.
 unsafe extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _: *mut c_void) -> ngx_int_t {
     // SAFETY: nginx passes the zone with its memory mapped and its allocator ready
-    unsafe {
+    let made = unsafe {
         let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
-        if (*pool).data.is_null() {
-            (*pool).data = ngx_slab_calloc(pool, SLOTS * size_of::<Slot>());
+        match (*pool).data.cast::<Head>().as_ref() {
+            Some(head) if head.layout == OWN_LAYOUT => true,
+            Some(_) => {
+                refuse_layout(zone, "websocket_limit_conn");
+                false
+            }
+            None => make(pool, (*zone).shm.log),
         }
-        if (*pool).data.is_null() {
-            return NGX_ERROR as _;
-        }
+    };
+    match made {
+        true => NGX_OK as _,
+        false => NGX_ERROR as _,
     }
-    NGX_OK as _
+}
+
+/// Makes a table in a zone; `false` where that cannot be.
+///
+/// # Safety
+/// `pool` is a new zone of [`ZONE_SIZE`].
+unsafe fn make(pool: *mut ngx_slab_pool_t, log: *mut ngx_log_t) -> bool {
+    let mut seed = [0; 16];
+    if let Err(error) = getrandom::fill(&mut seed) {
+        ngx::ngx_log_error!(NGX_LOG_EMERG, log, "no random bits for a zone: {error}");
+        return false;
+    }
+    let seed = u128::from_ne_bytes(seed);
+    // SAFETY: by contract; all-zero is a valid value of all parts but the head
+    unsafe {
+        let memory = ngx_slab_calloc(pool, size_of::<Memory>()).cast::<Memory>();
+        if memory.is_null() {
+            return false;
+        }
+        (&raw mut (*memory).head).write(Head::new(OWN_LAYOUT, [seed as u64, (seed >> 64) as u64]));
+        (*pool).data = memory.cast();
+    }
+    true
 }
