@@ -9,6 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 from backend import Backend
 from checked import HTTP, ONCE, TCP, Checked
+from nginx import version
 from tap import equal, run, test, until
 
 # interim answers may come before the one that counts
@@ -198,10 +199,11 @@ async def what_requests_have_found_is_forgotten():
 async def balancers():
     methods = ["least_conn", "ip_hash", "hash $uri", "hash $uri consistent", "random",
                "random two", "keepalive 4"]
-    blocks = "".join(f"upstream m{n} {{ {method if 'keep' not in method else ''}"
-                     f"{';' if 'keep' not in method else ''} server A max_fails=0;"
-                     f" server B max_fails=0; {method + ';' if 'keep' in method else ''} {TCP}; }}\n"
-                     for n, method in enumerate(methods))
+    methods += [f"{method}; keepalive 4" for method in methods[:-1]]
+    if version() >= (1, 29, 6):
+        methods += ["sticky cookie id", "least_conn; sticky cookie id; keepalive 4"]
+    blocks = "".join(f"upstream m{n} {{ {method}; server A max_fails=0; server B max_fails=0;"
+                     f" {TCP}; }}\n" for n, method in enumerate(methods))
     nginx = Checked(TCP)
     nginx.parts["http"] += nginx.fill_in_servers(blocks)
     nginx.parts["server"] = "".join(

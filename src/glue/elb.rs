@@ -117,6 +117,8 @@ pub struct ServerConf {
     ready: Option<PingPath>,
     /// It stands in http; its servers share it.
     drain_file: Option<Rc<health::DrainFile>>,
+    /// Core's list of peers, where this is an upstream block that has it.
+    peers: Option<peers::Found>,
     optional: listen::optional::Optional,
 }
 
@@ -195,7 +197,9 @@ impl HttpModule for Module {
         // SAFETY: nginx passes the configuration of http{}
         let checked = unsafe { Conf::from_ptr(cf) }.is_some_and(|mut cf| {
             health::compare_times(&mut cf);
-            listen::optional::check(&mut cf).is_ok()
+            peers::find(&mut cf);
+            Module::main_conf_mut(&cf).is_some_and(|main| main.leave_alone_foreign(&mut cf).is_ok())
+                && listen::optional::check(&mut cf).is_ok()
         });
         // SAFETY: as above
         let registered = unsafe {

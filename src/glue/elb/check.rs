@@ -10,7 +10,7 @@ use ngx::ffi::{
 use ngx::http::{HttpModuleMainConf, HttpModuleServerConf, NgxHttpUpstreamModule};
 
 use super::destination::MainConf;
-use super::peers::{for_each, lists, look, look_soon, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
+use super::peers::{for_each, is_found, look, look_soon, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
 use super::Module;
 use crate::check::{is_path, Settings, Statuses, Tally};
 use crate::glue::conf::{invalid, time, time_or_off, Conf, Error, Outcome, Place};
@@ -256,15 +256,8 @@ pub unsafe fn start(cycle: *mut ngx_cycle_t) {
         let Some(settings) = &check.settings else { continue };
         // SAFETY: initialized, and it lives as long as the configuration
         let upstream = unsafe { &*check.upstream };
-        // SAFETY: as above
-        if unsafe { lists(upstream) }.is_none() {
-            ngx::ngx_log_error!(
-                NGX_LOG_WARN,
-                log,
-                "\"elb_check\" has no effect in upstream \"{}\": \
-                 its balancer is not one of nginx's own",
-                upstream.host
-            );
+        if !is_found(upstream) {
+            // it was told as the configuration was read
             continue;
         }
         // the master keeps them, for a worker that takes this one's place

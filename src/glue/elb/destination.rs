@@ -15,6 +15,7 @@ use ngx::http::NgxHttpUpstreamModule;
 use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule};
 
 use super::check::Check;
+use super::peers::{is_balanced_by_core, is_found};
 use crate::glue::compat;
 use crate::glue::conf::{Conf, Error, Outcome, Place};
 use crate::settings::destinations::{destinations, variables, Destination};
@@ -33,6 +34,8 @@ pub struct MainConf {
     resolving: Vec<(*mut ngx_http_upstream_srv_conf_t, Place)>,
     /// Blocks with `elb_destination`, and where that stands.
     seen: Vec<(*mut ngx_http_upstream_srv_conf_t, Place)>,
+    /// Blocks that were given a `zone`.
+    given_zone: Vec<*mut ngx_http_upstream_srv_conf_t>,
     resolv_conf: Option<ResolvConf>,
     told_of_old_nginx: bool,
 }
@@ -100,7 +103,16 @@ impl MainConf {
             return Server::Static(name.clone());
         }
         // SAFETY: the block is being read
-        let own_resolver = compat::has_resolver(unsafe { &*upstream });
+        let block = unsafe { &*upstream };
+        if !is_balanced_by_core(block) {
+            cf.notice(format_args!(
+                "\"{name}\" is looked up at start only: the balancer of upstream \"{}\" is not \
+                 one of nginx's own",
+                block.host
+            ));
+            return Server::Static(name.clone());
+        }
+        let own_resolver = compat::has_resolver(block);
         let conf = self.resolv_conf(cf);
         if conf.nameservers.is_empty() && !own_resolver && !http_resolver(cf) {
             cf.notice(format_args!(
@@ -192,34 +204,92 @@ impl MainConf {
         for (upstream, place) in
             self.seen.iter().map(|(block, place)| (*block, place)).chain(checked)
         {
-            give_zone(cf, upstream, place)?;
+            if give_zone(cf, upstream, place)? {
+                self.given_zone.push(upstream);
+            }
         }
         let nameservers = self.resolv_conf.take().unwrap_or_default().nameservers;
-        for (upstream, place) in std::mem::take(&mut self.resolving) {
+        for (upstream, place) in &self.resolving {
             // SAFETY: the blocks live as long as the configuration that is being read
-            let block = unsafe { &*upstream };
+            let block = unsafe { &**upstream };
+            if !is_balanced_by_core(block) {
+                return Err(cannot_look_up(cf, block, place));
+            }
             if !compat::has_resolver(block) && !http_resolver(cf) {
                 // nginx would ask all of them in turn; in resolv.conf(5) the others stand in for
                 // the first, and may not know its names: an engine's own DNS comes first
-                resolver(cf, &place, nameservers.first())?;
+                resolver(cf, place, nameservers.first())?;
             }
             if !compat::has_resolver_timeout(block) {
-                cf.apply_at(&place, &["resolver_timeout", "2s"], &[])?;
+                cf.apply_at(place, &["resolver_timeout", "2s"], &[])?;
             }
+        }
+        Ok(())
+    }
+
+    /// Tells what has no effect in blocks whose peers are not in core's lists, and takes back what
+    /// [`Self::complete`] has given to them: core would take their peers for such a list as it
+    /// copies that into the `zone`. To be called after [`super::peers::find`].
+    pub fn leave_alone_foreign(&mut self, cf: &mut Conf) -> Outcome {
+        // SAFETY: the blocks live as long as the configuration that is being read
+        let is_foreign = |upstream: *mut _| !is_found(unsafe { &*upstream });
+        for upstream in self.given_zone.drain(..).filter(|upstream| is_foreign(*upstream)) {
+            // SAFETY: as above; nothing else refers to it
+            unsafe { (*upstream).shm_zone = null_mut() };
+        }
+        if let Some((upstream, place)) = self.resolving.iter().find(|(block, _)| is_foreign(*block))
+        {
+            // SAFETY: as above
+            return Err(cannot_look_up(cf, unsafe { &**upstream }, place));
+        }
+        let checks = self.checks.iter().filter(|check| check.settings.is_some());
+        let checks = checks.map(|check| (check.upstream, &check.place, true));
+        let seen = self.seen.iter().map(|(upstream, place)| (*upstream, place, false));
+        for (upstream, place, is_check) in
+            seen.chain(checks).filter(|(upstream, ..)| is_foreign(*upstream))
+        {
+            // SAFETY: as above
+            let host = unsafe { &(*upstream).host };
+            let what = match is_check {
+                true => format!("\"elb_check\" has no effect in upstream \"{host}\""),
+                false => format!(
+                    "destinations of upstream \"{host}\" are not in the status, and workers share \
+                     nothing about them"
+                ),
+            };
+            cf.warn_at(place, format_args!("{what}: its balancer is not one of nginx's own"));
         }
         Ok(())
     }
 }
 
-/// Gives a block a `zone` unless it has one.
-fn give_zone(cf: &mut Conf, upstream: *mut ngx_http_upstream_srv_conf_t, place: &Place) -> Outcome {
+/// Names are looked up in core's list alone.
+fn cannot_look_up(cf: &mut Conf, block: &ngx_http_upstream_srv_conf_t, place: &Place) -> Error {
+    let host = &block.host;
+    cf.error_at(
+        place,
+        format_args!(
+            "\"elb_destination\" cannot look up names while nginx runs in upstream \"{host}\": its \
+             balancer is not one of nginx's own, and must stand before \"elb_destination\", with \
+             \"keepalive\" behind it"
+        ),
+    )
+}
+
+/// Gives a block a `zone` unless it has one, or its peers are not in core's lists; whether it did.
+fn give_zone(
+    cf: &mut Conf,
+    upstream: *mut ngx_http_upstream_srv_conf_t,
+    place: &Place,
+) -> Result<bool, Error> {
     // SAFETY: the blocks live as long as the configuration that is being read
     let block = unsafe { &*upstream };
-    if !block.shm_zone.is_null() {
-        return Ok(());
+    if !block.shm_zone.is_null() || !is_balanced_by_core(block) {
+        return Ok(false);
     }
     let name = format!("elb_{}", block.host);
-    cf.apply_at(place, &["zone", &name, ZONE_SIZE], &[])
+    cf.apply_at(place, &["zone", &name, ZONE_SIZE], &[])?;
+    Ok(true)
 }
 
 fn resolver(cf: &mut Conf, place: &Place, nameserver: Option<&IpAddr>) -> Outcome {

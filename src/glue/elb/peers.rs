@@ -3,8 +3,8 @@
 use std::ffi::c_void;
 use std::iter::successors;
 use std::mem::MaybeUninit;
-use std::ptr::{null_mut, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,11 @@ use ngx::ffi::{
     ngx_http_upstream_rr_peers_t, ngx_http_upstream_srv_conf_t, ngx_rwlock_rlock,
     ngx_rwlock_unlock, ngx_rwlock_wlock, ngx_str_t, Dl_info,
 };
+use ngx::http::{HttpModuleMainConf, HttpModuleServerConf, NgxHttpUpstreamModule};
 
 use super::destination::MainConf;
+use super::Module;
+use crate::glue::conf::Conf;
 use crate::metrics::Destination;
 
 /// In `down` of a peer: taken out by `server ... down`.
@@ -40,19 +43,87 @@ const WRITE_LOCKED: usize = usize::MAX;
 /// How long the master waits for a list: for any number of changes, and not for one that never ends.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// The lists of an upstream block, its backups second; `None` where its balancer comes from another
-/// module, which may keep its peers elsewhere.
+/// The lists of an upstream block, its backups second; `None` where its balancer is not one of
+/// nginx's own, and keeps its peers elsewhere or in another way.
 ///
 /// # Safety
 /// The block is initialized, and the result is used no longer than its configuration lives.
 pub unsafe fn lists(upstream: &ngx_http_upstream_srv_conf_t) -> Option<impl Iterator<Item = List>> {
-    if !is_cores(upstream.peer.init_upstream.map(|init| init as *const c_void)) {
+    let found = Module::server_conf(upstream)?.peers?;
+    let first = NonNull::new(upstream.peer.data.cast())?;
+    if first != found && !is_in_zone(upstream, first) {
         return None;
     }
-    // every balancer of core keeps its peers there (ngx_http_upstream_init_round_robin)
-    let first = NonNull::new(upstream.peer.data.cast()).map(List);
     // SAFETY: the lists live as long as the configuration; `next` is set while it is made
-    Some(successors(first, |list| unsafe { NonNull::new((*list.as_ptr()).next).map(List) }))
+    Some(successors(Some(List(first)), |list| unsafe {
+        NonNull::new((*list.as_ptr()).next).map(List)
+    }))
+}
+
+/// Core's list of a block, whose `zone` may yet copy it.
+pub type Found = NonNull<ngx_http_upstream_rr_peers_t>;
+
+/// Finds out which upstream blocks have core's list of peers: those whose balancer is core's, as
+/// the balancer behind it that `keepalive` and `sticky` ask. They keep who that is to themselves;
+/// but core's list is in the memory of the configuration, and has the name of its block at its
+/// place (`ngx_http_upstream_init_round_robin`). Blocks that `proxy_pass` has made are left out:
+/// they have no balancer.
+///
+/// To be called when all are initialized, before a `zone` copies a list.
+pub fn find(cf: &mut Conf) {
+    let Some(main) = NgxHttpUpstreamModule::main_conf(cf) else { return };
+    // SAFETY: an array of pointers to the blocks; it has no elements in an http{} without any
+    for upstream in unsafe { main.upstreams.as_slice::<*mut ngx_http_upstream_srv_conf_t>() } {
+        // SAFETY: the blocks live as long as the configuration that is being read
+        let upstream = unsafe { &**upstream };
+        if let Some(own) = Module::server_conf_mut(upstream) {
+            own.peers = is_balanced_by_core(upstream).then(|| found_in(cf, upstream)).flatten();
+        }
+    }
+}
+
+/// Whether the function that makes the peers of a block, or has another one do so, is core's; the
+/// directives of the block are read.
+pub fn is_balanced_by_core(upstream: &ngx_http_upstream_srv_conf_t) -> bool {
+    upstream.peer.init_upstream.is_none_or(|init| is_in_nginx(init as *const c_void))
+}
+
+/// Whether [`find`] has found core's list in a block.
+pub fn is_found(upstream: &ngx_http_upstream_srv_conf_t) -> bool {
+    Module::server_conf(upstream).is_some_and(|own| own.peers.is_some())
+}
+
+fn found_in(cf: &mut Conf, upstream: &ngx_http_upstream_srv_conf_t) -> Option<Found> {
+    let list = NonNull::new(upstream.peer.data.cast::<ngx_http_upstream_rr_peers_t>())?;
+    if !list.is_aligned() || !is_in_pool(cf, list) {
+        return None;
+    }
+    // SAFETY: memory of the pool, whatever it is used for, and any bits are a pointer
+    let name = unsafe { (&raw const (*list.as_ptr()).name).read() };
+    std::ptr::eq(name, &raw const upstream.host).then_some(list)
+}
+
+/// Whether a `T` at an address would lie in what the configuration's pool has given out in one of
+/// its blocks: core's list does, as it is smaller than one (`ngx_palloc_small`).
+fn is_in_pool<T>(cf: &mut Conf, what: NonNull<T>) -> bool {
+    let (from, to) = (what.addr().get(), what.addr().get().saturating_add(size_of::<T>()));
+    // SAFETY: the pool of the configuration that is being read
+    let first = NonNull::new(unsafe { (*cf.as_ptr()).pool });
+    // SAFETY: each block leads to the next or to null
+    let mut blocks = successors(first, |block| NonNull::new(unsafe { block.as_ref() }.d.next));
+    blocks.any(|block| {
+        // SAFETY: as above
+        let last = unsafe { block.as_ref() }.d.last.addr();
+        block.addr().get() < from && to <= last
+    })
+}
+
+/// Whether an address is in the `zone` of a block.
+fn is_in_zone<T>(upstream: &ngx_http_upstream_srv_conf_t, what: NonNull<T>) -> bool {
+    // SAFETY: null or the zone of the block
+    let Some(zone) = (unsafe { upstream.shm_zone.as_ref() }) else { return false };
+    let from = zone.shm.addr.addr();
+    (from..from.saturating_add(zone.shm.size)).contains(&what.addr().get())
 }
 
 impl List {
@@ -266,31 +337,6 @@ fn has_failed(peer: &ngx_http_upstream_rr_peer_t, now: i64) -> bool {
 pub fn text(string: &ngx_str_t) -> String {
     String::from_utf8_lossy(string.as_bytes()).into_owned()
 }
-
-/// Whether a balancer's function is part of nginx itself, whose balancers all keep their peers in
-/// the round-robin lists; that of a loaded module may not.
-fn is_cores(function: Option<*const c_void>) -> bool {
-    let Some(function) = function else { return true };
-    for slot in &KNOWN {
-        let known = slot.load(Ordering::Relaxed);
-        if known.cast_const() == function {
-            return true;
-        }
-        if known.is_null() {
-            let cores = is_in_nginx(function);
-            if cores {
-                slot.store(function.cast_mut(), Ordering::Relaxed);
-            }
-            return cores;
-        }
-    }
-    is_in_nginx(function)
-}
-
-/// Functions that were found to be of nginx itself, which is never unloaded. Asking costs more than
-/// all else of a handshake: dladdr goes through every symbol of the object. nginx has fewer
-/// balancers than there is room.
-static KNOWN: [AtomicPtr<c_void>; 8] = [const { AtomicPtr::new(null_mut()) }; 8];
 
 /// Whether a function lies in the object that core's balancers are in.
 fn is_in_nginx(function: *const c_void) -> bool {

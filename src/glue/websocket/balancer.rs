@@ -24,6 +24,10 @@ impl Share {
     pub fn take(u: &ngx_http_upstream_t) -> Option<Self> {
         // SAFETY: null where proxy_pass has a literal address in a variable
         let upstream = unsafe { u.upstream.as_ref() }?;
+        if upstream.srv_conf.is_null() {
+            // proxy_pass has made it, from an address: nothing balances by its connections
+            return None;
+        }
         // SAFETY: a block that serves requests is initialized and outlives them
         let Some(mut lists) = (unsafe { peers::lists(upstream) }) else {
             tell_once();
