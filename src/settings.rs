@@ -249,7 +249,19 @@ pub const TABLE: &[&str] = &[
     "PING_MODE",
     "READY_PATH",
     "DRAIN_DELAY",
+    "WORKER_PROCESSES",
+    "WORKER_CONNECTIONS",
+    "PROXY_CONNECT_TIMEOUT",
+    "PROXY_READ_TIMEOUT",
+    "PROXY_SEND_TIMEOUT",
 ];
+
+/// Whether a name is one that a reference can have ([`expand`]): capitals, digits and `_`, and no
+/// digit first.
+pub fn is_name(text: &str) -> bool {
+    let of_name = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    !text.is_empty() && text.bytes().all(of_name) && !text.as_bytes()[0].is_ascii_digit()
+}
 
 /// The variables of the [`TABLE`] and the values in effect, defaults where a directive has one of
 /// its own. A value from a file may be a secret and is not told; a faulty one is left out.
@@ -287,6 +299,11 @@ pub fn check(variable: &Variable) -> Result<(), Fault> {
         "PING_PATH" | "READY_PATH" => variable.parse::<value::PingPath>().map(drop),
         "PING_MODE" => variable.parse::<value::PingMode>().map(drop),
         "DRAIN_DELAY" => variable.parse::<value::DrainDelay>().map(drop),
+        "WORKER_PROCESSES" => variable.parse::<value::WorkerProcesses>().map(drop),
+        "WORKER_CONNECTIONS" => variable.parse::<value::WorkerConnections>().map(drop),
+        "PROXY_CONNECT_TIMEOUT" | "PROXY_READ_TIMEOUT" | "PROXY_SEND_TIMEOUT" => {
+            variable.parse::<value::TimeAboveZero>().map(drop)
+        }
         _ => Ok(()),
     }
 }
@@ -413,6 +430,18 @@ pub(crate) mod tests {
         assert_eq!(value("REDIRECT_STATUS"), Some("308"));
         assert_eq!(value("HTTPS_PORT"), Some("443"));
         assert_eq!(value("OTHER"), None);
+    }
+
+    #[test]
+    fn names() {
+        for name in TABLE {
+            assert!(is_name(name), "{name}");
+        }
+        let cases = [("A", true), ("_A1", true), ("A_B", true), ("", false), ("1A", false)];
+        let odd = [("A=B", false), ("A\0", false), ("a", false), ("A B", false), ("\u{c4}", false)];
+        for (text, expected) in cases.into_iter().chain(odd) {
+            assert_eq!(is_name(text), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,11 @@ our @TYPED = (
         '"none" or a list of addresses and CIDR blocks, as in "10.0.0.0/8, 192.168.1.7"', 'all'],
     [HTTPS_PORT => 'a port from 1 to 65535', '65536'],
     [REDIRECT_STATUS => '301, 302, 307 or 308', '200'],
+    [WORKER_PROCESSES => 'a number from 1 to 500 or "auto"', '0'],
+    [WORKER_CONNECTIONS => 'a number from 10 to 1048576', '2147483648'],
+    [PROXY_CONNECT_TIMEOUT => 'a time above 0, as in "60s"', '0'],
+    [PROXY_READ_TIMEOUT => 'a time above 0, as in "60s"', '0s'],
+    [PROXY_SEND_TIMEOUT => 'a time above 0, as in "60s"', '0'],
     [PING_PATH => 'a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping"', '/a b'],
 );
 

@@ -17,6 +17,30 @@ environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 o
 
 
 
+=== names that no variable has
+--- http_config
+    server { elb_listen A=B; }
+--- faults
+invalid value "A=B" in "elb_listen" directive, it must be the name of a variable, of capitals, digits and "_"
+
+
+
+=== no name
+--- http_config
+    server { elb_listen "" default=81; }
+--- faults
+invalid value "" in "elb_listen" directive, it must be the name of a variable, of capitals, digits and "_"
+
+
+
+=== a name that elb_env would not take
+--- http_config
+    server { elb_listen 1ST_PORT default=81; }
+--- faults
+invalid value "1ST_PORT" in "elb_listen" directive, it must be the name of a variable, of capitals, digits and "_"
+
+
+
 === an empty variable
 --- http_config
     server { elb_listen LISTEN_ON; }

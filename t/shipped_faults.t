@@ -53,4 +53,18 @@ is_deeply([sort keys %named], [sort qw(
     LOG_FORMAT PING_PATH PROXY_PROTOCOL PROXY_READ_TIMEOUT REDIRECT_STATUS TRUSTED_PROXIES
     WORKER_CONNECTIONS WORKER_PROCESSES)], 'each variable is named');
 
+# with these nginx would start and serve nobody
+for ([WORKER_PROCESSES => 0, 100000], [WORKER_CONNECTIONS => 0, 5, 4294967295],
+    [PROXY_CONNECT_TIMEOUT => '0'], [PROXY_READ_TIMEOUT => '0s'], [PROXY_SEND_TIMEOUT => '0h 0s'])
+{
+    my ($name, @values) = @$_;
+    for my $value (@values) {
+        ($status, @messages) = Shipped->check(DESTINATION_PORT => 80, $name => $value);
+        is($status, 1, "$name=$value does not start");
+        like(join("\n", @{ faults(@messages) }),
+            qr/^environment variable "$name" has invalid value "$value", it must be a [^\n]*$/,
+            'that is told, and nothing else');
+    }
+}
+
 finish();

@@ -17,6 +17,7 @@ use ngx::ffi::{
 use super::conf::{Conf, Error};
 use super::shared::{self, add_zone, locked, refuse_layout, Use};
 use crate::glue::bits::Bits;
+use crate::limit::PROCESSES;
 use crate::metrics::{claim, sum, Owner, Slot, Sum};
 
 /// The smallest zone: a worker takes about 2 kB, its successor after a reload as much again, and
@@ -112,12 +113,12 @@ unsafe extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _: *mut c_void) -> ngx
     NGX_OK as _
 }
 
-/// Makes as many slots as there is room for.
+/// Makes as many slots as there is room for, and nginx can have processes.
 ///
 /// # Safety
 /// `pool` is a new zone of `size` bytes.
 unsafe fn make(pool: *mut ngx_slab_pool_t, size: usize) -> bool {
-    let most = (size - size_of::<ngx_slab_pool_t>()) / size_of::<Slot>();
+    let most = PROCESSES.min((size - size_of::<ngx_slab_pool_t>()) / size_of::<Slot>());
     // SAFETY: by contract; zeroed memory is a valid header and free slots
     unsafe {
         // less is tried than there can be, so a failure is none

@@ -215,6 +215,54 @@ impl FromText for DrainDelay {
     }
 }
 
+/// The number of worker processes: nginx has 1,024 processes at most (`NGX_MAX_PROCESSES`), and a
+/// reload takes twice as many. With none it listens and serves nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerProcesses {
+    /// One for each processor.
+    Auto,
+    /// So many, from 1 to 500.
+    Number(u16),
+}
+
+impl FromText for WorkerProcesses {
+    const EXPECTED: &'static str = "a number from 1 to 500 or \"auto\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            _ => decimal(text).filter(|number| (1..=500).contains(number)).map(Self::Number),
+        }
+    }
+}
+
+/// Connections of one worker, 10 to 1,048,576. Listeners take some, and a proxied connection two:
+/// with fewer, requests fail. More need more open files than Linux grants unless told otherwise
+/// (`fs.nr_open`); memory for all of them is taken at once, and a worker that gets none ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerConnections(pub u32);
+
+impl FromText for WorkerConnections {
+    const EXPECTED: &'static str = "a number from 10 to 1048576";
+
+    fn from_text(text: &str) -> Option<Self> {
+        decimal(text).filter(|number| (10..=1_048_576).contains(number)).map(Self)
+    }
+}
+
+/// A time that nginx is to wait for something: with 0 it waits for nothing, and each request fails.
+/// Whether other text is a time is left to nginx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeAboveZero;
+
+impl FromText for TimeAboveZero {
+    const EXPECTED: &'static str = "a time above 0, as in \"60s\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.bytes().any(|b| (b'1'..=b'9').contains(&b)).then_some(Self)
+    }
+}
+
 /// Who may name the client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedProxies {
@@ -397,6 +445,21 @@ mod tests {
         let no_seconds = [("", None), ("s", None), ("-1", None), ("1m", None), ("15 s", None)];
         for (input, expected) in seconds.into_iter().chain(most).chain(no_seconds) {
             assert_eq!(DrainDelay::from_text(input).map(|delay| delay.0), expected, "{input:?}");
+        }
+        let processes = [("1", true), ("500", true), ("auto", true), ("0", false), ("501", false)];
+        let odd = [("65537", false), ("-1", false), ("+1", false), ("", false), ("Auto", false)];
+        for (input, fits) in processes.into_iter().chain(odd) {
+            assert_eq!(WorkerProcesses::from_text(input).is_some(), fits, "{input:?}");
+        }
+        let connections = [("10", true), ("1048576", true), ("9", false), ("1048577", false)];
+        let odd = [("0", false), ("4294967306", false), ("1k", false), ("", false), ("16 ", false)];
+        for (input, fits) in connections.into_iter().chain(odd) {
+            assert_eq!(WorkerConnections::from_text(input).is_some(), fits, "{input:?}");
+        }
+        let times = [("60s", true), ("1ms", true), ("0h 1s", true), ("10", true), ("1x", true)];
+        let odd = [("0", false), ("0s", false), ("00ms", false), ("0h 0s", false), ("off", false)];
+        for (input, fits) in times.into_iter().chain(odd) {
+            assert_eq!(TimeAboveZero::from_text(input).is_some(), fits, "{input:?}");
         }
         let paths = [("/ping", true), ("/", true), ("/a/%20b", true), ("ping", false)];
         let odd = [("/a b", false), ("/a?b", false), ("/a#b", false), ("/a;b", false)];

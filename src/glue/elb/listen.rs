@@ -17,7 +17,7 @@ use ngx::http::{HttpModuleServerConf, NgxHttpCoreModule};
 
 use super::ServerConf;
 use crate::glue::bits::Bits;
-use crate::glue::conf::{Conf, Error, Outcome};
+use crate::glue::conf::{invalid, Conf, Error, Outcome};
 use crate::settings::value::{FromText, ListenOrOff};
 use crate::settings::{self, WithDefault};
 
@@ -40,6 +40,10 @@ struct Parameters {
 pub fn elb_listen(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     let args = cf.args()?;
     let variable = args.first().cloned().unwrap_or_default();
+    if !settings::is_name(&variable) {
+        let expected = "the name of a variable, of capitals, digits and \"_\"";
+        return Err(invalid(cf, &variable, expected));
+    }
     let mut parameters = Parameters::read(&args[1..])?;
 
     let listen = match parameters.default {
