@@ -1,7 +1,9 @@
-//! nginx: the only layer that knows it, and the only `unsafe` code.
+//! nginx: the only layer that knows it, and the only `unsafe` code. Each function that nginx calls
+//! does its work in [`guarded`](crate::guard::guarded); `tests/callbacks.rs` sees to it.
 //!
 //! - `conf`: what a directive's handler may do, as safe functions; the one shim behind every
 //!   directive of this crate.
+//! - `module`: the configurations of a module, made and merged.
 //! - `start`: the core module that collects the faults of a start and fails it at its end.
 //! - `env`: `elb_env`.
 //! - `elb`: the HTTP module with `elb_listen`, `elb_destination`, `elb_trusted_proxies`,
@@ -21,6 +23,7 @@ mod conf;
 mod elb;
 mod env;
 mod event;
+mod module;
 mod request;
 mod shared;
 mod start;

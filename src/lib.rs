@@ -11,6 +11,7 @@ pub mod frame;
 #[cfg(feature = "export-modules")]
 #[allow(unsafe_code)]
 mod glue;
+pub mod guard;
 pub mod handshake;
 pub mod limit;
 pub mod metrics;

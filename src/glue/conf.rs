@@ -4,7 +4,6 @@ use std::ffi::{c_char, c_void, CStr, OsStr};
 use std::fmt;
 use std::mem::{size_of, zeroed};
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::ptr::{null_mut, NonNull};
 
@@ -17,6 +16,7 @@ use ngx::ffi::{
 use ngx::http::HttpModuleConfExt;
 
 use super::start::Start;
+use crate::guard::guarded;
 use crate::settings::{Environment, Fault};
 
 /// Why a directive is refused.
@@ -366,13 +366,15 @@ unsafe extern "C" fn append_origin(
     buf: *mut u_char,
     len: usize,
 ) -> *mut u_char {
-    // SAFETY: `Conf::log_that_names` sets data to a string in the pool; nginx gives room for len bytes
-    unsafe {
-        let origin = (*(*log).data.cast::<ngx_str_t>()).as_bytes();
-        let len = len.min(origin.len());
-        buf.copy_from_nonoverlapping(origin.as_ptr(), len);
-        buf.add(len)
-    }
+    guarded(buf, || {
+        // SAFETY: `Conf::log_that_names` sets data to a string in the pool; nginx gives room for len bytes
+        unsafe {
+            let origin = (*(*log).data.cast::<ngx_str_t>()).as_bytes();
+            let len = len.min(origin.len());
+            buf.copy_from_nonoverlapping(origin.as_ptr(), len);
+            buf.add(len)
+        }
+    })
 }
 
 /// Calls a directive's handler with its module's configuration.
@@ -390,8 +392,8 @@ pub unsafe fn set<T>(
     let (Some(mut cf), Some(own)) = (unsafe { Conf::from_ptr(cf) }, unsafe { own.as_mut() }) else {
         return NGX_CONF_ERROR;
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| handler(&mut cf, own)))
-        .unwrap_or_else(|_| Err(Error::Message("internal error".to_owned())));
+    let panicked = Err(Error::Message("internal error".to_owned()));
+    let outcome = guarded(panicked, || handler(&mut cf, own));
     match outcome {
         Ok(()) => NGX_CONF_OK,
         Err(Error::Logged) => NGX_CONF_ERROR,
@@ -406,13 +408,17 @@ pub unsafe fn set<T>(
 /// One entry of a module's table of directives.
 macro_rules! command {
     ($name:literal, $kind:expr, $offset:expr, $handler:path) => {{
+        use $crate::guard::guarded;
+
         unsafe extern "C" fn set(
             cf: *mut ::ngx::ffi::ngx_conf_t,
             _: *mut ::ngx::ffi::ngx_command_t,
             conf: *mut ::core::ffi::c_void,
         ) -> *mut ::core::ffi::c_char {
-            // SAFETY: the offset of this command is that of the handler's configuration
-            unsafe { $crate::glue::conf::set(cf, conf, $handler) }
+            guarded(::ngx::core::NGX_CONF_ERROR, || {
+                // SAFETY: the offset of this command is that of the handler's configuration
+                unsafe { $crate::glue::conf::set(cf, conf, $handler) }
+            })
         }
         ::ngx::ffi::ngx_command_t {
             name: ::ngx::ngx_string!($name),

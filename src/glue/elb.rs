@@ -8,9 +8,9 @@ use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_request_t, ngx_int_t,
     ngx_module_t, NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
-    NGX_CONF_TAKE123, NGX_DECLINED, NGX_ERROR, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
-    NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF,
-    NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_OK,
+    NGX_CONF_TAKE123, NGX_DECLINED, NGX_ERROR, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE,
+    NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_OK,
 };
 use ngx::http::{
     HttpModule, HttpModuleLocationConf, HttpModuleMainConf, HttpModuleServerConf, Merge,
@@ -18,8 +18,10 @@ use ngx::http::{
 };
 
 use super::conf::{command, invalid, Conf, Error, Outcome};
+use super::module::{create, merge};
 use super::request::{register, Answer, Request, POST_READ, REWRITE, SERVER_REWRITE};
 use super::zone;
+use crate::guard::guarded;
 use crate::metrics::{Destination, Health};
 use crate::settings::value::{FromText, PingMode, PingPath};
 use crate::settings::{self, Redirect};
@@ -85,12 +87,12 @@ static mut COMMANDS: [ngx_command_t; 9] = [
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
     postconfiguration: Some(Module::postconfiguration),
-    create_main_conf: Some(Module::create_main_conf),
+    create_main_conf: Some(create::<destination::MainConf>),
     init_main_conf: Some(Module::init_main_conf),
-    create_srv_conf: Some(Module::create_srv_conf),
-    merge_srv_conf: Some(Module::merge_srv_conf),
-    create_loc_conf: Some(Module::create_loc_conf),
-    merge_loc_conf: Some(Module::merge_loc_conf),
+    create_srv_conf: Some(create::<ServerConf>),
+    merge_srv_conf: Some(merge::<ServerConf>),
+    create_loc_conf: Some(create::<LocationConf>),
+    merge_loc_conf: Some(merge::<LocationConf>),
 };
 
 /// The module, as `load_module` finds it.
@@ -160,7 +162,7 @@ impl Merge for LocationConf {
     }
 }
 
-// SAFETY: create_*_conf of the trait make values of these very types
+// SAFETY: create_*_conf make values of these very types
 unsafe impl HttpModuleMainConf for Module {
     type MainConf = destination::MainConf;
 }
@@ -182,34 +184,39 @@ impl HttpModule for Module {
     }
 
     unsafe extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
-        // SAFETY: nginx passes what create_main_conf made
-        let (cf, own) =
-            unsafe { (Conf::from_ptr(cf), conf.cast::<destination::MainConf>().as_mut()) };
-        match (cf, own) {
-            (Some(mut cf), Some(own)) => {
-                own.complete(&mut cf).map_or(NGX_CONF_ERROR, |()| NGX_CONF_OK)
+        guarded(NGX_CONF_ERROR, || {
+            // SAFETY: nginx passes what create_main_conf made
+            let (cf, own) =
+                unsafe { (Conf::from_ptr(cf), conf.cast::<destination::MainConf>().as_mut()) };
+            match (cf, own) {
+                (Some(mut cf), Some(own)) => {
+                    own.complete(&mut cf).map_or(NGX_CONF_ERROR, |()| NGX_CONF_OK)
+                }
+                _ => NGX_CONF_ERROR,
             }
-            _ => NGX_CONF_ERROR,
-        }
+        })
     }
 
     unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
-        // SAFETY: nginx passes the configuration of http{}
-        let checked = unsafe { Conf::from_ptr(cf) }.is_some_and(|mut cf| {
-            health::compare_times(&mut cf);
-            peers::find(&mut cf);
-            Module::main_conf_mut(&cf).is_some_and(|main| main.leave_alone_foreign(&mut cf).is_ok())
-                && listen::optional::check(&mut cf).is_ok()
-        });
-        // SAFETY: as above
-        let registered = unsafe {
-            register(cf, SERVER_REWRITE, on_rewrite) && register(cf, REWRITE, on_rewrite)
-        };
-        if checked && registered {
-            NGX_OK as _
-        } else {
-            NGX_ERROR as _
-        }
+        guarded(NGX_ERROR as _, || {
+            // SAFETY: nginx passes the configuration of http{}
+            let checked = unsafe { Conf::from_ptr(cf) }.is_some_and(|mut cf| {
+                health::compare_times(&mut cf);
+                peers::find(&mut cf);
+                Module::main_conf_mut(&cf)
+                    .is_some_and(|main| main.leave_alone_foreign(&mut cf).is_ok())
+                    && listen::optional::check(&mut cf).is_ok()
+            });
+            // SAFETY: as above
+            let registered = unsafe {
+                register(cf, SERVER_REWRITE, on_rewrite) && register(cf, REWRITE, on_rewrite)
+            };
+            if checked && registered {
+                NGX_OK as _
+            } else {
+                NGX_ERROR as _
+            }
+        })
     }
 }
 
@@ -295,30 +302,34 @@ fn value<T: FromText>(cf: &Conf, text: &str) -> Result<T, Error> {
 
 /// A health check is answered before anything of the configuration can get in its way.
 unsafe extern "C" fn on_post_read(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes the request that it works on
-    let Some(mut request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
-    let asked_for =
-        Module::server_conf(request.raw()).and_then(|conf| conf.asked_for(request.path()));
-    let health = match asked_for.filter(|_| request.is_get_or_head()) {
-        None => return NGX_DECLINED as _,
-        Some(PingMode::Alive) => Health::Ok,
-        Some(PingMode::Ready) => health::health(request.raw()),
-    };
-    zone::slot().counts.health_checks.add(1);
-    request.skip_access_log();
-    request.answer(&Answer::health(health))
+    guarded(NGX_HTTP_INTERNAL_SERVER_ERROR as _, || {
+        // SAFETY: nginx passes the request that it works on
+        let Some(mut request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
+        let asked_for =
+            Module::server_conf(request.raw()).and_then(|conf| conf.asked_for(request.path()));
+        let health = match asked_for.filter(|_| request.is_get_or_head()) {
+            None => return NGX_DECLINED as _,
+            Some(PingMode::Alive) => Health::Ok,
+            Some(PingMode::Ready) => health::health(request.raw()),
+        };
+        zone::slot().counts.health_checks.add(1);
+        request.skip_access_log();
+        request.answer(&Answer::health(health))
+    })
 }
 
 unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes the request that it works on
-    let Some(mut request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
-    match Module::location_conf(request.raw()).and_then(|conf| conf.redirect) {
-        Some(redirect) => {
-            zone::slot().counts.redirects.add(1);
-            request.redirect_to_https(redirect)
+    guarded(NGX_HTTP_INTERNAL_SERVER_ERROR as _, || {
+        // SAFETY: nginx passes the request that it works on
+        let Some(mut request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
+        match Module::location_conf(request.raw()).and_then(|conf| conf.redirect) {
+            Some(redirect) => {
+                zone::slot().counts.redirects.add(1);
+                request.redirect_to_https(redirect)
+            }
+            None => NGX_DECLINED as _,
         }
-        None => NGX_DECLINED as _,
-    }
+    })
 }
 
 /// The destinations of the configuration that a request has.
@@ -327,20 +338,26 @@ pub fn destinations(r: &ngx_http_request_t) -> Vec<Destination> {
 }
 
 unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx passes the new cycle, which nobody serves yet, with the one before it
-    unsafe {
-        listen::optional::wrap(cycle);
-        check::take_along(cycle);
-    }
-    NGX_OK as _
+    guarded(NGX_OK as _, || {
+        // SAFETY: nginx passes the new cycle, which nobody serves yet, with the one before it
+        unsafe {
+            listen::optional::wrap(cycle);
+            check::take_along(cycle);
+        }
+        NGX_OK as _
+    })
 }
 
 unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx passes the cycle of the process, before it serves
-    unsafe { check::start(cycle) };
-    NGX_OK as _
+    guarded(NGX_OK as _, || {
+        // SAFETY: nginx passes the cycle of the process, before it serves
+        unsafe { check::start(cycle) };
+        NGX_OK as _
+    })
 }
 
 unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
-    check::stop();
+    guarded((), || {
+        check::stop();
+    })
 }

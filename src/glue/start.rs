@@ -11,16 +11,19 @@ use std::ffi::{c_char, c_void, OsStr};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::ptr::addr_of;
+use std::panic;
+use std::ptr::{addr_of, null_mut};
 
 use ngx::core::{CoreModuleConfExt, NgxCoreModule, Pool, NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    ngx_array_push, ngx_conf_t, ngx_core_module_t, ngx_cycle_t, ngx_int_t, ngx_module_t,
-    ngx_process, ngx_str_t, NGX_CORE_MODULE, NGX_LOG_INFO, NGX_OK, NGX_PROCESS_SINGLE,
+    ngx_array_push, ngx_conf_t, ngx_core_module_t, ngx_cycle, ngx_cycle_t, ngx_int_t, ngx_module_t,
+    ngx_process, ngx_str_t, NGX_CORE_MODULE, NGX_LOG_ALERT, NGX_LOG_INFO, NGX_OK,
+    NGX_PROCESS_SINGLE,
 };
 use ngx::ngx_string;
 
 use super::conf::string_in;
+use crate::guard::guarded;
 use crate::settings::{Environment, Fault, Source, TABLE};
 
 static mut CONTEXT: ngx_core_module_t = ngx_core_module_t {
@@ -155,48 +158,68 @@ fn module() -> &'static ngx_module_t {
     unsafe { &*addr_of!(ngx_elb_start_module) }
 }
 
+/// Has nginx's error log tell of panics, which [`guarded`] makes an end of.
+fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        // SAFETY: a global of nginx; its log is there from the beginning
+        let log = unsafe { (*ngx_cycle).log };
+        let words = panic.to_string();
+        let words = words.trim_start_matches("panicked at ").replace('\n', " ");
+        ngx::ngx_log_error!(NGX_LOG_ALERT, log, "internal error, panicked at {words}");
+    }));
+}
+
 unsafe extern "C" fn create_conf(cycle: *mut ngx_cycle_t) -> *mut c_void {
-    // SAFETY: nginx passes the cycle that is being made, with its pool
-    let pool = unsafe { Pool::from_ngx_pool((*cycle).pool) };
-    pool.allocate(Start::default()).cast()
+    guarded(null_mut(), || {
+        log_panics();
+        // SAFETY: nginx passes the cycle that is being made, with its pool
+        let pool = unsafe { Pool::from_ngx_pool((*cycle).pool) };
+        pool.allocate(Start::default()).cast()
+    })
 }
 
 unsafe extern "C" fn init_conf(cycle: *mut ngx_cycle_t, conf: *mut c_void) -> *mut c_char {
-    // SAFETY: nginx passes the cycle and what create_conf made
-    let (cycle, start) = unsafe { (cycle.as_ref(), conf.cast::<Start>().as_mut()) };
-    match (cycle, start) {
-        (Some(cycle), Some(start)) => start.finish(cycle),
-        _ => NGX_CONF_ERROR,
-    }
+    guarded(NGX_CONF_ERROR, || {
+        // SAFETY: nginx passes the cycle and what create_conf made
+        let (cycle, start) = unsafe { (cycle.as_ref(), conf.cast::<Start>().as_mut()) };
+        match (cycle, start) {
+            (Some(cycle), Some(start)) => start.finish(cycle),
+            _ => NGX_CONF_ERROR,
+        }
+    })
 }
 
 /// Names the variables that were read, never their values.
 unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx passes the new cycle; nobody else holds our state
-    if let Some(start) = unsafe { Start::of_cycle(cycle) } {
-        let names = start.process.names.borrow();
-        let names: Vec<_> = names.iter().map(String::as_str).collect();
-        ngx::ngx_log_error!(
-            NGX_LOG_INFO,
-            // SAFETY: as above
-            unsafe { (*cycle).log },
-            "environment variables asked for: {}",
-            names.join(", ")
-        );
-    }
-    NGX_OK as _
+    guarded(NGX_OK as _, || {
+        // SAFETY: nginx passes the new cycle; nobody else holds our state
+        if let Some(start) = unsafe { Start::of_cycle(cycle) } {
+            let names = start.process.names.borrow();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            ngx::ngx_log_error!(
+                NGX_LOG_INFO,
+                // SAFETY: as above
+                unsafe { (*cycle).log },
+                "environment variables asked for: {}",
+                names.join(", ")
+            );
+        }
+        NGX_OK as _
+    })
 }
 
 /// A worker has no use for the variables: what they hold may be secret.
 unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: a global that nginx sets once per process
-    if unsafe { ngx_process } == NGX_PROCESS_SINGLE as usize {
-        return NGX_OK as _;
-    }
-    // SAFETY: nginx passes its cycle; nobody else holds our state
-    if let Some(start) = unsafe { Start::of_cycle(cycle) } {
-        // SAFETY: a worker of nginx is one thread at this point
-        start.kept.iter().for_each(|name| unsafe { env::remove_var(name) });
-    }
-    NGX_OK as _
+    guarded(NGX_OK as _, || {
+        // SAFETY: a global that nginx sets once per process
+        if unsafe { ngx_process } == NGX_PROCESS_SINGLE as usize {
+            return NGX_OK as _;
+        }
+        // SAFETY: nginx passes its cycle; nobody else holds our state
+        if let Some(start) = unsafe { Start::of_cycle(cycle) } {
+            // SAFETY: a worker of nginx is one thread at this point
+            start.kept.iter().for_each(|name| unsafe { env::remove_var(name) });
+        }
+        NGX_OK as _
+    })
 }

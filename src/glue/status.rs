@@ -12,6 +12,7 @@ use super::conf::{Conf, Error, Outcome};
 use super::elb::health::health;
 use super::request::{Answer, PhaseHandler, Request};
 use super::{elb, websocket, zone};
+use crate::guard::guarded;
 use crate::metrics::{exposition, quality, Settings, Snapshot, Text, WebSockets, PAGE};
 
 /// Nothing that was told is good for later.
@@ -55,14 +56,18 @@ pub fn answer_with(cf: &mut Conf, handler: PhaseHandler) -> Outcome {
 
 /// Answers with the counters for Prometheus.
 pub unsafe extern "C" fn on_metrics(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes the request whose location has this handler
-    unsafe { tell(r, metrics) }
+    guarded(NGX_HTTP_INTERNAL_SERVER_ERROR as _, || {
+        // SAFETY: nginx passes the request whose location has this handler
+        unsafe { tell(r, metrics) }
+    })
 }
 
 /// Answers with all there is to say: to a browser as a page, else as JSON.
 pub unsafe extern "C" fn on_status(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: as above
-    unsafe { tell(r, status) }
+    guarded(NGX_HTTP_INTERNAL_SERVER_ERROR as _, || {
+        // SAFETY: as above
+        unsafe { tell(r, status) }
+    })
 }
 
 /// # Safety

@@ -7,14 +7,16 @@ use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_output_header_filter_pt,
     ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t, ngx_module_t, NGX_DECLINED,
-    NGX_ERROR, NGX_HTTP_MODULE, NGX_LOG_ERR, NGX_OK,
+    NGX_ERROR, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_MODULE, NGX_LOG_ERR, NGX_OK,
 };
 use ngx::http::{HttpModule, HttpModuleLocationConf, HttpModuleMainConf};
 
 use super::bits::Bits;
 use super::conf::Conf;
+use super::module::{create, merge};
 use super::request::{register, PREACCESS};
 use super::zone;
+use crate::guard::guarded;
 use crate::limit::Refused;
 use crate::metrics::RefusedBy;
 
@@ -41,12 +43,12 @@ use context::{Fate, RequestContext};
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: Some(Module::preconfiguration),
     postconfiguration: Some(Module::postconfiguration),
-    create_main_conf: Some(Module::create_main_conf),
+    create_main_conf: Some(create::<MainConf>),
     init_main_conf: Some(Module::init_main_conf),
     create_srv_conf: None,
     merge_srv_conf: None,
-    create_loc_conf: Some(Module::create_loc_conf),
-    merge_loc_conf: Some(Module::merge_loc_conf),
+    create_loc_conf: Some(create::<LocationConf>),
+    merge_loc_conf: Some(merge::<LocationConf>),
 };
 
 /// The module, as `load_module` finds it.
@@ -64,7 +66,7 @@ pub static mut ngx_http_websocket_module: ngx_module_t = ngx_module_t {
 
 struct Module;
 
-// SAFETY: create_main_conf of the trait makes a value of this very type
+// SAFETY: create_*_conf make values of these very types
 unsafe impl HttpModuleMainConf for Module {
     type MainConf = MainConf;
 }
@@ -81,43 +83,49 @@ impl HttpModule for Module {
     }
 
     unsafe extern "C" fn preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
-        // SAFETY: nginx passes the configuration of http{}
-        match unsafe { variables::add(cf) } {
-            true => NGX_OK as _,
-            false => NGX_ERROR as _,
-        }
+        guarded(NGX_ERROR as _, || {
+            // SAFETY: nginx passes the configuration of http{}
+            match unsafe { variables::add(cf) } {
+                true => NGX_OK as _,
+                false => NGX_ERROR as _,
+            }
+        })
     }
 
     unsafe extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
-        // SAFETY: nginx passes what create_main_conf made
-        let (cf, own) = unsafe { (Conf::from_ptr(cf), conf.cast::<MainConf>().as_ref()) };
-        match (cf, own) {
-            (Some(mut cf), Some(MainConf { zone: None, told_by: Some(directive), .. })) => {
-                cf.refuse(format_args!(
-                    "\"{directive}\" needs a zone to tell of, as in \
+        guarded(NGX_CONF_ERROR, || {
+            // SAFETY: nginx passes what create_main_conf made
+            let (cf, own) = unsafe { (Conf::from_ptr(cf), conf.cast::<MainConf>().as_ref()) };
+            match (cf, own) {
+                (Some(mut cf), Some(MainConf { zone: None, told_by: Some(directive), .. })) => {
+                    cf.refuse(format_args!(
+                        "\"{directive}\" needs a zone to tell of, as in \
                      \"websocket_zone elb:256k;\" in http"
-                ));
-                NGX_CONF_ERROR
+                    ));
+                    NGX_CONF_ERROR
+                }
+                _ => NGX_CONF_OK,
             }
-            _ => NGX_CONF_OK,
-        }
+        })
     }
 
     unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
-        // SAFETY: nginx passes the configuration of http{}; no module of it comes later but those
-        // of other shared objects
-        let registered = unsafe {
-            register(cf, PREACCESS, on_preaccess) && super::elb::register_health_checks(cf)
-        };
-        if !registered {
-            return NGX_ERROR as _;
-        }
-        // SAFETY: globals of nginx, while it reads the configuration
-        unsafe {
-            NEXT_HEADER_FILTER = ngx_http_top_header_filter;
-            ngx_http_top_header_filter = Some(header_filter);
-        }
-        NGX_OK as _
+        guarded(NGX_ERROR as _, || {
+            // SAFETY: nginx passes the configuration of http{}; no module of it comes later but those
+            // of other shared objects
+            let registered = unsafe {
+                register(cf, PREACCESS, on_preaccess) && super::elb::register_health_checks(cf)
+            };
+            if !registered {
+                return NGX_ERROR as _;
+            }
+            // SAFETY: globals of nginx, while it reads the configuration
+            unsafe {
+                NEXT_HEADER_FILTER = ngx_http_top_header_filter;
+                ngx_http_top_header_filter = Some(header_filter);
+            }
+            NGX_OK as _
+        })
     }
 }
 
@@ -137,6 +145,13 @@ pub fn longest_drain(cf: &Conf) -> Option<drain::Times> {
 static mut NEXT_HEADER_FILTER: ngx_http_output_header_filter_pt = None;
 
 unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a live request
+    guarded(NGX_ERROR as _, || unsafe { on_header(r) })
+}
+
+/// # Safety
+/// `r` is live.
+unsafe fn on_header(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a live request; set in postconfiguration
     let (request, next) = unsafe { (&*r, NEXT_HEADER_FILTER) };
     let Some(next) = next else { return NGX_ERROR as _ };
@@ -169,6 +184,13 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
 /// Counts a handshake before it goes to the destination, once: an internal redirect brings it here
 /// again, as that to an `error_page` does (`ngx_http_limit_conn_handler`).
 unsafe extern "C" fn on_preaccess(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes the request that it works on
+    guarded(NGX_HTTP_INTERNAL_SERVER_ERROR as _, || unsafe { count_handshake(r) })
+}
+
+/// # Safety
+/// `r` is live, and nobody else holds its context.
+unsafe fn count_handshake(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes the request that it works on; nothing of it is held over the next call
     let limit = unsafe {
         if (*r).bits().background() != 0 {
@@ -208,30 +230,36 @@ unsafe extern "C" fn on_preaccess(r: *mut ngx_http_request_t) -> ngx_int_t {
 }
 
 unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx passes the new cycle
-    drain::raise_generation(unsafe { (*cycle).log });
-    NGX_OK as _
+    guarded(NGX_OK as _, || {
+        // SAFETY: nginx passes the new cycle
+        drain::raise_generation(unsafe { (*cycle).log });
+        NGX_OK as _
+    })
 }
 
 unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx calls it before the process serves, with its cycle
-    unsafe {
-        worker::Worker::init(cycle);
-        let conf = Module::main_conf(&*cycle);
-        let zone = conf.and_then(|conf| conf.zone).map_or(null_mut(), NonNull::as_ptr);
-        zone::enter(zone, drain::own(), (*cycle).log);
-        if let Some(zone) = conf.and_then(|conf| conf.limit_zone) {
-            limit::enter(zone, (*cycle).log);
+    guarded(NGX_OK as _, || {
+        // SAFETY: nginx calls it before the process serves, with its cycle
+        unsafe {
+            worker::Worker::init(cycle);
+            let conf = Module::main_conf(&*cycle);
+            let zone = conf.and_then(|conf| conf.zone).map_or(null_mut(), NonNull::as_ptr);
+            zone::enter(zone, drain::own(), (*cycle).log);
+            if let Some(zone) = conf.and_then(|conf| conf.limit_zone) {
+                limit::enter(zone, (*cycle).log);
+            }
         }
-    }
-    NGX_OK as _
+        NGX_OK as _
+    })
 }
 
 unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
-    // a worker without tunnels has not been asked yet
-    drain::why();
-    // SAFETY: the process serves no longer
-    unsafe { tunnel::finish_all() };
-    limit::leave();
-    zone::leave();
+    guarded((), || {
+        // a worker without tunnels has not been asked yet
+        drain::why();
+        // SAFETY: the process serves no longer
+        unsafe { tunnel::finish_all() };
+        limit::leave();
+        zone::leave();
+    })
 }

@@ -17,6 +17,7 @@ use ngx::ffi::{
 use super::conf::{Conf, Error};
 use super::shared::{self, add_zone, locked, refuse_layout, Use};
 use crate::glue::bits::Bits;
+use crate::guard::guarded;
 use crate::limit::PROCESSES;
 use crate::metrics::{claim, sum, Owner, Slot, Sum};
 
@@ -98,19 +99,21 @@ pub fn add(cf: &mut Conf, word: &str) -> Result<NonNull<ngx_shm_zone_t>, Error> 
 
 /// Makes the slots; after a reload they are there already, and the counts go on.
 unsafe extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _: *mut c_void) -> ngx_int_t {
-    // SAFETY: nginx passes the zone with its memory mapped and its allocator ready
-    unsafe {
-        let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
-        let found = (*pool).data.cast::<Header>();
-        if found.is_null() {
-            return if make(pool, (*zone).shm.size) { NGX_OK as _ } else { NGX_ERROR as _ };
+    guarded(NGX_ERROR as _, || {
+        // SAFETY: nginx passes the zone with its memory mapped and its allocator ready
+        unsafe {
+            let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
+            let found = (*pool).data.cast::<Header>();
+            if found.is_null() {
+                return if make(pool, (*zone).shm.size) { NGX_OK as _ } else { NGX_ERROR as _ };
+            }
+            if (*found).layout != LAYOUT {
+                refuse_layout(zone, "websocket_zone");
+                return NGX_ERROR as _;
+            }
         }
-        if (*found).layout != LAYOUT {
-            refuse_layout(zone, "websocket_zone");
-            return NGX_ERROR as _;
-        }
-    }
-    NGX_OK as _
+        NGX_OK as _
+    })
 }
 
 /// Makes as many slots as there is room for, and nginx can have processes.

@@ -7,6 +7,7 @@ use ngx::ffi::{ngx_http_request_t, ngx_pool_cleanup_add};
 use ngx::http::HttpModule;
 
 use super::{detach, limit, Module};
+use crate::guard::guarded;
 use crate::metrics::Left;
 
 /// What this module keeps of a request; it goes with the request's pool.
@@ -150,6 +151,8 @@ impl RequestContext {
 }
 
 unsafe extern "C" fn drop_context(data: *mut c_void) {
-    // SAFETY: the data of a cleanup that `RequestContext::make` has added; called once
-    unsafe { data.cast::<RequestContext>().drop_in_place() };
+    guarded((), || {
+        // SAFETY: the data of a cleanup that `RequestContext::make` has added; called once
+        unsafe { data.cast::<RequestContext>().drop_in_place() };
+    })
 }

@@ -25,6 +25,7 @@ use super::worker::Worker;
 use super::{Fate, LocationConf, RequestContext};
 use crate::glue::bits::Bits;
 use crate::glue::event::{ngx_add_timer, ngx_delete_posted_event, ngx_post_event};
+use crate::guard::guarded;
 
 /// A request on its way to be a tunnel; it lives in the request's pool.
 #[repr(C)]
@@ -110,18 +111,22 @@ fn empty(buffer: &mut ngx_buf_t) {
 
 /// The request ends before its tunnel begins.
 unsafe extern "C" fn cancel(data: *mut c_void) {
-    let handover = data.cast::<Handover>();
-    // SAFETY: the data of the cleanup, in the pool of the request that ends
-    unsafe {
-        if (*handover).event.bits().posted() != 0 {
-            ngx_delete_posted_event(&raw mut (*handover).event);
+    guarded((), || {
+        let handover = data.cast::<Handover>();
+        // SAFETY: the data of the cleanup, in the pool of the request that ends
+        unsafe {
+            if (*handover).event.bits().posted() != 0 {
+                ngx_delete_posted_event(&raw mut (*handover).event);
+            }
         }
-    }
+    })
 }
 
 unsafe extern "C" fn on_posted(ev: *mut ngx_event_t) {
-    // SAFETY: the event of a handover, whose request is alive: else `cancel` had removed it
-    unsafe { proceed((*ev).data.cast()) }
+    guarded((), || {
+        // SAFETY: the event of a handover, whose request is alive: else `cancel` had removed it
+        unsafe { proceed((*ev).data.cast()) }
+    })
 }
 
 /// # Safety
@@ -202,25 +207,32 @@ unsafe fn flush_first(handover: *mut Handover) {
 /// would call for ever (`ngx_http_block_reading`).
 unsafe extern "C" fn wait(r: *mut ngx_http_request_t) {
     // SAFETY: the read handler of a live request, set in `flush_first`
-    unsafe {
+    guarded((), || unsafe {
         if Connection::from_ptr((*r).connection).is_some_and(|client| !client.wait_readable()) {
             give_up(r);
         }
-    }
+    });
 }
 
 /// Nor is anything of the destination, which has its own events.
 unsafe extern "C" fn wait_upstream(r: *mut ngx_http_request_t, u: *mut ngx_http_upstream_t) {
     // SAFETY: a handler of a live request's upstream, set in `flush_first`
-    unsafe {
+    guarded((), || unsafe {
         let destination = Connection::from_ptr((*u).peer.connection);
         if destination.is_some_and(|peer| !peer.wait_readable() || !peer.wait_writable()) {
             give_up(r);
         }
-    }
+    });
 }
 
 unsafe extern "C" fn flush(r: *mut ngx_http_request_t) {
+    // SAFETY: nginx passes a live request, or `flush_first` does
+    guarded((), || unsafe { write_on(r) })
+}
+
+/// # Safety
+/// As of `proceed`, with its request.
+unsafe fn write_on(r: *mut ngx_http_request_t) {
     // SAFETY: the write handler of a live request, set in `flush_first`
     unsafe {
         let client = (*r).connection;

@@ -10,6 +10,7 @@ use super::tunnel::{self, now};
 use super::worker::Random;
 use crate::glue::bits::Bits;
 use crate::glue::event::ngx_add_timer;
+use crate::guard::guarded;
 use crate::session::{Drain, GOING_AWAY};
 
 /// `websocket_drain`, in milliseconds.
@@ -173,11 +174,13 @@ fn watch_for_stop() {
 }
 
 unsafe extern "C" fn on_watch(ev: *mut ngx_event_t) {
-    if !shared().is_some_and(|shared| shared.stopping.load(Ordering::Relaxed)) {
-        // SAFETY: nginx passes the event of `watch_for_stop`
-        return unsafe { ngx_add_timer(ev, WATCH) };
-    }
-    LEAVING_SINCE.store(now(), Ordering::Relaxed);
-    // SAFETY: nginx calls one handler at a time
-    unsafe { tunnel::drain_all() };
+    guarded((), || {
+        if !shared().is_some_and(|shared| shared.stopping.load(Ordering::Relaxed)) {
+            // SAFETY: nginx passes the event of `watch_for_stop`
+            return unsafe { ngx_add_timer(ev, WATCH) };
+        }
+        LEAVING_SINCE.store(now(), Ordering::Relaxed);
+        // SAFETY: nginx calls one handler at a time
+        unsafe { tunnel::drain_all() };
+    })
 }

@@ -14,6 +14,7 @@ use super::now;
 use crate::glue::conf::{Conf, Error};
 use crate::glue::shared::{add_zone, is_alive, locked, own, refuse_layout, Use};
 use crate::glue::value::Value;
+use crate::guard::guarded;
 use crate::limit::{
     Entry, Head, Link, Parts, Place, Process, Refused, Table, KEYS, LAYOUT, PROCESSES,
 };
@@ -174,22 +175,24 @@ fn with_table<T>(zone: Zone, work: impl FnOnce(&mut Table) -> T) -> T {
 
 /// Makes the table; after a reload it is there already, and the counts go on.
 unsafe extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _: *mut c_void) -> ngx_int_t {
-    // SAFETY: nginx passes the zone with its memory mapped and its allocator ready
-    let made = unsafe {
-        let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
-        match (*pool).data.cast::<Head>().as_ref() {
-            Some(head) if head.layout == OWN_LAYOUT => true,
-            Some(_) => {
-                refuse_layout(zone, "websocket_limit_conn");
-                false
+    guarded(NGX_ERROR as _, || {
+        // SAFETY: nginx passes the zone with its memory mapped and its allocator ready
+        let made = unsafe {
+            let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
+            match (*pool).data.cast::<Head>().as_ref() {
+                Some(head) if head.layout == OWN_LAYOUT => true,
+                Some(_) => {
+                    refuse_layout(zone, "websocket_limit_conn");
+                    false
+                }
+                None => make(pool, (*zone).shm.log),
             }
-            None => make(pool, (*zone).shm.log),
+        };
+        match made {
+            true => NGX_OK as _,
+            false => NGX_ERROR as _,
         }
-    };
-    match made {
-        true => NGX_OK as _,
-        false => NGX_ERROR as _,
-    }
+    })
 }
 
 /// Makes a table in a zone; `false` where that cannot be.

@@ -1,7 +1,6 @@
 //! A tunnel: two connections and the session between them.
 
 use std::ops::ControlFlow;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 
 use ngx::ffi::{ngx_connection_t, ngx_current_msec, ngx_event_t, ngx_exiting};
@@ -15,6 +14,7 @@ use super::worker::{Random, Worker};
 use super::LocationConf;
 use crate::glue::bits::Bits;
 use crate::glue::zone;
+use crate::guard::guarded;
 use crate::session::{End, Head, Next, Session, Settings};
 
 /// Reads of one end in a row, before other connections have their turn.
@@ -327,8 +327,7 @@ impl Tunnel {
 /// `tunnel` came from `Tunnel::start`, is alive, and is not used by the caller after.
 unsafe fn run(tunnel: *mut Tunnel, part: impl FnOnce(&mut Tunnel) -> Flow) {
     // SAFETY: alive and exclusive by contract
-    let flow = catch_unwind(AssertUnwindSafe(|| part(unsafe { &mut *tunnel })));
-    if flow.is_ok_and(|flow| flow.is_continue()) {
+    if guarded(Flow::Break(()), || part(unsafe { &mut *tunnel })).is_continue() {
         return;
     }
     // SAFETY: made by Box::into_raw in `start`; both connections forget it in `close`
@@ -337,6 +336,13 @@ unsafe fn run(tunnel: *mut Tunnel, part: impl FnOnce(&mut Tunnel) -> Flow) {
 
 /// The handler of both connections of a tunnel.
 unsafe extern "C" fn on_event(ev: *mut ngx_event_t) {
+    // SAFETY: nginx passes an event of a connection that `Tunnel::start` has adopted
+    guarded((), || unsafe { handle(ev) })
+}
+
+/// # Safety
+/// `ev` is such an event.
+unsafe fn handle(ev: *mut ngx_event_t) {
     // SAFETY: nginx passes an event of a connection that `Tunnel::start` has adopted: its data is
     // the connection, whose data is the tunnel
     let (tunnel, c, write) = unsafe {
@@ -364,6 +370,13 @@ fn linger(client: Connection, until: u64) {
 }
 
 unsafe extern "C" fn on_linger(ev: *mut ngx_event_t) {
+    // SAFETY: nginx passes an event of the connection that `linger` has adopted
+    guarded((), || unsafe { read_on(ev) })
+}
+
+/// # Safety
+/// `ev` is such an event.
+unsafe fn read_on(ev: *mut ngx_event_t) {
     // SAFETY: nginx passes an event of the connection that `linger` has adopted
     let client = unsafe { Connection::from_ptr((*ev).data.cast()) };
     // SAFETY: taken here alone

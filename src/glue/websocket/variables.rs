@@ -16,6 +16,7 @@ use crate::glue::bits::Bits;
 use crate::glue::conf::string_in;
 use crate::glue::request::headers;
 use crate::glue::zone;
+use crate::guard::guarded;
 
 /// What a variable is for a request; `None` where it has no value.
 type Value = fn(&ngx_http_request_t) -> Option<String>;
@@ -84,9 +85,11 @@ unsafe extern "C" fn get(
     v: *mut ngx_http_variable_value_t,
     data: usize,
 ) -> ngx_int_t {
-    let value = VARIABLES.get(data).map(|(_, value)| *value);
-    // SAFETY: nginx passes a live request and the value to fill in
-    unsafe { set(r, v, value.and_then(|value| value(&*r))) }
+    guarded(NGX_ERROR as _, || {
+        let value = VARIABLES.get(data).map(|(_, value)| *value);
+        // SAFETY: nginx passes a live request and the value to fill in
+        unsafe { set(r, v, value.and_then(|value| value(&*r))) }
+    })
 }
 
 /// 128 random bits in hexadecimal. nginx's `$request_id` is the same, but asks OpenSSL for them,
@@ -96,13 +99,15 @@ unsafe extern "C" fn get_request_id(
     v: *mut ngx_http_variable_value_t,
     _: usize,
 ) -> ngx_int_t {
-    thread_local! {
-        // empty until the first request, so no two workers begin with the same bits
-        static RANDOM: RefCell<Random> = RefCell::default();
-    }
-    let bits = RANDOM.with_borrow_mut(|random| [random.next(), random.next()]);
-    // SAFETY: nginx passes a live request and the value to fill in
-    unsafe { set(r, v, Some(hexadecimal(bits))) }
+    guarded(NGX_ERROR as _, || {
+        thread_local! {
+            // empty until the first request, so no two workers begin with the same bits
+            static RANDOM: RefCell<Random> = RefCell::default();
+        }
+        let bits = RANDOM.with_borrow_mut(|random| [random.next(), random.next()]);
+        // SAFETY: nginx passes a live request and the value to fill in
+        unsafe { set(r, v, Some(hexadecimal(bits))) }
+    })
 }
 
 fn hexadecimal(words: [u64; 2]) -> String {
@@ -121,23 +126,25 @@ unsafe extern "C" fn get_utf8(
     v: *mut ngx_http_variable_value_t,
     data: usize,
 ) -> ngx_int_t {
-    // SAFETY: nginx passes a live request, and the variable's name for a prefix; the value it finds
-    // has its bytes in the request's memory
-    unsafe {
-        let name = &*(data as *const ngx_str_t);
-        let skip = UTF8.len().min(name.len);
-        let mut name = ngx_str_t { len: name.len - skip, data: name.data.add(skip) };
-        let key = ngx_hash_key(name.data, name.len);
-        let found = ngx_http_get_variable(r, addr_of_mut!(name), key);
-        let Some(found) = found.as_ref().filter(|found| found.bits().not_found() == 0) else {
-            return set(r, v, None);
-        };
-        let bytes = match found.data.is_null() {
-            true => &[],
-            false => std::slice::from_raw_parts(found.data, found.bits().len() as usize),
-        };
-        set(r, v, Some(String::from_utf8_lossy(bytes).into_owned()))
-    }
+    guarded(NGX_ERROR as _, || {
+        // SAFETY: nginx passes a live request, and the variable's name for a prefix; the value it finds
+        // has its bytes in the request's memory
+        unsafe {
+            let name = &*(data as *const ngx_str_t);
+            let skip = UTF8.len().min(name.len);
+            let mut name = ngx_str_t { len: name.len - skip, data: name.data.add(skip) };
+            let key = ngx_hash_key(name.data, name.len);
+            let found = ngx_http_get_variable(r, addr_of_mut!(name), key);
+            let Some(found) = found.as_ref().filter(|found| found.bits().not_found() == 0) else {
+                return set(r, v, None);
+            };
+            let bytes = match found.data.is_null() {
+                true => &[],
+                false => std::slice::from_raw_parts(found.data, found.bits().len() as usize),
+            };
+            set(r, v, Some(String::from_utf8_lossy(bytes).into_owned()))
+        }
+    })
 }
 
 /// # Safety

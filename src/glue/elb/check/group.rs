@@ -1,7 +1,6 @@
 //! The destinations of one upstream block that are checked, and when.
 
 use std::mem::zeroed;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use ngx::ffi::{
     ngx_connection_t, ngx_current_msec, ngx_event_handler_pt, ngx_event_t, ngx_exiting,
@@ -16,6 +15,7 @@ use crate::glue::bits::Bits;
 use crate::glue::elb::peers::{for_each, text, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
 use crate::glue::event::{ngx_add_timer, ngx_del_timer};
 use crate::glue::websocket::worker::Random;
+use crate::guard::guarded;
 
 /// How often the peers are looked through for new ones, in milliseconds: core adds and removes them
 /// as names are looked up again.
@@ -307,39 +307,54 @@ impl Target {
     }
 }
 
-/// A panic must not unwind into nginx; what it leaves behind is a target that is checked no more.
-fn guarded(work: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(work));
+/// Works on a target. Where that panics, its check is lost, and not those after it.
+///
+/// # Safety
+/// `target` and its group are live, and nobody else holds them.
+unsafe fn work_on(target: *mut Target, work: impl FnOnce(&mut Target, &mut Inner)) {
+    // SAFETY: by contract
+    let done = guarded(false, || unsafe {
+        work(&mut *target, &mut *(*target).group);
+        true
+    });
+    if !done {
+        // SAFETY: as above; the timer was set up in `Inner::add`
+        unsafe {
+            let interval = (*(*target).group).settings.interval;
+            ngx_add_timer(&raw mut (*target).timer, interval as usize);
+        }
+    }
 }
 
 unsafe extern "C" fn on_scan(ev: *mut ngx_event_t) {
-    if is_leaving() {
-        return;
-    }
-    // SAFETY: nginx passes the event of `Group::start`, whose data is the group; nobody else holds
-    // it, since nginx calls one handler at a time
-    guarded(|| unsafe { (*(*ev).data.cast::<Inner>()).scan() });
-    // SAFETY: as above
-    unsafe { ngx_add_timer(ev, SCAN as usize) };
+    guarded((), || {
+        if is_leaving() {
+            return;
+        }
+        // SAFETY: nginx passes the event of `Group::start`, whose data is the group; nobody else
+        // holds it, since nginx calls one handler at a time
+        guarded((), || unsafe { (*(*ev).data.cast::<Inner>()).scan() });
+        // SAFETY: as above
+        unsafe { ngx_add_timer(ev, SCAN as usize) };
+    })
 }
 
 unsafe extern "C" fn on_timer(ev: *mut ngx_event_t) {
-    if is_leaving() {
-        return;
-    }
-    // SAFETY: nginx passes the event of `Inner::add`, whose data is the target; as above
-    guarded(|| unsafe {
-        let target = (*ev).data.cast::<Target>();
-        (*target).check(&mut *(*target).group);
-    });
+    guarded((), || {
+        if !is_leaving() {
+            // SAFETY: nginx passes the event of `Inner::add`, whose data is the target; as above
+            unsafe { work_on((*ev).data.cast(), Target::check) };
+        }
+    })
 }
 
 unsafe extern "C" fn on_event(ev: *mut ngx_event_t) {
-    // SAFETY: nginx passes an event of a connection of a probe: its data is the connection, whose
-    // data is the target; as above
-    guarded(|| unsafe {
-        let c = (*ev).data.cast::<ngx_connection_t>();
-        let target = (*c).data.cast::<Target>();
-        (*target).on_event(&mut *(*target).group);
-    });
+    guarded((), || {
+        // SAFETY: nginx passes an event of a connection of a probe: its data is the connection,
+        // whose data is the target; as above
+        unsafe {
+            let c = (*ev).data.cast::<ngx_connection_t>();
+            work_on((*c).data.cast(), Target::on_event);
+        }
+    })
 }

@@ -24,6 +24,7 @@ use super::super::{Module, ServerConf};
 use super::{address_of, set_option};
 use crate::glue::bits::Bits;
 use crate::glue::conf::{Conf, Outcome, Place};
+use crate::guard::guarded;
 use crate::proxy_header::{beginning, Beginning, LONGEST};
 
 /// A handler of an event.
@@ -168,51 +169,55 @@ static WAIT_REQUEST: OnceLock<Handler> = OnceLock::new();
 /// The handler of a listening socket: core prepares the connection, chooses its server and sets
 /// the timer of `client_header_timeout`; then its first bytes are ours to wait for.
 unsafe extern "C" fn on_connection(c: *mut ngx_connection_t) {
-    // SAFETY: nginx passes a new connection
-    unsafe {
-        // with data there already, on a deferred socket, core would read at once; the read event
-        // that it asks for instead comes all the same
-        (*(*c).read).bits_mut().set_ready(0);
-        ngx_http_init_connection(c);
-        if (*c).bits().destroyed() != 0 {
-            return;
+    guarded((), || {
+        // SAFETY: nginx passes a new connection
+        unsafe {
+            // with data there already, on a deferred socket, core would read at once; the read event
+            // that it asks for instead comes all the same
+            (*(*c).read).bits_mut().set_ready(0);
+            ngx_http_init_connection(c);
+            if (*c).bits().destroyed() != 0 {
+                return;
+            }
+            let Some(hc) = (*c).data.cast::<ngx_http_connection_t>().as_ref() else { return };
+            let conf: *const _ = hc.addr_conf;
+            let own = server_conf((*conf).default_server);
+            if !own.is_some_and(|own| own.optional.confs.contains(&conf)) {
+                return;
+            }
+            let rev = &mut *(*c).read;
+            if let Some(handler) = rev.handler {
+                WAIT_REQUEST.get_or_init(|| handler);
+                rev.handler = Some(on_readable);
+                // a worker that leaves does not wait for it
+                (*c).bits_mut().set_idle(1);
+            }
         }
-        let Some(hc) = (*c).data.cast::<ngx_http_connection_t>().as_ref() else { return };
-        let conf: *const _ = hc.addr_conf;
-        let own = server_conf((*conf).default_server);
-        if !own.is_some_and(|own| own.optional.confs.contains(&conf)) {
-            return;
-        }
-        let rev = &mut *(*c).read;
-        if let Some(handler) = rev.handler {
-            WAIT_REQUEST.get_or_init(|| handler);
-            rev.handler = Some(on_readable);
-            // a worker that leaves does not wait for it
-            (*c).bits_mut().set_idle(1);
-        }
-    }
+    })
 }
 
 /// The read handler of a connection of which no byte was read yet.
 unsafe extern "C" fn on_readable(rev: *mut ngx_event_t) {
-    // SAFETY: nginx passes the read event of an open connection that on_connection has seen
-    unsafe {
-        let c: *mut ngx_connection_t = (*rev).data.cast();
-        if (*rev).bits().timedout() != 0 || (*c).bits().close() != 0 {
-            return go_on(c, false);
+    guarded((), || {
+        // SAFETY: nginx passes the read event of an open connection that on_connection has seen
+        unsafe {
+            let c: *mut ngx_connection_t = (*rev).data.cast();
+            if (*rev).bits().timedout() != 0 || (*c).bits().close() != 0 {
+                return go_on(c, false);
+            }
+            let mut bytes = [0; LONGEST];
+            let n = recv((*c).fd, bytes.as_mut_ptr().cast(), bytes.len(), MSG_PEEK as c_int);
+            // an error, and the end of the connection, core will find once more
+            let bytes = usize::try_from(n).ok().and_then(|n| bytes.get(..n)).unwrap_or_default();
+            if n == -1 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock {
+                return wait(c, 0);
+            }
+            match beginning(bytes) {
+                Beginning::Incomplete if n > 0 => wait(c, bytes.len()),
+                beginning => go_on(c, beginning == Beginning::Header),
+            }
         }
-        let mut bytes = [0; LONGEST];
-        let n = recv((*c).fd, bytes.as_mut_ptr().cast(), bytes.len(), MSG_PEEK as c_int);
-        // an error, and the end of the connection, core will find once more
-        let bytes = usize::try_from(n).ok().and_then(|n| bytes.get(..n)).unwrap_or_default();
-        if n == -1 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock {
-            return wait(c, 0);
-        }
-        match beginning(bytes) {
-            Beginning::Incomplete if n > 0 => wait(c, bytes.len()),
-            beginning => go_on(c, beginning == Beginning::Header),
-        }
-    }
+    })
 }
 
 /// Leaves the connection to core, for the rest of its life.
