@@ -14,6 +14,7 @@ mod glue;
 pub mod guard;
 pub mod handshake;
 pub mod limit;
+pub mod media_type;
 pub mod metrics;
 pub mod proxy_header;
 pub mod session;

@@ -28,6 +28,7 @@ use crate::settings::{self, Redirect};
 
 mod check;
 mod destination;
+pub mod event_stream;
 pub mod health;
 mod listen;
 pub mod peers;

@@ -13,6 +13,7 @@ use ngx::http::{HttpModule, HttpModuleLocationConf, HttpModuleMainConf};
 
 use super::bits::Bits;
 use super::conf::Conf;
+use super::elb::event_stream;
 use super::module::{create, merge};
 use super::request::{register, PREACCESS};
 use super::zone;
@@ -152,7 +153,9 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
 /// # Safety
 /// `r` is live.
 unsafe fn on_header(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a live request; set in postconfiguration
+    // SAFETY: nginx passes a live request
+    event_stream::pass_on_at_once(unsafe { &mut *r });
+    // SAFETY: as above; set in postconfiguration
     let (request, next) = unsafe { (&*r, NEXT_HEADER_FILTER) };
     let Some(next) = next else { return NGX_ERROR as _ };
     let conf = match handshake::is_upgrade(request) {
