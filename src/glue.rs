@@ -10,6 +10,7 @@
 //!   `elb_redirect` and `elb_ping`.
 //! - `websocket`: the HTTP module of the tunnel, the `websocket_*` directives.
 //! - `value`: an argument with nginx's variables in it.
+//! - `variable`: variables that this crate makes.
 //! - `shared`: memory that processes share, and those processes.
 //! - `zone`: where processes count, `websocket_zone`.
 //! - `status`: what was counted, told: `websocket_metrics` and `websocket_status`.
@@ -29,6 +30,7 @@ mod shared;
 mod start;
 mod status;
 mod value;
+mod variable;
 mod websocket;
 mod zone;
 

@@ -43,9 +43,20 @@ $answer = get($nginx->address, '/',
     headers => "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n");
 unlike($answer->{body}, qr/^(?:Upgrade|Connection):/mi, 'an upgrade to h2c is not passed on');
 
-for my $upgrade ('websocket, h2c', 'h2c, websocket', 'WebSocket2', 'websocket/13', 'TLS/1.0') {
+for my $upgrade ('WebSocket2', 'websocket/13', 'TLS/1.0', 'h2c, TLS/1.0') {
     $answer = get($nginx->address, '/', headers => "Upgrade: $upgrade\r\n");
     unlike($answer->{body}, qr/^(?:Upgrade|Connection):/mi, "nor is one to $upgrade");
+}
+
+for my $upgrade ('websocket, h2c', 'h2c,WebSocket', "h2c\r\nUpgrade: websocket") {
+    my $client = Client->connect($nginx->address);
+    $client->send("GET / HTTP/1.1\r\nHost: app.example\r\nUpgrade: $upgrade\r\n"
+        . "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        . "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    is($client->answer->{status}, 101, "<$upgrade> is one to WebSocket");
+    ok($client->reads(qr/ HTTP\/1\.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\nHost: /),
+        'of which the application hears, and of no other');
+    $client->send("\x88\x80\0\0\0\0");
 }
 
 my $client = Client->connect($nginx->address);

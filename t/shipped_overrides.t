@@ -9,8 +9,9 @@ use Test::More;
 
 use Application;
 use Client;
-use Process qw(folder write_file);
+use Process qw(folder free_port write_file);
 use Shipped;
+use WebSocketClient;
 
 my $application = Application->start;
 my @destination = (DESTINATION_PORT => $application->port);
@@ -39,6 +40,53 @@ subtest 'a location, a variable of http and a server' => sub {
     is($answer->{headers}{'x-own'}, 'and a map', 'with the header');
     is(get($nginx->address, '/ping')->{status}, 200, 'no location takes the health check over');
     is(get($nginx->address('LISTEN_ON'), '/own')->{status}, 301, 'plain traffic is redirected');
+};
+
+# The headers of these names, each as often as it arrives.
+sub arrived {
+    my ($head, @names) = @_;
+    my $names = join '|', @names;
+    return [$head =~ /^((?:$names): .*)\r$/mgi];
+}
+
+subtest 'headers of a snippet replace ours, and no other' => sub {
+    my $nginx = Shipped->start(@destination, CONFIG_OVERRIDES => overrides(
+        'snippet.conf' => 'proxy_set_header Upgrade $http_upgrade;'
+            . ' proxy_set_header Connection "upgrade"; proxy_set_header host own.example;'
+            . ' proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;'
+            . ' location /two { proxy_set_header X-Two 2; proxy_pass http://destination; }',
+    ));
+    my $websocket = WebSocketClient->open($nginx->address, '/');
+    ok($websocket, 'a WebSocket opens');
+    my @names = qw(Upgrade Connection Host X-Forwarded-For X-Real-IP X-Request-Id);
+    my $all = arrived($websocket->message, @names);
+    s/[0-9a-f]{32}/ID/ for @$all;
+    is_deeply([sort @$all], ['Connection: upgrade', 'Upgrade: WebSocket',
+        'X-Forwarded-For: 192.0.2.1', 'X-Real-IP: 192.0.2.1', 'X-Request-Id: ID',
+        'host: own.example'], 'each of its headers arrives once');
+
+    $websocket = WebSocketClient->open($nginx->address, '/two');
+    ok($websocket, 'a WebSocket opens in a location with one header of its own');
+    is_deeply([sort @{ arrived($websocket->message, @names[0 .. 4], 'X-Two') }],
+        ['Connection: upgrade', 'Host: app.example', 'Upgrade: websocket',
+        'X-Forwarded-For: 192.0.2.1', 'X-Real-IP: 192.0.2.1', 'X-Two: 2'],
+        'which has the others too');
+};
+
+subtest 'a second server needs no copy of them' => sub {
+    my $port = free_port();
+    my $nginx = Shipped->start(@destination, CONFIG_OVERRIDES => overrides(
+        'http/second.conf' => "server { listen 127.0.0.1:$port;"
+            . ' location / { proxy_pass http://destination; }'
+            . ' location /plain { proxy_set_header X-Forwarded-Proto http;'
+            . ' proxy_pass http://destination; } }',
+    ));
+    my $head = get("127.0.0.1:$port", '/', proxy => '')->{body};
+    is_deeply(arrived($head, qw(Host X-Forwarded-Proto Connection)),
+        ['Host: app.example', 'X-Forwarded-Proto: https'], 'it has all');
+    $head = get("127.0.0.1:$port", '/plain', proxy => '')->{body};
+    is_deeply(arrived($head, qw(X-Forwarded-Proto X-Forwarded-Port)),
+        ['X-Forwarded-Port: 443', 'X-Forwarded-Proto: http'], 'but for one of its own');
 };
 
 subtest 'an empty folder, and none' => sub {

@@ -8,9 +8,9 @@ use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_request_t, ngx_int_t,
     ngx_module_t, NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
-    NGX_CONF_TAKE123, NGX_DECLINED, NGX_ERROR, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_LOC_CONF,
-    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE,
-    NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_OK,
+    NGX_CONF_TAKE123, NGX_CONF_TAKE2, NGX_DECLINED, NGX_ERROR, NGX_HTTP_INTERNAL_SERVER_ERROR,
+    NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET,
+    NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_OK,
 };
 use ngx::http::{
     HttpModule, HttpModuleLocationConf, HttpModuleMainConf, HttpModuleServerConf, Merge,
@@ -23,6 +23,7 @@ use super::request::{register, Answer, Request, POST_READ, REWRITE, SERVER_REWRI
 use super::zone;
 use crate::guard::guarded;
 use crate::metrics::{Destination, Health};
+use crate::set_header::Headers;
 use crate::settings::value::{FromText, PingMode, PingPath};
 use crate::settings::{self, Redirect};
 
@@ -32,8 +33,10 @@ pub mod event_stream;
 pub mod health;
 mod listen;
 pub mod peers;
+mod set_header;
+mod variables;
 
-static mut COMMANDS: [ngx_command_t; 9] = [
+static mut COMMANDS: [ngx_command_t; 10] = [
     command!(
         "elb_listen",
         NGX_HTTP_SRV_CONF | NGX_CONF_1MORE,
@@ -82,11 +85,17 @@ static mut COMMANDS: [ngx_command_t; 9] = [
         NGX_HTTP_SRV_CONF_OFFSET,
         health::elb_drain_file
     ),
+    command!(
+        "elb_proxy_set_header",
+        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE2,
+        NGX_HTTP_LOC_CONF_OFFSET,
+        set_header::elb_proxy_set_header
+    ),
     ngx_command_t::empty(),
 ];
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
-    preconfiguration: None,
+    preconfiguration: Some(Module::preconfiguration),
     postconfiguration: Some(Module::postconfiguration),
     create_main_conf: Some(create::<destination::MainConf>),
     init_main_conf: Some(Module::init_main_conf),
@@ -141,6 +150,8 @@ impl ServerConf {
 #[derive(Default)]
 struct LocationConf {
     redirect: Option<Redirect>,
+    /// What stands at this level itself; `set_header` knows what holds there.
+    headers: Headers,
 }
 
 impl Merge for ServerConf {
@@ -184,6 +195,14 @@ impl HttpModule for Module {
         unsafe { &*addr_of!(ngx_http_elb_module) }
     }
 
+    unsafe extern "C" fn preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+        // SAFETY: nginx passes the configuration of http{}
+        guarded(NGX_ERROR as _, || match unsafe { variables::add(cf) } {
+            true => NGX_OK as _,
+            false => NGX_ERROR as _,
+        })
+    }
+
     unsafe extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
         guarded(NGX_CONF_ERROR, || {
             // SAFETY: nginx passes what create_main_conf made
@@ -191,7 +210,11 @@ impl HttpModule for Module {
                 unsafe { (Conf::from_ptr(cf), conf.cast::<destination::MainConf>().as_mut()) };
             match (cf, own) {
                 (Some(mut cf), Some(own)) => {
-                    own.complete(&mut cf).map_or(NGX_CONF_ERROR, |()| NGX_CONF_OK)
+                    let done = own.complete(&mut cf).and_then(|()| match own.proxy_headers {
+                        Some(slot) => set_header::complete(&mut cf, slot),
+                        None => Ok(()),
+                    });
+                    done.map_or(NGX_CONF_ERROR, |()| NGX_CONF_OK)
                 }
                 _ => NGX_CONF_ERROR,
             }

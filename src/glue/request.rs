@@ -13,6 +13,7 @@ use ngx::ffi::{
 use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
 use crate::glue::bits::Bits;
+use crate::handshake;
 use crate::metrics::Health;
 use crate::settings::Redirect;
 
@@ -218,8 +219,15 @@ impl Request<'_> {
     }
 }
 
-fn literal(text: &'static str) -> ngx_str_t {
+/// Text that is always there.
+pub fn literal(text: &'static str) -> ngx_str_t {
     ngx_str_t { len: text.len(), data: text.as_ptr().cast_mut() }
+}
+
+/// Whether the client asks for a WebSocket, by `Upgrade`, which core has found as it read it.
+pub fn asks_for_websocket(r: &ngx_http_request_t) -> bool {
+    !r.headers_in.upgrade.is_null()
+        && handshake::asks_for_websocket(headers(&r.headers_in.headers, b"upgrade"))
 }
 
 /// The value of the first header with this name in lower case.

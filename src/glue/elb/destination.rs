@@ -16,6 +16,7 @@ use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule}
 
 use super::check::Check;
 use super::peers::{is_balanced_by_core, is_found};
+use super::set_header;
 use crate::glue::compat;
 use crate::glue::conf::{Conf, Error, Outcome, Place};
 use crate::settings::destinations::{destinations, variables, Destination};
@@ -25,9 +26,11 @@ use crate::settings::value::Host;
 /// Memory for the run-time state of an upstream block's servers.
 const ZONE_SIZE: &str = "256k";
 
-/// The upstream blocks of a configuration.
+/// What stands in http, and the upstream blocks in it.
 #[derive(Default)]
 pub struct MainConf {
+    /// Where `proxy_set_header` is kept, once `elb_proxy_set_header` stands somewhere.
+    pub proxy_headers: Option<set_header::Slot>,
     /// Blocks with `elb_check`.
     pub checks: Vec<Check>,
     /// Blocks with a name to look up while running, and where they were given one.
