@@ -156,6 +156,15 @@ async def a_stop_that_takes_too_long_is_warned_of():
 
 
 @test
+async def the_warning_names_what_takes_so_long():
+    async with Nginx() as nginx:
+        told = warnings(nginx, "elb_drain_file /tmp/drain delay=2s stop_timeout=10s;"
+                               "elb_shutdown_timeout 9s;")
+        equal(len(told), 1, "warnings")
+        assert 'takes up to 11s (delay of 2s + 9s of "elb_shutdown_timeout"), but' in told[0], told
+
+
+@test
 async def the_sum_is_that_of_the_longest_drain():
     drain_file = "elb_drain_file /tmp/drain"
     cases = [
@@ -174,6 +183,14 @@ async def the_sum_is_that_of_the_longest_drain():
         (f"{drain_file} stop_timeout=10s;", "websocket_drain 500ms grace=20s handshake=1s;",
          "21500ms"),
         (f"{drain_file} stop_timeout=10s; websocket_drain 20s;", "websocket_drain 1s;", "23s"),
+        # the longer of the two counts
+        (f"{drain_file} stop_timeout=10s; elb_shutdown_timeout 8s;", "", None),
+        (f"{drain_file} stop_timeout=10s; elb_shutdown_timeout 10s;", "", "10s"),
+        (f"elb_shutdown_timeout 1m reload=1h; {drain_file} delay=2s stop_timeout=62s;", "", "62s"),
+        (f"{drain_file} stop_timeout=8s; elb_shutdown_timeout 7s;", "", "8s"),
+        (f"{drain_file} stop_timeout=10s; elb_shutdown_timeout off reload=1h;", "", None),
+        (f"{drain_file} stop_timeout=10s; elb_shutdown_timeout 9s; websocket_drain off;", "", None),
+        (f"{drain_file} stop_timeout=9s; elb_shutdown_timeout 9s; websocket_drain off;", "", "9s"),
         # where nothing is drained, there is the delay alone
         (f"{drain_file} delay=9s stop_timeout=10s; websocket_drain off;", "", None),
         (f"{drain_file} delay=10s stop_timeout=10s; websocket_drain off;", "", "10s"),

@@ -46,6 +46,8 @@ if (Prefix::resolves()) {
 }
 else {
     my ($status, @messages) = Shipped->check(@variables);
+    # it lacks other things too, and says so
+    @messages = grep { !/keepalive_min_timeout/ } @messages;
     is($status, 1, 'an older nginx does not start');
     like($messages[0], $Namespace::OldNginx, 'it says what it does');
     like($messages[1], qr/\[emerg\] .*: host not found in upstream "app\.example:\d+" in /,

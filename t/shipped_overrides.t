@@ -101,7 +101,7 @@ subtest 'a faulty file' => sub {
     my ($status, @messages) = Shipped->check(@destination, CONFIG_OVERRIDES => $folder);
     is($status, 1, 'is refused');
     my $fault = qq("send_timeout" directive invalid value in $folder/http/faulty.conf:2);
-    like($messages[0], qr/\[emerg\] \S+ \Q$fault\E/, 'with its line');
+    like((grep { /\[emerg\]/ } @messages)[0], qr/\[emerg\] \S+ \Q$fault\E/, 'with its line');
 };
 
 finish();

@@ -31,12 +31,14 @@ mod check;
 mod destination;
 pub mod event_stream;
 pub mod health;
+mod keepalive;
 mod listen;
 pub mod peers;
 mod set_header;
+pub mod shutdown;
 mod variables;
 
-static mut COMMANDS: [ngx_command_t; 10] = [
+static mut COMMANDS: [ngx_command_t; 12] = [
     command!(
         "elb_listen",
         NGX_HTTP_SRV_CONF | NGX_CONF_1MORE,
@@ -90,6 +92,18 @@ static mut COMMANDS: [ngx_command_t; 10] = [
         NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE2,
         NGX_HTTP_LOC_CONF_OFFSET,
         set_header::elb_proxy_set_header
+    ),
+    command!(
+        "elb_keepalive_min_timeout",
+        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+        NGX_HTTP_MAIN_CONF_OFFSET,
+        keepalive::elb_keepalive_min_timeout
+    ),
+    command!(
+        "elb_shutdown_timeout",
+        NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12,
+        NGX_HTTP_MAIN_CONF_OFFSET,
+        shutdown::elb_shutdown_timeout
     ),
     ngx_command_t::empty(),
 ];
@@ -375,7 +389,10 @@ unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     guarded(NGX_OK as _, || {
         // SAFETY: nginx passes the cycle of the process, before it serves
-        unsafe { check::start(cycle) };
+        unsafe {
+            check::start(cycle);
+            shutdown::start(cycle);
+        }
         NGX_OK as _
     })
 }

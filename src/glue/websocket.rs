@@ -36,7 +36,7 @@ mod variables;
 mod wire;
 pub(super) mod worker;
 
-pub use tunnel::now;
+pub use tunnel::{is_tunnel, now};
 
 use conf::{LocationConf, MainConf};
 use context::{Fate, RequestContext};

@@ -16,7 +16,7 @@ use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule}
 
 use super::check::Check;
 use super::peers::{is_balanced_by_core, is_found};
-use super::set_header;
+use super::{set_header, shutdown};
 use crate::glue::compat;
 use crate::glue::conf::{Conf, Error, Outcome, Place};
 use crate::settings::destinations::{destinations, variables, Destination};
@@ -31,6 +31,10 @@ const ZONE_SIZE: &str = "256k";
 pub struct MainConf {
     /// Where `proxy_set_header` is kept, once `elb_proxy_set_header` stands somewhere.
     pub proxy_headers: Option<set_header::Slot>,
+    /// `elb_shutdown_timeout`.
+    pub shutdown: Option<shutdown::Times>,
+    /// Whether `elb_keepalive_min_timeout` has told that this nginx is too old for it.
+    pub told_of_keepalive: bool,
     /// Blocks with `elb_check`.
     pub checks: Vec<Check>,
     /// Blocks with a name to look up while running, and where they were given one.

@@ -109,25 +109,34 @@ impl DrainFile {
     /// Warns where a stop takes longer than it may; asked once everything is read.
     fn compare_times(&self, cf: &mut Conf) {
         let Some(stop_timeout) = self.stop_timeout else { return };
-        let longest = longest_drain(cf).filter(|times| times.longest().is_some());
-        let sum = self.delay + longest.and_then(Times::longest).unwrap_or(0);
+        let drain = longest_drain(cf).filter(|times| times.longest().is_some());
+        let tunnels = drain.and_then(Times::longest).unwrap_or(0);
+        let requests = Module::main_conf(cf).and_then(|main| main.shutdown);
+        let requests = requests.map_or(0, |times| times.stop);
+        let sum = self.delay + tunnels.max(requests);
         if sum < stop_timeout {
             return;
         }
-        let tunnels = longest.map_or(String::new(), |times| {
-            let [stop, grace, handshake] =
-                [times.stop.unwrap_or(0), times.grace, times.handshake].map(time_in_words);
-            format!(
-                " + {stop} of \"websocket_drain\" + its grace of {grace} and handshake of \
-                 {handshake}"
-            )
-        });
+        let longest = match drain {
+            Some(times) if tunnels >= requests => {
+                let [stop, grace, handshake] =
+                    [times.stop.unwrap_or(0), times.grace, times.handshake].map(time_in_words);
+                format!(
+                    " + {stop} of \"websocket_drain\" + its grace of {grace} and handshake of \
+                     {handshake}"
+                )
+            }
+            _ if requests > 0 => {
+                format!(" + {} of \"elb_shutdown_timeout\"", time_in_words(requests))
+            }
+            _ => String::new(),
+        };
         let (delay, timeout, sum) =
             (time_in_words(self.delay), time_in_words(stop_timeout), time_in_words(sum));
         cf.warn_at(
             &self.place,
             format_args!(
-                "a stop takes up to {sum} (delay of {delay}{tunnels}), but what is left after \
+                "a stop takes up to {sum} (delay of {delay}{longest}), but what is left after \
                  stop_timeout={timeout} is killed: raise stop_timeout (STOP_TIMEOUT), and the \
                  platform's own with it, above {sum}"
             ),

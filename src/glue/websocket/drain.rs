@@ -9,6 +9,7 @@ use ngx::ffi::{ngx_cycle, ngx_event_t, ngx_log_t, ngx_shm_alloc, ngx_shm_t, ngx_
 use super::tunnel::{self, now};
 use super::worker::Random;
 use crate::glue::bits::Bits;
+use crate::glue::elb::shutdown;
 use crate::glue::event::ngx_add_timer;
 use crate::guard::guarded;
 use crate::session::{Drain, GOING_AWAY};
@@ -141,7 +142,14 @@ pub fn why() -> Leaving {
     Leaving::Stopping
 }
 
-/// When this worker began to leave; it is asked by the first tunnel that has to.
+/// This worker begins to leave; why.
+pub fn begin() -> Leaving {
+    let why = why();
+    since(now(), why);
+    why
+}
+
+/// When this worker began to leave; whoever asks first has it begin.
 fn since(now: u64, why: Leaving) -> u64 {
     match LEAVING_SINCE.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
         Err(since) => since,
@@ -180,6 +188,7 @@ unsafe extern "C" fn on_watch(ev: *mut ngx_event_t) {
             return unsafe { ngx_add_timer(ev, WATCH) };
         }
         LEAVING_SINCE.store(now(), Ordering::Relaxed);
+        shutdown::hurry();
         // SAFETY: nginx calls one handler at a time
         unsafe { tunnel::drain_all() };
     })

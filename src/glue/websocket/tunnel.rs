@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::ptr::null_mut;
 
-use ngx::ffi::{ngx_connection_t, ngx_current_msec, ngx_event_t, ngx_exiting};
+use ngx::ffi::{
+    ngx_connection_t, ngx_current_msec, ngx_event_handler_pt, ngx_event_t, ngx_exiting,
+};
 
 use super::balancer::Share;
 use super::connection::{Connection, Io};
@@ -415,6 +417,23 @@ pub unsafe fn finish_all() {
 pub unsafe fn drain_all() {
     // SAFETY: the caller's
     unsafe { for_each(Tunnel::drain) };
+}
+
+/// Whether a connection is one end of a tunnel, or a client's after it.
+///
+/// # Safety
+/// `c` is an open connection of nginx.
+pub unsafe fn is_tunnel(c: *const ngx_connection_t) -> bool {
+    let ours: [unsafe extern "C" fn(*mut ngx_event_t); 2] = [on_event, on_linger];
+    let is_ours = |handler: ngx_event_handler_pt| {
+        handler.is_some_and(|handler| ours.iter().any(|ours| std::ptr::fn_addr_eq(handler, *ours)))
+    };
+    // SAFETY: by contract; an open connection has a read event, and null or its state of TLS, which
+    // takes the place of the handler while a write has to wait for a read
+    unsafe {
+        (*c).read.as_ref().is_some_and(|read| is_ours(read.handler))
+            || (*c).ssl.as_ref().is_some_and(|ssl| is_ours(ssl.saved_read_handler))
+    }
 }
 
 /// Runs a part of every tunnel's life.

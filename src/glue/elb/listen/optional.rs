@@ -11,12 +11,12 @@ use std::ptr::fn_addr_eq;
 use std::sync::OnceLock;
 
 use ngx::ffi::{
-    getsockopt, ngx_connection_t, ngx_cycle_t, ngx_event_t, ngx_handle_read_event,
-    ngx_http_addr_conf_t, ngx_http_close_connection, ngx_http_conf_addr_t, ngx_http_conf_port_t,
-    ngx_http_connection_t, ngx_http_core_srv_conf_t, ngx_http_in6_addr_t, ngx_http_in_addr_t,
-    ngx_http_init_connection, ngx_http_port_t, ngx_listening_t, recv, socklen_t, tcp_info,
-    IPPROTO_TCP, MSG_PEEK, NGX_LOG_INFO, NGX_OK, SOL_SOCKET, SO_RCVLOWAT, TCP_ESTABLISHED,
-    TCP_INFO,
+    getsockopt, ngx_connection_handler_pt, ngx_connection_t, ngx_cycle_t, ngx_event_t,
+    ngx_handle_read_event, ngx_http_addr_conf_t, ngx_http_close_connection, ngx_http_conf_addr_t,
+    ngx_http_conf_port_t, ngx_http_connection_t, ngx_http_core_srv_conf_t, ngx_http_in6_addr_t,
+    ngx_http_in_addr_t, ngx_http_init_connection, ngx_http_port_t, ngx_listening_t, recv,
+    socklen_t, tcp_info, IPPROTO_TCP, MSG_PEEK, NGX_LOG_INFO, NGX_OK, SOL_SOCKET, SO_RCVLOWAT,
+    TCP_ESTABLISHED, TCP_INFO,
 };
 use ngx::http::{HttpModule, HttpModuleMainConf, NgxHttpCoreModule};
 
@@ -95,6 +95,12 @@ pub fn check(cf: &mut Conf) -> Outcome {
     Ok(())
 }
 
+/// Whether the handler of a listening socket is that of http, and not of stream or mail.
+pub fn is_http(handler: ngx_connection_handler_pt) -> bool {
+    let http: [unsafe extern "C" fn(_); 2] = [ngx_http_init_connection, on_connection];
+    handler.is_some_and(|handler| http.iter().any(|http| fn_addr_eq(handler, *http)))
+}
+
 /// Wraps the handlers of the listening sockets that core has made.
 ///
 /// # Safety
@@ -103,12 +109,8 @@ pub unsafe fn wrap(cycle: *mut ngx_cycle_t) {
     // SAFETY: by contract; the array of listeners
     let listening = unsafe { (*cycle).listening.as_slice_mut::<ngx_listening_t>() };
     for listening in listening {
-        let Some(handler) = listening.handler else { continue };
-        // that of http, and not of stream or mail
-        if fn_addr_eq(handler, ngx_http_init_connection as unsafe extern "C" fn(_))
-            // SAFETY: of such a socket, `servers` is what ngx_http_init_listening made
-            && unsafe { note_confs(listening) }
-        {
+        // SAFETY: of a socket of http, `servers` is what ngx_http_init_listening made
+        if is_http(listening.handler) && unsafe { note_confs(listening) } {
             listening.handler = Some(on_connection);
         }
     }

@@ -1,0 +1,26 @@
+//! `elb_keepalive_min_timeout`: nginx's `keepalive_min_timeout`, where it has that.
+
+use ngx::http::{HttpModule, NgxHttpCoreModule};
+
+use super::destination::MainConf;
+use super::set_header::commands_of;
+use crate::glue::conf::{Conf, Outcome};
+
+/// `elb_keepalive_min_timeout time;`
+pub fn elb_keepalive_min_timeout(cf: &mut Conf, main: &mut MainConf) -> Outcome {
+    let args = cf.args()?;
+    // SAFETY: a module of nginx
+    let commands = unsafe { commands_of(NgxHttpCoreModule::module()) };
+    if commands.iter().any(|command| command.name.as_bytes() == b"keepalive_min_timeout") {
+        let words = ["keepalive_min_timeout"].into_iter();
+        let words: Vec<_> = words.chain(args.iter().map(String::as_str)).collect();
+        return cf.apply(&words, &[]);
+    }
+    if !std::mem::replace(&mut main.told_of_keepalive, true) {
+        cf.notice(
+            "\"keepalive_min_timeout\" needs nginx 1.27.4: a reload or a stop can lose a request \
+             that a client sends on a kept connection meanwhile",
+        );
+    }
+    Ok(())
+}
