@@ -98,6 +98,18 @@ async def they_are_asked_to_reconnect(_):
 
 
 @test
+async def a_loop_over_messages_ends_without_an_exception(_):
+    # as the README tells those who write clients: 1001 looks like a normal end to it
+    async with Echo(http="websocket_drain 0;") as nginx:
+        async with nginx.open("loop") as socket:
+            await socket.send("hello")
+            equal(await socket.recv(), "hello")
+            nginx.signal("QUIT")
+            equal([message async for message in socket], [])
+            equal(socket.close_code, 1001)
+
+
+@test
 async def a_hundred_at_once(nginx):
     async def one(number):
         async with nginx.open(f"many/{number}") as socket:

@@ -35,9 +35,8 @@ WHY = {
     ),
     ("handshakes", "haproxy"): "HAProxy answers a request with less work than nginx's phases take.",
     ("start", "classic"): (
-        "The shipped `nginx.conf` has more in it, above all five `map` blocks: each takes nginx more "
-        "than 1 MB of zeroed memory while it is read. And the module is a shared object that has to "
-        "be loaded."
+        "The shipped `nginx.conf` has more in it, and the module is a shared object that has to be "
+        "loaded."
     ),
     ("start", "expert"): "As `classic`.",
     ("bulk", "envoy"): (
