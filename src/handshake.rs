@@ -1,9 +1,9 @@
 //! The opening handshake of a WebSocket (RFC 6455 section 4), as far as headers tell it.
 
-/// Whether a client asks for a WebSocket: the values of its `Upgrade` headers have the token
-/// `websocket`, in any case, alone or in a list (RFC 6455 4.2.1, RFC 9110 7.8). With a version
-/// behind a slash it is another protocol.
-pub fn asks_for_websocket<'a>(upgrade: impl IntoIterator<Item = &'a [u8]>) -> bool {
+/// Whether the values of `Upgrade` headers, of a request or of a 101, have the token `websocket`, in
+/// any case, alone or in a list (RFC 6455 4.2.1, RFC 9110 7.8). With a version behind a slash it is
+/// another protocol.
+pub fn has_websocket<'a>(upgrade: impl IntoIterator<Item = &'a [u8]>) -> bool {
     upgrade
         .into_iter()
         .flat_map(|value| value.split(|b| *b == b','))
@@ -46,7 +46,7 @@ mod tests {
             (&["\u{b}websocket"], false),
         ];
         for (values, expected) in cases {
-            let asked = asks_for_websocket(values.iter().map(|value| value.as_bytes()));
+            let asked = has_websocket(values.iter().map(|value| value.as_bytes()));
             assert_eq!(asked, *expected, "{values:?}");
         }
     }

@@ -227,7 +227,7 @@ pub fn literal(text: &'static str) -> ngx_str_t {
 /// Whether the client asks for a WebSocket, by `Upgrade`, which core has found as it read it.
 pub fn asks_for_websocket(r: &ngx_http_request_t) -> bool {
     !r.headers_in.upgrade.is_null()
-        && handshake::asks_for_websocket(headers(&r.headers_in.headers, b"upgrade"))
+        && handshake::has_websocket(headers(&r.headers_in.headers, b"upgrade"))
 }
 
 /// The value of the first header with this name in lower case.

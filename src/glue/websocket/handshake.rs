@@ -11,9 +11,9 @@ use super::tunnel::now;
 use super::{Fate, RequestContext};
 use crate::busy::{Busy, Flags, Minutely};
 use crate::glue::bits::Bits;
-use crate::glue::request::{header, headers};
+use crate::glue::request::{asks_for_websocket, header, headers};
 use crate::glue::zone;
-use crate::handshake::asks_for_websocket;
+use crate::handshake::has_websocket;
 use crate::metrics::{Left, RefusedBy, HANDSHAKE};
 
 /// Why nginx's own copier keeps an upgrade: what is counted, and in words.
@@ -118,16 +118,9 @@ fn flags(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Flags {
     }
 }
 
-/// Whether a client asks for a WebSocket.
+/// Whether a client asks for a WebSocket, in a request of its own.
 pub fn is_asked_for(r: &ngx_http_request_t) -> bool {
-    std::ptr::eq(r, r.main) && has_upgrade(r)
-}
-
-/// Whether the client sends `Upgrade` with `websocket`; core has found the first of these headers as
-/// it read them.
-fn has_upgrade(r: &ngx_http_request_t) -> bool {
-    !r.headers_in.upgrade.is_null()
-        && asks_for_websocket(headers(&r.headers_in.headers, b"upgrade"))
+    std::ptr::eq(r, r.main) && asks_for_websocket(r)
 }
 
 /// RFC 6455 section 4: what the client has to send (4.1) and the server to answer (4.2.2).
@@ -135,8 +128,8 @@ fn is_websocket(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> bool {
     let asked = &r.headers_in.headers;
     let answered = &u.headers_in.headers;
     r.method == NGX_HTTP_GET as usize
-        && has_upgrade(r)
+        && asks_for_websocket(r)
         && header(asked, b"sec-websocket-key").is_some()
-        && asks_for_websocket(headers(answered, b"upgrade"))
+        && has_websocket(headers(answered, b"upgrade"))
         && header(answered, b"sec-websocket-accept").is_some()
 }
