@@ -49,7 +49,8 @@ async def a_reload_loses_no_request():
         return
     going, tally = asyncio.Event(), {"sent": 0, "lost": 0}
     going.set()
-    async with Nginx(http="elb_keepalive_min_timeout 3s;", respond=ok) as nginx:
+    # long, for a test that is held up: a connection that is used is not kept so long
+    async with Nginx(http="elb_keepalive_min_timeout 30s;", respond=ok) as nginx:
         clients = [asyncio.create_task(requests(nginx, request, tally, going))
                    for request in 4 * (GET, POST)]
         for _ in range(8):
