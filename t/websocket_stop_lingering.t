@@ -13,8 +13,8 @@ from openssl import SecureNginx
 from tap import PATIENCE, between, equal, run, test
 from traffic import flood
 
-HTTP = "websocket_ping off; websocket_drain 100ms grace=100ms handshake=100ms;"
-AGE = "websocket_max_age 1s jitter=0%;"
+STOP = "websocket_ping off; websocket_drain 100ms grace=100ms handshake=100ms;"
+AGE = "websocket_ping off; websocket_max_age 3s jitter=0%; websocket_drain 0 handshake=1s;"
 
 
 async def flooding(nginx, path, secure):
@@ -39,18 +39,18 @@ async def sees_its_close(nginx, secure):
 
 @test
 async def a_client_sees_its_close():
-    async with SecureNginx(http=HTTP + AGE) as nginx:
+    async with SecureNginx(http=AGE) as nginx:
         await sees_its_close(nginx, False)
 
 
 @test
 async def a_client_with_tls_sees_its_close():
-    async with SecureNginx(clients=True, send_buffer="64k", http=HTTP + AGE) as nginx:
+    async with SecureNginx(clients=True, send_buffer="64k", http=AGE) as nginx:
         await sees_its_close(nginx, True)
 
 
 async def stops_in_time(secure):
-    async with SecureNginx(clients=secure, http=HTTP) as nginx:
+    async with SecureNginx(clients=secure, http=STOP) as nginx:
         ends = [await flooding(nginx, f"/{number}", secure) for number in range(5)]
         await asyncio.sleep(0.5)
         start = time.monotonic()
