@@ -50,8 +50,8 @@ async def is_given_back(nginx, path, client, destination):
     equal(await client.exactly(len(GREETING), 3), GREETING, "what the destination said early")
     equal(await destination.exactly(len(EARLY), 3), EARLY, "what the client said early")
     await nginx.talk(client, destination)
-    assert await until(lambda: [line for line in nginx.messages() if "not tunnelled: its request "
-                                "is still being worked on" in line and path in line])
+    assert await until(lambda: [line for line in nginx.messages() if "not tunnelled: a subrequest "
+                                "is under way" in line and path in line])
     client.close()
     await destination.rest()
 
