@@ -15,6 +15,14 @@
 //!   socket took some of it, and [`Session::on_drained`] once all is written;
 //! - does not read the other end, so a session does not judge that end's silence.
 //!
+//! Where the socket fails, the owner drops what is kept and says [`Session::on_unwritable`].
+//!
+//! # The end of the input of an end
+//!
+//! An end that can be written to no longer, and the other end of one that has closed its
+//! connection, are read once more, to where nothing is left: [`Next::Rest`] asks for that, and the
+//! owner says [`Session::on_rest`] once a read has found nothing.
+//!
 //! # The timer
 //!
 //! One timer is enough. [`Session::deadline`] says when [`Session::on_timer`] is due; ask after
@@ -129,7 +137,8 @@ enum Phase {
     Asked,
     /// Waits for whatever each end still owes. `at`: when to give up.
     Parting,
-    /// One end has closed its connection; what it sent is being written. `at`: when to give up.
+    /// One end has closed its connection; what it had sent is being written, and what the other had
+    /// sent until then. `at`: when to give up.
     Flush,
     /// Nothing more is to be done.
     Over,
@@ -172,7 +181,7 @@ struct Side {
     ping_end: u32,
     /// How many bytes of a Pong that may be ours are held back.
     held: u8,
-    flags: u8,
+    flags: u16,
     /// The stream towards it.
     tail: Tail,
 }
@@ -180,21 +189,25 @@ struct Side {
 /// Bits of [`Side::flags`].
 mod flag {
     /// The owner keeps bytes for it.
-    pub const BLOCKED: u8 = 1;
-    /// It closed its side of the connection.
-    pub const EOF: u8 = 2;
+    pub const BLOCKED: u16 = 1;
+    /// It closed its side of the connection, or nothing more of it is wanted.
+    pub const EOF: u16 = 1 << 1;
     /// It sent a Close frame.
-    pub const CLOSED: u8 = 4;
+    pub const CLOSED: u16 = 1 << 2;
     /// No answer is expected of it any more.
-    pub const GONE: u8 = 8;
+    pub const GONE: u16 = 1 << 3;
     /// It is to be asked for a sign of life at the next boundary.
-    pub const DUE: u8 = 16;
+    pub const DUE: u16 = 1 << 4;
     /// A Ping of the other end waits for its Pong.
-    pub const FOREIGN: u8 = 32;
+    pub const FOREIGN: u16 = 1 << 5;
     /// There was a queue in front of our Ping.
-    pub const QUEUED: u8 = 64;
+    pub const QUEUED: u16 = 1 << 6;
     /// Its Pong was overdue while bytes of it lay unread: that excuses it once.
-    pub const EXCUSED: u8 = 128;
+    pub const EXCUSED: u16 = 1 << 7;
+    /// It can be written to no longer: what comes for it is dropped.
+    pub const DEAF: u16 = 1 << 8;
+    /// All that it had sent when the other end closed its connection was read.
+    pub const DRY: u16 = 1 << 9;
 }
 
 impl Side {
@@ -217,15 +230,15 @@ impl Side {
         }
     }
 
-    fn has(&self, flag: u8) -> bool {
+    fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
 
-    fn set(&mut self, flag: u8) {
+    fn set(&mut self, flag: u16) {
         self.flags |= flag;
     }
 
-    fn clear(&mut self, flag: u8) {
+    fn clear(&mut self, flag: u16) {
         self.flags &= !flag;
     }
 }
@@ -329,12 +342,11 @@ impl Session {
     }
 
     /// Whether the stream towards `to` stands where a frame of ours may go. Bytes that are held
-    /// back are not in it yet. An end that has closed its side of the connection gets none: part
-    /// of what came for it may have been dropped.
+    /// back are not in it yet.
     fn is_clear(&self, to: End) -> bool {
         let (side, from) = (self.side(to), self.side(to.peer()));
         let between = from.scanner.between_frames() || from.held > 0;
-        between && !self.opaque && side.tail == Tail::Open && !side.has(flag::EOF)
+        between && !self.opaque && side.tail == Tail::Open && !side.has(flag::DEAF)
     }
 }
 

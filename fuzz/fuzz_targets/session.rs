@@ -45,6 +45,7 @@ fn op(input: &mut Unstructured) -> Result<Op> {
             handshake: input.int_in_range(0..=3_000)?,
         },
         _ if input.ratio(1, 4)? => Op::Finish,
+        _ if input.ratio(1, 2)? => Op::Fail(end(input)?),
         _ => Op::Eof(end(input)?),
     })
 }

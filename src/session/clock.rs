@@ -29,10 +29,11 @@ impl Session {
             if is_due(self.send_deadline(settings, end), now) {
                 // A socket says that it is writable only once a good part of its buffer is free:
                 // a slow reader may take long for that.
-                if !self.has_moved(end, io) {
-                    return self.give_up(Reason::SendTimeout(end), io);
+                if self.has_moved(end, io) {
+                    self.on_progress(end, now);
+                } else {
+                    self.drop_stuck(end, now, io);
                 }
-                self.on_progress(end, now);
             }
             if is_due(self.pong_deadline(settings, end), now)
                 && !self.is_moving(end, now, io)
@@ -65,6 +66,17 @@ impl Session {
         }
     }
 
+    /// `end` has taken nothing for too long. The other one, if it is slow as well but does take
+    /// something, gets what is kept for it.
+    fn drop_stuck<I: Io>(&mut self, end: End, now: u64, io: &mut I) {
+        self.reason.get_or_insert(Reason::SendTimeout(end));
+        let _ = if self.side(end.peer()).has(flag::BLOCKED) {
+            self.on_error(end, now, io)
+        } else {
+            self.give_up(Reason::SendTimeout(end), io)
+        };
+    }
+
     /// The socket did not take all that is to go to `to`: some of it is kept from now on. Saying so
     /// again changes nothing.
     pub fn on_blocked<I: Io>(&mut self, to: End, now: u64, io: &mut I) -> Next {
@@ -89,14 +101,19 @@ impl Session {
         self.side_mut(to).clear(flag::BLOCKED);
         self.side_mut(to).last = now;
         // The other end was not read all the while: its silence begins now.
-        let other = self.side_mut(to.peer());
-        other.last = now;
-        let flushed = other.has(flag::EOF);
+        self.side_mut(to.peer()).last = now;
         self.active = now;
-        if self.phase == Phase::Flush && flushed {
-            self.phase = Phase::Over;
+        match self.phase {
+            Phase::Flush => {
+                // either may have said something meanwhile; the other is read now anyway
+                for side in &mut self.sides {
+                    side.clear(flag::DRY);
+                }
+                self.after_flush(to)
+            }
+            Phase::Asked | Phase::Parting => self.after_answer(),
+            _ => self.or_close(Next::Timer),
         }
-        self.or_close(Next::Timer)
     }
 
     pub(super) fn or_close(&self, next: Next) -> Next {
@@ -123,7 +140,8 @@ impl Session {
         self.phase == Phase::Open
             && !closing
             && !self.opaque
-            && !self.side(end.peer()).has(flag::BLOCKED)
+            && !self.side(end).has(flag::DEAF)
+            && self.side(end.peer()).flags & (flag::BLOCKED | flag::DEAF) == 0
     }
 
     fn pong_deadline(&self, settings: &Settings, end: End) -> Option<u64> {

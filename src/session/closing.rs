@@ -2,7 +2,7 @@
 
 use super::clock::mask_for;
 use super::{
-    flag, short, End, Event, Io, Next, Phase, Reason, Session, Settings, Tail, GOING_AWAY,
+    flag, short, End, Event, Io, Next, Phase, Reason, Session, Settings, Side, Tail, GOING_AWAY,
 };
 use crate::frame;
 
@@ -65,36 +65,95 @@ impl Session {
 
     /// `from` closed its side of the connection. All it had sent came before.
     ///
-    /// As nginx's own copier does, the tunnel ends once that is written, whatever the other end
-    /// still has to say.
+    /// As in nginx's own copier, the tunnel ends once that is written, and what the other end had
+    /// sent until now; whatever else that has to say.
     pub fn on_eof<I: Io>(&mut self, from: End, now: u64, io: &mut I) -> Next {
         self.release(from, now, io);
+        let failed = self.side(from).has(flag::DEAF);
         self.side_mut(from).set(flag::EOF);
-        self.reason.get_or_insert(Reason::closed_by(from));
+        let reason = if failed { Reason::Error(from) } else { Reason::closed_by(from) };
+        self.reason.get_or_insert(reason);
         let to = from.peer();
         let drained = self.sides.iter().any(|side| side.tail == Tail::Ours);
-        match self.phase {
-            Phase::Asked | Phase::Parting if drained => {
-                if self.is_clear(to) {
-                    self.send_close(to, io);
-                }
-                if self.side(to).tail == Tail::Open {
-                    // It stopped within a frame: there is nothing left to say.
-                    self.phase = Phase::Over;
-                }
-                self.after_answer()
+        if drained && matches!(self.phase, Phase::Asked | Phase::Parting) {
+            if self.is_clear(to) {
+                self.send_close(to, io);
             }
-            Phase::Over => Next::Close,
-            _ if self.side(to).has(flag::EOF) => {
-                self.phase = Phase::Over;
-                Next::Close
+            if self.side(to).tail != Tail::Open {
+                return self.after_answer();
             }
-            _ => {
-                self.at = self.hard_end();
-                self.phase = Phase::Flush;
-                Next::Flush(to)
-            }
+            // It stopped within a frame: there is nothing left to say.
         }
+        if self.phase != Phase::Over {
+            self.at = self.hard_end();
+            self.phase = Phase::Flush;
+        }
+        self.after_flush(to)
+    }
+
+    /// A send to `end` failed: it is told nothing more, and what was kept for it is dropped.
+    ///
+    /// What it had said before that can still be read: Linux delivers what a socket has received
+    /// before the reset that a failed send reports. Where a Close is in that, the end has closed
+    /// the tunnel; else its connection failed.
+    pub fn on_unwritable(&mut self, end: End) -> Next {
+        if self.phase == Phase::Over {
+            return Next::Close;
+        }
+        let side = self.side_mut(end);
+        side.set(flag::DEAF);
+        side.clear(flag::BLOCKED | flag::DUE);
+        match (self.phase, self.side(end).has(flag::EOF)) {
+            (_, false) => Next::Rest(end),
+            (Phase::Flush, true) => self.after_flush(end.peer()),
+            (_, true) => self.after_answer(),
+        }
+    }
+
+    /// The connection of `end` failed, and nothing of it is left to read.
+    pub fn on_error<I: Io>(&mut self, end: End, now: u64, io: &mut I) -> Next {
+        let _ = self.on_unwritable(end);
+        self.on_eof(end, now, io)
+    }
+
+    /// Whether `end` is read for the last time, so that [`on_rest`](Self::on_rest) is to be called
+    /// when nothing is left.
+    pub fn is_last(&self, end: End) -> bool {
+        let side = self.side(end);
+        !side.has(flag::EOF) && (self.phase == Phase::Flush || side.has(flag::DEAF))
+    }
+
+    /// Whether `end` can be written to no longer; nothing is to be kept for it.
+    pub fn is_deaf(&self, end: End) -> bool {
+        self.side(end).has(flag::DEAF)
+    }
+
+    /// A read of `end`, which [is read for the last time](Self::is_last), has found nothing.
+    pub fn on_rest<I: Io>(&mut self, end: End, now: u64, io: &mut I) -> Next {
+        if self.side(end).has(flag::DEAF) {
+            return self.on_eof(end, now, io);
+        }
+        self.side_mut(end).set(flag::DRY);
+        self.after_flush(end)
+    }
+
+    /// Ends a tunnel whose connections are about to end, once each end has what the other had said;
+    /// else has `end` read to the end, if somebody hears it.
+    pub(super) fn after_flush(&mut self, end: End) -> Next {
+        let is_done = |end: End| {
+            let side = self.side(end);
+            !side.has(flag::BLOCKED) && (side.has(flag::DRY) || !self.is_heard(end))
+        };
+        if self.phase == Phase::Flush && End::BOTH.into_iter().all(is_done) {
+            self.phase = Phase::Over;
+        }
+        let is_read = self.side(end).has(flag::DRY) || !self.is_heard(end);
+        self.or_close(if is_read { Next::Timer } else { Next::Rest(end) })
+    }
+
+    /// Whether what `end` may say yet is of use: whatever follows its Close is no message.
+    fn is_heard(&self, end: End) -> bool {
+        !self.side(end).has(flag::EOF | flag::CLOSED) && !self.is_dropping(end.peer())
     }
 
     /// When the tunnel is over at the latest, if nothing new happens; `u64::MAX` for never.
@@ -106,13 +165,6 @@ impl Session {
             Phase::Asked | Phase::Parting => grace,
             Phase::Late | Phase::Flush | Phase::Over => 0,
         })
-    }
-
-    /// The connection of `end` failed.
-    pub fn on_error(&mut self, end: End) -> Next {
-        self.reason.get_or_insert(Reason::Error(end));
-        self.phase = Phase::Over;
-        Next::Close
     }
 
     /// The time of a phase is over.
@@ -228,11 +280,14 @@ impl Session {
         Next::Timer
     }
 
-    /// Once each end has answered our Closes, or cannot any more, both connections are closed.
-    fn after_answer(&mut self) -> Next {
+    /// Once each end has answered our Closes, or cannot any more, and has what is kept for it, both
+    /// connections are closed.
+    pub(super) fn after_answer(&mut self) -> Next {
         let ours = self.sides.iter().any(|side| side.tail == Tail::Ours);
-        let done = flag::CLOSED | flag::EOF | flag::GONE;
-        if ours && self.sides.iter().all(|side| side.flags & done != 0) {
+        let is_done = |side: &Side| {
+            side.has(flag::GONE) || (side.has(flag::CLOSED | flag::EOF) && !side.has(flag::BLOCKED))
+        };
+        if ours && self.sides.iter().all(is_done) {
             self.phase = Phase::Over;
         }
         self.or_close(Next::Timer)

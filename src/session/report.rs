@@ -43,10 +43,10 @@ pub enum Next {
     Keep,
     /// Go on; the timer may have to fire earlier than it was set.
     Timer,
-    /// The peer of this end has closed its connection: stop reading that, go on otherwise, and
-    /// close both as soon as nothing is kept for this end. If nothing is, that is now; if
-    /// something is, [`Session::on_drained`](super::Session::on_drained) will say so.
-    Flush(End),
+    /// Go on as after [`Timer`](Self::Timer), and read this end to where nothing is left, whatever
+    /// is known of its socket: what it has sent until now is the last that passes.
+    /// [`Session::on_rest`](super::Session::on_rest) is to be called then.
+    Rest(End),
     /// Close both connections. What cannot be written at once is lost.
     Close,
 }

@@ -80,13 +80,12 @@ impl Session {
         !matches!(self.phase, Phase::Open | Phase::Flush) || self.side(to).has(flag::DUE)
     }
 
-    /// Whether what comes for `to` is dropped: nothing may follow our Close, and an end that has
-    /// closed its connection during a drain takes nothing more.
+    /// Whether what comes for `to` is dropped: nothing may follow our Close, and some take nothing
+    /// more.
     #[inline]
-    fn is_dropping(&self, to: End) -> bool {
+    pub(super) fn is_dropping(&self, to: End) -> bool {
         let side = self.side(to);
-        side.tail == Tail::Ours
-            || (side.has(flag::EOF) && !matches!(self.phase, Phase::Open | Phase::Flush))
+        side.tail == Tail::Ours || side.has(flag::DEAF)
     }
 
     /// Forwards the chunk up to `until`, or drops it.

@@ -245,7 +245,7 @@ fn ends_that_are_parting_by_themselves_are_left_alone() {
         let _ = tunnel.from(first.peer(), &answer);
         assert_eq!(tunnel.take(first), answer);
         assert_eq!(tunnel.take(first.peer()), close(first, 1000));
-        assert_eq!(tunnel.eof(Destination), Next::Flush(Client));
+        assert_eq!(tunnel.eof(Destination), Next::Close);
 
         // it came during the grace
         let mut tunnel = Tunnel::new(settings());
@@ -309,18 +309,20 @@ fn connections_that_close_during_the_drain() {
     tunnel.wait(10);
     assert_eq!(tunnel.eof(Destination), Next::Timer);
     tunnel.take(Destination);
-    let _ = tunnel.from(Client, &text(Client, "to nobody"));
-    assert_eq!(tunnel.take(Destination), b"");
+    let _ = tunnel.from(Client, &text(Client, "it may have half-closed only"));
+    assert_eq!(tunnel.take(Destination), text(Client, "it may have half-closed only"));
     let _ = tunnel.from(Client, &close(Client, 1001));
+    assert!(is_close(Destination, &tunnel.take(Destination)));
     assert_eq!(tunnel.closed, Some(tunnel.now));
 
-    // the same in the middle of what the client sends: a Close would land within that
+    // it has closed, in the middle of what the client sends: a Close would land within that
     let mut tunnel = Tunnel::new(settings());
     let _ = tunnel.drain_in(0);
     tunnel.wait(10);
     let (head, tail) = (&text(Client, "cut")[..7], &text(Client, "cut")[7..]);
     let _ = tunnel.from(Client, head);
     assert_eq!(tunnel.eof(Destination), Next::Timer);
+    assert_eq!(tunnel.session.on_unwritable(Destination), Next::Timer);
     let _ = tunnel.from(Client, &[tail, &close(Client, 1001)].concat());
     assert_eq!(tunnel.closed, Some(tunnel.now));
     assert_eq!(tunnel.take(Destination), head);

@@ -3,6 +3,7 @@
 mod drain;
 mod harness;
 mod held_up;
+mod last_words;
 mod model;
 mod pass;
 mod pings;

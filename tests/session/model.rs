@@ -25,6 +25,8 @@ pub enum Op {
         handshake: u64,
     },
     Eof(End),
+    /// A send towards an end fails.
+    Fail(End),
     Finish,
 }
 
@@ -47,6 +49,8 @@ struct Peer {
     babbled: bool,
     blocked: bool,
     eof: bool,
+    /// Nothing can be sent to it any more.
+    deaf: bool,
     /// All that it got, less what is ours; and whether our Close was the last of it.
     got: Vec<u8>,
     told: bool,
@@ -113,7 +117,7 @@ impl Model {
             }
             Op::Arrive(end, size) => self.arrive(*end, *size),
             Op::Wait(time) => self.tunnel.wait(*time),
-            Op::Block(end) if !self.peer(*end).blocked => {
+            Op::Block(end) if !self.peer(*end).blocked && !self.peer(*end).deaf => {
                 self.peer(*end).blocked = true;
                 let next = self.tunnel.session.on_blocked(*end, now, &mut self.tunnel.ends);
                 let _ = self.tunnel.noted(next);
@@ -124,7 +128,8 @@ impl Model {
             Op::Unblock(end) if self.peer(*end).blocked => {
                 self.peer(*end).blocked = false;
                 let next = self.tunnel.session.on_drained(*end, now);
-                let _ = self.tunnel.noted(next);
+                self.follow(next);
+                self.read_rest(end.peer());
             }
             Op::Drain { wait, grace, handshake } => {
                 let (grace, handshake) = (*grace, *handshake);
@@ -137,18 +142,19 @@ impl Model {
                 self.tunnel.wait(0);
             }
             Op::Eof(end) if !self.peer(*end).eof => {
-                let peer = self.peer(*end);
-                peer.eof = true;
-                peer.coming.clear();
-                peer.expected.truncate(peer.arrived);
+                self.end(*end);
                 let next = self.tunnel.eof(*end);
-                self.flush(next);
+                self.follow(next);
+            }
+            Op::Fail(end) if !self.peer(*end).deaf => {
+                self.fail(*end);
+                self.read_rest(end.peer());
             }
             Op::Finish => {
                 let next = self.tunnel.session.finish_now(&mut self.tunnel.ends);
                 let _ = self.tunnel.noted(next);
             }
-            Op::Block(_) | Op::Progress(_) | Op::Unblock(_) | Op::Eof(_) => {}
+            Op::Block(_) | Op::Progress(_) | Op::Unblock(_) | Op::Eof(_) | Op::Fail(_) => {}
         }
     }
 
@@ -162,19 +168,76 @@ impl Model {
             peer.arrived += bytes.iter().filter(|(_, meant)| *meant).count();
             let chunk: Vec<u8> = bytes.iter().map(|(byte, _)| *byte).collect();
             let next = self.tunnel.from(from, &chunk);
-            self.flush(next);
+            self.follow(next);
         }
     }
 
-    /// Does what the owner does when told to flush.
-    fn flush(&mut self, next: Next) {
-        if matches!(next, Next::Flush(to) if !self.peer(to).blocked) {
-            self.tunnel.closed = Some(self.tunnel.now);
+    /// A send fails, and what is kept is dropped.
+    fn fail(&mut self, end: End) {
+        self.peer(end).deaf = true;
+        self.peer(end).blocked = false;
+        let next = self.tunnel.session.on_unwritable(end);
+        self.follow(next);
+    }
+
+    /// Does what the owner does when told to read an end to where nothing is left.
+    fn follow(&mut self, next: Next) {
+        match self.tunnel.noted(next) {
+            Next::Rest(end) => self.read_rest(end),
+            Next::Close => self.is_complete(),
+            _ => {}
         }
+    }
+
+    fn read_rest(&mut self, end: End) {
+        let may = !self.peer(end.peer()).blocked && self.tunnel.closed.is_none();
+        if may && self.tunnel.session.is_last(end) {
+            self.arrive(end, usize::MAX);
+            let next = self.tunnel.session.on_rest(end, self.tunnel.now, &mut self.tunnel.ends);
+            self.follow(next);
+        }
+    }
+
+    /// Whether all that was said has come out where it could, as a tunnel that the ends have closed
+    /// is over.
+    fn is_complete(&mut self) {
+        self.check();
+        if self.peers.iter().any(|peer| peer.told) {
+            return;
+        }
+        for to in End::BOTH {
+            let (peer, source) = (&self.peers[to as usize], &self.peers[to.peer() as usize]);
+            let gone = peer.deaf || source.babbled || source.close.is_some();
+            let said = &source.expected[..source.arrived];
+            assert!(gone || peer.got.starts_with(said), "{to} did not get all of {said:02x?}");
+            let read = gone || source.eof || source.coming.is_empty();
+            assert!(read, "{to} could have got what lay unread");
+        }
+    }
+
+    /// An end that took nothing for too long is not heard either, from then on.
+    fn drop_stuck(&mut self) {
+        for end in End::BOTH {
+            if self.tunnel.session.is_deaf(end) && !self.peer(end).deaf {
+                let peer = self.peer(end);
+                peer.deaf = true;
+                peer.blocked = false;
+                self.end(end);
+            }
+        }
+    }
+
+    /// Nothing more comes of an end.
+    fn end(&mut self, end: End) {
+        let peer = self.peer(end);
+        peer.eof = true;
+        peer.coming.clear();
+        peer.expected.truncate(peer.arrived);
     }
 
     /// Takes apart what was sent, and compares.
     fn check(&mut self) {
+        self.drop_stuck();
         let events = &self.tunnel.ends.events;
         let mut opaque = events.iter().skip_while(|event| !matches!(event, Event::Opaque(..)));
         let ours = opaque.find(|event| matches!(event, Event::Pinged(_) | Event::CloseSent(..)));
@@ -246,7 +309,7 @@ impl Model {
         }
         for to in End::BOTH {
             let (peer, source) = (&self.peers[to as usize], &self.peers[to.peer() as usize]);
-            let gone = source.eof || peer.eof;
+            let gone = source.eof || peer.eof || peer.deaf;
             let quiet = gone || self.tunnel.closed.is_some() || peer.told || source.babbled;
             assert!(quiet || peer.got == source.expected, "not all came out at {to}");
             if self.tunnel.ends.events.contains(&Event::Ponged(to)) {

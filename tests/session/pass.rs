@@ -61,7 +61,7 @@ fn closes_of_the_ends_pass_as_they_are() {
         let _ = tunnel.from(first.peer(), &answer);
         assert_eq!(tunnel.take(first.peer()), ask);
         assert_eq!(tunnel.take(first), [text(first.peer(), "a last word"), answer].concat());
-        assert_eq!(tunnel.eof(Destination), Next::Flush(Client));
+        assert_eq!(tunnel.eof(Destination), Next::Close);
         let summary = tunnel.session.summary();
         let reason = if first == Client { Reason::Client } else { Reason::Destination };
         assert_eq!((summary.reason, summary.code), (Some(reason), Some(4000)));
@@ -87,23 +87,4 @@ fn the_summary_counts_what_happened() {
     assert_eq!((summary.reason, summary.code, summary.opaque), (None, None, false));
     assert_eq!(tunnel.ends.tally[0].messages(), 1);
     assert_eq!(tunnel.ends.tally[1].messages(), 2);
-}
-
-#[test]
-fn a_half_closed_connection_ends_the_tunnel_once_written() {
-    let mut tunnel = Tunnel::new(settings());
-    let _ = tunnel.from(Client, &text(Client, "bye"));
-    assert_eq!(tunnel.session.on_blocked(Destination, tunnel.now, &mut tunnel.ends), Next::Timer);
-    assert_eq!(tunnel.eof(Client), Next::Flush(Destination));
-    // the other end goes on meanwhile
-    let _ = tunnel.from(Destination, &text(Destination, "still here"));
-    assert_eq!(tunnel.take(Client), text(Destination, "still here"));
-    assert_eq!(tunnel.session.on_drained(Destination, tunnel.now), Next::Close);
-    assert_eq!(tunnel.session.summary().reason, Some(Reason::Client));
-
-    let mut tunnel = Tunnel::new(settings());
-    assert_eq!(tunnel.eof(Destination), Next::Flush(Client));
-    assert_eq!(tunnel.eof(Client), Next::Close);
-    assert_eq!(tunnel.session.summary().reason, Some(Reason::Destination));
-    assert_eq!(tunnel.from(Client, b"late"), Next::Close);
 }

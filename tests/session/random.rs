@@ -53,6 +53,7 @@ fn ending() -> impl Strategy<Value = Op> {
         3 => drain,
         2 => end().prop_map(|end| Op::Say(end, 0x88, b"\x03\xe8".to_vec())),
         1 => end().prop_map(Op::Eof),
+        1 => end().prop_map(Op::Fail),
         1 => Just(Op::Finish),
     ]
 }

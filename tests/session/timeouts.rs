@@ -130,7 +130,7 @@ fn after_both_closes_a_slow_end_gets_all_there_is() {
         tunnel.session.on_progress(Client, tunnel.now);
     }
     assert_eq!(tunnel.closed, None);
-    assert_eq!(tunnel.eof(Destination), Next::Flush(Client));
+    assert_eq!(tunnel.eof(Destination), Next::Timer);
     tunnel.wait(50_000);
     assert_eq!(tunnel.session.on_drained(Client, tunnel.now), Next::Close);
 }

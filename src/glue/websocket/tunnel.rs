@@ -75,7 +75,7 @@ impl Tunnel {
             pending: &mut pending,
             slot: zone::slot(),
             random: &mut worker.random,
-            failed: None,
+            failed: [false; 2],
         };
         // SAFETY: as in `settings`
         let settings = unsafe { &(*parts.conf).settings };
@@ -109,7 +109,7 @@ impl Tunnel {
             self.drain(worker)?;
         }
         for end in End::BOTH {
-            self.or_error(end, self.parts.connections[end as usize].wait_writable())?;
+            self.or_error(end, self.parts.connections[end as usize].wait_writable(), worker)?;
             self.pump(end, worker)?;
         }
         Flow::Continue(())
@@ -148,19 +148,30 @@ impl Tunnel {
     fn pump(&mut self, from: End, worker: &mut Worker) -> Flow {
         let connection = self.parts.connections[from as usize];
         for _ in 0..ROUNDS {
-            if self.pending[from.peer() as usize].is_some() || !connection.is_readable() {
-                return self.or_error(from, connection.wait_readable());
+            if self.pending[from.peer() as usize].is_some() {
+                return self.or_error(from, connection.wait_readable(), worker);
+            }
+            if !connection.is_readable() {
+                if self.session.is_last(from) {
+                    // nginx may not have heard of all that is there
+                    break;
+                }
+                return self.or_error(from, connection.wait_readable(), worker);
             }
             match connection.recv(&mut worker.scratch) {
                 Io::Bytes(n) => self.act_on_scratch(worker, n, from)?,
-                Io::Again => return self.or_error(from, connection.wait_readable()),
+                Io::Again if self.session.is_last(from) => {
+                    self.act(worker, None, |session, _, _, io| session.on_rest(from, now(), io))?;
+                    return self.or_error(from, connection.wait_readable(), worker);
+                }
+                Io::Again => return self.or_error(from, connection.wait_readable(), worker),
                 Io::Eof => {
-                    self.or_error(from, connection.wait_readable())?;
+                    self.or_error(from, connection.wait_readable(), worker)?;
                     return self.act(worker, None, |session, _, _, wire| {
                         session.on_eof(from, now(), wire)
                     });
                 }
-                Io::Error => return self.or_error(from, false),
+                Io::Error => return self.or_error(from, false, worker),
             }
         }
         connection.read_later();
@@ -179,21 +190,32 @@ impl Tunnel {
     fn flush(&mut self, to: End, worker: &mut Worker) -> Flow {
         let connection = self.parts.connections[to as usize];
         let Some(pending) = &mut self.pending[to as usize] else {
-            return self.or_error(to, connection.wait_writable());
+            return self.or_error(to, connection.wait_writable(), worker);
         };
         while !pending.rest().is_empty() {
             match connection.send(pending.rest()) {
                 Io::Bytes(n) => pending.advance(n),
                 Io::Again => {
                     self.session.on_progress(to, now());
-                    return self.or_error(to, connection.wait_writable());
+                    if connection.wait_writable() {
+                        return Flow::Continue(());
+                    }
+                    return self.drop_pending(to, worker);
                 }
-                Io::Eof | Io::Error => return self.or_error(to, false),
+                Io::Eof | Io::Error => return self.drop_pending(to, worker),
             }
         }
         self.pending[to as usize] = None;
-        self.or_error(to, connection.wait_writable())?;
+        self.or_error(to, connection.wait_writable(), worker)?;
         let next = self.session.on_drained(to, now());
+        self.follow(next)?;
+        self.pump(to.peer(), worker)
+    }
+
+    /// What waits for `to` cannot be written.
+    fn drop_pending(&mut self, to: End, worker: &mut Worker) -> Flow {
+        self.pending[to as usize] = None;
+        let next = self.session.on_unwritable(to);
         self.follow(next)?;
         self.pump(to.peer(), worker)
     }
@@ -243,24 +265,16 @@ impl Tunnel {
             pending: &mut self.pending,
             slot: zone::slot(),
             random,
-            failed: None,
+            failed: [false; 2],
         };
-        let mut next = call(&mut self.session, settings, chunk, &mut wire);
-        for end in End::BOTH {
-            if wire.pending[end as usize].is_some() {
-                let told = self.session.on_blocked(end, now(), &mut wire);
-                if next == Next::Keep || told == Next::Close {
-                    next = told;
-                }
-                if !self.parts.connections[end as usize].wait_writable() {
-                    wire.failed = Some(end);
-                }
-            }
+        let next = call(&mut self.session, settings, chunk, &mut wire);
+        let is_written = wire.pending.iter().all(Option::is_none) && wire.failed == [false; 2];
+        if is_written {
+            return self.follow(next);
         }
-        if let Some(end) = wire.failed {
-            return self.or_error(end, false);
-        }
-        self.follow(next)
+        let told = End::BOTH.map(|end| after_sends(&mut self.session, end, &mut wire));
+        self.follow(next)?;
+        told.into_iter().try_for_each(|next| self.follow(next))
     }
 
     #[inline]
@@ -271,11 +285,12 @@ impl Tunnel {
                 self.set_timer();
                 Flow::Continue(())
             }
-            Next::Flush(end) if self.pending[end as usize].is_some() => {
+            Next::Rest(end) => {
                 self.set_timer();
+                self.parts.connections[end as usize].read_later();
                 Flow::Continue(())
             }
-            Next::Flush(_) | Next::Close => Flow::Break(()),
+            Next::Close => Flow::Break(()),
         }
     }
 
@@ -288,13 +303,12 @@ impl Tunnel {
         }
     }
 
-    /// Ends the tunnel where an operation on the connection of `end` has failed.
-    fn or_error(&mut self, end: End, ok: bool) -> Flow {
+    /// Tells the session where an operation on the connection of `end` has failed.
+    fn or_error(&mut self, end: End, ok: bool, worker: &mut Worker) -> Flow {
         if ok {
             return Flow::Continue(());
         }
-        let next = self.session.on_error(end);
-        self.follow(next)
+        self.act(worker, None, |session, _, _, io| session.on_error(end, now(), io))
     }
 
     /// Closes both connections.
@@ -319,6 +333,22 @@ impl Tunnel {
         } else {
             client.close_client();
         }
+    }
+}
+
+/// Tells the session what has become of all that was sent towards `end`, where that was not just
+/// written.
+fn after_sends(session: &mut Session, end: End, wire: &mut Wire) -> Next {
+    let at = end as usize;
+    let kept = wire.pending[at].is_some();
+    let failed = wire.failed[at] || (kept && !wire.connections[at].wait_writable());
+    if failed || session.is_deaf(end) {
+        wire.pending[at] = None;
+    }
+    match wire.pending[at] {
+        _ if failed => session.on_unwritable(end),
+        Some(_) => session.on_blocked(end, now(), wire),
+        None => Next::Keep,
     }
 }
 

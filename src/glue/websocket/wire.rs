@@ -56,14 +56,14 @@ pub struct Wire<'a> {
     pub slot: &'static Slot,
     /// Random bits.
     pub random: &'a mut Random,
-    /// The end whose connection has failed.
-    pub failed: Option<End>,
+    /// By the end that a send has failed to.
+    pub failed: [bool; 2],
 }
 
 impl Wire<'_> {
     #[inline]
     fn send(&mut self, to: End, mut bytes: &[u8]) {
-        if self.failed == Some(to) {
+        if self.failed[to as usize] {
             // not tried again: OpenSSL would complain each time
             return;
         }
@@ -79,7 +79,7 @@ impl Wire<'_> {
                     return;
                 }
                 Io::Eof | Io::Error => {
-                    self.failed = Some(to);
+                    self.failed[to as usize] = true;
                     return;
                 }
             }
