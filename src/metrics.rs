@@ -126,7 +126,7 @@ pub struct Side {
     pub pings: u64,
     /// Pongs of it to those.
     pub pongs: u64,
-    /// Pings that it did not answer in time, so that the tunnel was ended.
+    /// How often it was dead because it did not answer a Ping in time.
     pub pongs_missed: u64,
 }
 

@@ -79,7 +79,7 @@ mod stream;
 
 pub use closing::Drain;
 pub use line::{line, Format, Head};
-pub use report::{End, Event, Next, Reason, Summary, Traffic};
+pub use report::{End, Event, Next, Proof, Reason, Summary, Traffic};
 pub use settings::{Settings, GOING_AWAY};
 
 use crate::frame::{Scanner, Tally};
@@ -108,6 +108,13 @@ pub trait Io {
     fn queued(&mut self, to: End) -> u64 {
         let _ = to;
         0
+    }
+
+    /// Whether the host of `to`, where [`queued`](Self::queued) bytes do not move, has answered all
+    /// the same: it has no room for more. Asked before an end is found dead by those bytes.
+    fn is_held_off(&mut self, to: End) -> bool {
+        let _ = to;
+        false
     }
 
     /// Whether bytes of `from` lie unread. Asked before an end is found dead or a tunnel idle: an
@@ -208,6 +215,8 @@ mod flag {
     pub const DEAF: u16 = 1 << 8;
     /// All that it had sent when the other end closed its connection was read.
     pub const DRY: u16 = 1 << 9;
+    /// Its Ping, though unanswered, is settled: its host lives, and it owes no Pong.
+    pub const SETTLED: u16 = 1 << 10;
 }
 
 impl Side {
@@ -269,6 +278,8 @@ pub struct Session {
     close_code: u16,
     /// What ends the tunnel, once it is settled.
     reason: Option<Reason>,
+    /// What proves that the end that `reason` names is dead.
+    proof: Option<Proof>,
     /// What `reason` will be if the drain at `at` comes to pass.
     cause: Reason,
     phase: Phase,
@@ -297,6 +308,7 @@ impl Session {
             code: settings.max_age_code,
             close_code: 0,
             reason: None,
+            proof: None,
             cause: Reason::MaxAge,
             phase: Phase::Open,
             opaque: false,
@@ -324,6 +336,7 @@ impl Session {
         };
         Summary {
             reason: self.reason,
+            proof: self.proof,
             code: (self.close_code != 0).then_some(self.close_code),
             client: traffic(self.side(End::Client)),
             destination: traffic(self.side(End::Destination)),

@@ -62,6 +62,7 @@ impl<'a> Arbitrary<'a> for Schedule {
         let settings = Settings {
             ping: time(25_000)?,
             pong_timeout: time(10_000)?,
+            destination_pong_timeout: time(7_000)?,
             idle_timeout: time(60_000)?,
             send_timeout: time(30_000)?,
             max_age: time(200_000)?,

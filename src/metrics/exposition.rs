@@ -222,7 +222,10 @@ fn frames(out: &mut Writer, snapshot: &Snapshot) {
         by_end(|side| side.pongs),
     );
     out.counters(
-        ("websocket_pongs_missed", "Pings that an end did not answer in time."),
+        (
+            "websocket_pongs_missed",
+            "Ends that were dead because they did not answer a Ping in time.",
+        ),
         "from",
         by_end(|side| side.pongs_missed),
     );

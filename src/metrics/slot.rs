@@ -10,7 +10,7 @@ use std::sync::atomic::{fence, Ordering};
 use super::histogram::{Histogram, DURATION, HANDSHAKE};
 use crate::counter::Counter;
 use crate::frame::Tally;
-use crate::session::{End, Event, Reason, Summary};
+use crate::session::{End, Event, Proof, Reason, Summary};
 
 /// A process that serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,6 +136,8 @@ pub struct Counts {
     pings: [Counter; 2],
     /// Pongs to those.
     pongs: [Counter; 2],
+    /// Ends that owed one and were dead without it.
+    pongs_missed: [Counter; 2],
     /// What came from each end.
     tallies: [Tally; 2],
     /// How long tunnels were open.
@@ -163,6 +165,7 @@ impl Counts {
             closed: [const { [const { Counter::new() }; CODES.len()] }; WORKER_LOST + 1],
             pings: [const { Counter::new() }; 2],
             pongs: [const { Counter::new() }; 2],
+            pongs_missed: [const { Counter::new() }; 2],
             tallies: [const { Tally::new() }; 2],
             duration: Histogram::new(),
             handshake: Histogram::new(),
@@ -201,7 +204,8 @@ impl Counts {
             Event::Pinged(end) => self.pings[end as usize].add(1),
             Event::Ponged(end) => self.pongs[end as usize].add(1),
             Event::Opaque(..) => self.opaque.add(1),
-            Event::CloseSeen(..) | Event::CloseSent(..) => {}
+            Event::Died(end, Proof::Pong, _) => self.pongs_missed[end as usize].add(1),
+            Event::CloseSeen(..) | Event::CloseSent(..) | Event::Died(..) => {}
         }
     }
 
@@ -233,9 +237,9 @@ impl Counts {
         (self.pings[end as usize].get(), self.pongs[end as usize].get())
     }
 
-    /// Tunnels that ended because an end did not answer a Ping.
+    /// How often an end was dead because it did not answer a Ping.
     pub fn pongs_missed(&self, end: End) -> u64 {
-        self.closed[Reason::Dead(end).index()].iter().map(Counter::get).sum()
+        self.pongs_missed[end as usize].get()
     }
 
     /// Adds what another one has counted.
@@ -262,6 +266,7 @@ impl Counts {
             .chain(self.closed.as_flattened())
             .chain(&self.pings)
             .chain(&self.pongs)
+            .chain(&self.pongs_missed)
     }
 }
 
@@ -497,6 +502,7 @@ mod tests {
         let counts = Counts::new();
         let summary = |reason, code| Summary {
             reason,
+            proof: None,
             code,
             client: Default::default(),
             destination: Default::default(),
@@ -508,6 +514,8 @@ mod tests {
         }
         counts.close(&summary(None, None), 1);
         counts.event(Event::Pinged(End::Client));
+        counts.event(Event::Died(End::Client, Proof::Pong, 1));
+        counts.event(Event::Died(End::Client, Proof::Unacknowledged, 1));
         let found = closed(&counts);
         assert_eq!(found.len(), Reason::ALL.len() + 1);
         assert!(found.contains(&("dead_client", "1001", 1)));

@@ -1,6 +1,6 @@
 //! Time: silence, Pings, and everything that has a deadline.
 
-use super::{flag, End, Event, Io, Next, Phase, Reason, Session, Settings, Tail};
+use super::{flag, End, Event, Io, Next, Phase, Proof, Reason, Session, Settings, Tail};
 use crate::frame;
 
 impl Session {
@@ -35,12 +35,13 @@ impl Session {
                     self.drop_stuck(end, now, io);
                 }
             }
-            if is_due(self.pong_deadline(settings, end), now)
-                && !self.is_moving(end, now, io)
-                && !self.is_excused(end, now, io)
-            {
-                self.side_mut(end).set(flag::GONE);
-                self.part(Reason::Dead(end), settings, now, io);
+            if is_due(self.pong_deadline(settings, end), now) {
+                if let Some(proof) = self.proof_of_death(settings, end, now, io) {
+                    self.side_mut(end).set(flag::GONE);
+                    self.proof.get_or_insert(proof);
+                    io.event(Event::Died(end, proof, settings.patience(end)));
+                    self.part(Reason::Dead(end), settings, now, io);
+                }
             }
             if is_due(self.ping_deadline(settings, end), now) {
                 if self.is_clear(end) {
@@ -146,8 +147,8 @@ impl Session {
 
     fn pong_deadline(&self, settings: &Settings, end: End) -> Option<u64> {
         let side = self.side(end);
-        let waiting = side.asked > side.last && self.is_judged(end);
-        after(waiting.then_some(side.asked), settings.pong_timeout)
+        let waiting = side.asked > side.last && !side.has(flag::SETTLED) && self.is_judged(end);
+        after(waiting.then_some(side.asked), settings.patience(end))
     }
 
     fn ping_deadline(&self, settings: &Settings, end: End) -> Option<u64> {
@@ -193,19 +194,22 @@ impl Session {
     /// Asks `end`, which is silent, for a sign of life; the stream towards it is clear.
     ///
     /// A Ping of the other end that waits for its Pong does that as well as ours would, which
-    /// could take its answer away (RFC 6455 section 5.5.3).
+    /// could take its answer away (RFC 6455 section 5.5.3). For its host there is a Pong then: "a
+    /// Pong frame MAY be sent unsolicited. This serves as a unidirectional heartbeat".
     fn probe<I: Io>(&mut self, settings: &Settings, end: End, now: u64, io: &mut I) {
         let queued = io.queued(end);
         let side = self.side_mut(end);
         side.asked = now;
         side.acked = side.sent.saturating_sub(queued) as u32;
-        side.clear(flag::QUEUED | flag::EXCUSED);
+        side.clear(flag::QUEUED | flag::EXCUSED | flag::SETTLED);
         if queued > 0 {
             side.set(flag::QUEUED);
         }
         // An end that had the Ping and the time, and spoke without answering it, never will.
-        let patience =
-            if settings.pong_timeout > 0 { settings.pong_timeout } else { settings.ping };
+        let patience = match settings.patience(end) {
+            0 => settings.ping,
+            patience => patience,
+        };
         let age = (side.last as u32).wrapping_sub(side.foreign_at);
         let ignored = queued == 0 && u64::from(age) > patience && age <= i32::MAX as u32;
         if !side.has(flag::FOREIGN) || ignored {
@@ -215,6 +219,10 @@ impl Session {
             let ping = frame::ping(token.to_be_bytes(), mask_for(end, io));
             self.insert(end, &ping, io);
             io.event(Event::Pinged(end));
+        } else if queued == 0 {
+            // no Ping of anybody's has such a payload
+            let pong = frame::pong(&self.tag(end).to_be_bytes(), mask_for(end, io));
+            self.insert(end, &pong, io);
         }
         let side = self.side_mut(end);
         side.ping_end = side.sent as u32;
@@ -228,21 +236,38 @@ impl Session {
         std::mem::replace(&mut side.acked, acked) != acked
     }
 
-    /// Whether the Pong of `end` is late because its Ping stands in a queue that moves, or stood
-    /// there until just now. It gets more time then.
-    fn is_moving<I: Io>(&mut self, end: End, now: u64, io: &mut I) -> bool {
-        if !self.side(end).has(flag::QUEUED) {
-            return false;
-        }
-        let moving = self.has_moved(end, io);
+    /// What proves that `end`, whose time to answer a Ping is over, is dead; none where it gets more
+    /// time.
+    fn proof_of_death<I: Io>(
+        &mut self,
+        settings: &Settings,
+        end: End,
+        now: u64,
+        io: &mut I,
+    ) -> Option<Proof> {
+        let moved = self.has_moved(end, io);
         let side = self.side_mut(end);
-        if side.acked.wrapping_sub(side.ping_end) <= i32::MAX as u32 {
-            side.clear(flag::QUEUED);
-        }
-        if moving {
+        let arrived = side.acked.wrapping_sub(side.ping_end) <= i32::MAX as u32;
+        let was_queued = side.has(flag::QUEUED);
+        if if arrived { was_queued } else { moved } {
+            // the Ping stands in a queue that moves, or stood there until just now
+            if arrived {
+                side.clear(flag::QUEUED);
+            }
             side.asked = now;
+            return None;
         }
-        moving
+        let proof = if !arrived && !io.is_held_off(end) {
+            Proof::Unacknowledged
+        } else if settings.awaits_pong(end) && self.side(end).scanner.between_frames() {
+            Proof::Pong
+        } else {
+            // "Control frames themselves MUST NOT be fragmented" and may not go into another frame
+            // (RFC 6455 section 5.4): an end in the middle of one cannot answer
+            self.side_mut(end).set(flag::SETTLED);
+            return None;
+        };
+        (!self.is_excused(end, now, io)).then_some(proof)
     }
 
     /// Whether `end`, whose Pong is overdue, has said something that was not read yet. It gets more

@@ -66,6 +66,8 @@ struct Line<'a> {
     /// What `id=` of the log came to.
     request_id: Option<&'a str>,
     opaque: bool,
+    /// What proved that the end was dead.
+    proof: Option<&'static str>,
 }
 
 /// The line of a tunnel that took `duration` milliseconds, with its newline.
@@ -86,6 +88,7 @@ pub fn line(format: Format, time: &str, head: &Head, duration: u64, summary: &Su
         pings: summary.client.pings + summary.destination.pings,
         request_id: (!id.is_empty()).then_some(id),
         opaque: summary.opaque,
+        proof: summary.proof.map(|proof| proof.as_str()),
     };
     let mut text = match format {
         Format::Text => line.text(),
@@ -101,8 +104,9 @@ impl Line<'_> {
         let code = self.close_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
         let uri = self.uri.escape_debug();
         let id = self.request_id.map_or_else(|| "-".to_owned(), word);
+        let proof = self.proof.map_or_else(String::new, |proof| format!(" proof={proof}"));
         format!(
-            "{} {} \"{uri}\" {} {:.3} {} {code} {} {} {} {} {} {id}{}",
+            "{} {} \"{uri}\" {} {:.3} {} {code} {} {} {} {} {} {id}{}{proof}",
             self.time,
             self.remote_addr,
             self.upstream_addr,
@@ -132,7 +136,7 @@ fn word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Reason, Traffic};
+    use super::super::{End, Proof, Reason, Traffic};
     use super::*;
 
     fn summary() -> Summary {
@@ -140,6 +144,7 @@ mod tests {
         let destination = Traffic { received: 80, frames: 8, pings: 2, ..Traffic::default() };
         Summary {
             reason: Some(Reason::Drain),
+            proof: None,
             code: Some(1001),
             client,
             destination,
@@ -158,6 +163,23 @@ mod tests {
         let bare = Summary { reason: None, code: None, opaque: true, ..summary() };
         let text = line(Format::Text, "now", &head, 0, &bare);
         assert!(text.ends_with(" 0.000 error - 70 7 80 8 3 - opaque\n"), "{text}");
+    }
+
+    #[test]
+    fn a_line_names_the_proof_of_a_death() {
+        let head = Head::new("1.2.3.4", "/chat", "10.0.0.1:80", "");
+        for (proof, word) in [(Proof::Pong, "pong"), (Proof::Unacknowledged, "unacknowledged")] {
+            let (reason, proof) = (Some(Reason::Dead(End::Client)), Some(proof));
+            let dead = Summary { reason, proof, ..summary() };
+            let text = line(Format::Text, "now", &head, 0, &dead);
+            assert!(text.ends_with(&format!(" 3 - proof={word}\n")), "{text}");
+            let text = line(Format::Json, "now", &head, 0, &dead);
+            let value: serde_json::Value = serde_json::from_str(&text).expect(&text);
+            assert_eq!(value["proof"], word, "{text}");
+        }
+        let text = line(Format::Json, "now", &head, 0, &summary());
+        let value: serde_json::Value = serde_json::from_str(&text).expect(&text);
+        assert_eq!(value["proof"], serde_json::Value::Null, "{text}");
     }
 
     #[test]

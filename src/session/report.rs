@@ -62,7 +62,7 @@ pub enum Reason {
     Drain,
     /// The tunnel had reached its age.
     MaxAge,
-    /// This end showed no life after a Ping.
+    /// This end was dead, as its [`Proof`] says.
     Dead(End),
     /// Nothing passed for too long.
     Idle,
@@ -134,6 +134,25 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What proves that an end is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It did not answer a Ping, and could have.
+    Pong,
+    /// Its host has acknowledged nothing that was sent to it.
+    Unacknowledged,
+}
+
+impl Proof {
+    /// The proof as one word, for logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pong => "pong",
+            Self::Unacknowledged => "unacknowledged",
+        }
+    }
+}
+
 /// Something that happened inside a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -147,6 +166,8 @@ pub enum Event {
     CloseSeen(End, Option<u16>),
     /// A Close frame of ours was sent to this end.
     CloseSent(End, u16),
+    /// This end was found dead, after so many milliseconds.
+    Died(End, Proof, u64),
 }
 
 /// What one end of a tunnel did.
@@ -167,6 +188,8 @@ pub struct Traffic {
 pub struct Summary {
     /// Why it ended, or none if nothing has ended it yet.
     pub reason: Option<Reason>,
+    /// What proved that, where an end was dead.
+    pub proof: Option<Proof>,
     /// The status code of the first Close frame either way, ours included, if it had one.
     pub code: Option<u16>,
     /// The client.

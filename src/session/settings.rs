@@ -1,6 +1,6 @@
 //! What a tunnel is told about times.
 
-use super::Io;
+use super::{End, Io};
 
 /// "1001 indicates that an endpoint is going away, such as a server going down" (RFC 6455
 /// section 7.4.1).
@@ -12,8 +12,12 @@ pub const GOING_AWAY: u16 = 1001;
 pub struct Settings {
     /// After so long without a sign of life from an end it gets a Ping; 0 for never.
     pub ping: u64,
-    /// An end that shows no life for so long after a Ping is dead; 0 for never.
+    /// An end whose host acknowledges nothing for so long after a Ping is dead, and so is a client
+    /// that could send its Pong in that time and did not; 0 for never.
     pub pong_timeout: u64,
+    /// The same for a destination, which owes a Pong then; 0 for none, so that it is judged by its
+    /// host alone.
+    pub destination_pong_timeout: u64,
     /// A tunnel through which nothing passed for so long is closed; 0 for never. Our own Pings
     /// and their Pongs do not count.
     pub idle_timeout: u64,
@@ -41,6 +45,7 @@ impl Default for Settings {
         Self {
             ping: 0,
             pong_timeout: 0,
+            destination_pong_timeout: 0,
             idle_timeout: 0,
             send_timeout: 0,
             close_timeout: 60_000,
@@ -54,6 +59,19 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether `end` owes a Pong.
+    pub(super) fn awaits_pong(&self, end: End) -> bool {
+        end == End::Client || self.destination_pong_timeout > 0
+    }
+
+    /// How long `end` has after a Ping; 0 for ever.
+    pub(super) fn patience(&self, end: End) -> u64 {
+        match end {
+            End::Destination if self.destination_pong_timeout > 0 => self.destination_pong_timeout,
+            _ => self.pong_timeout,
+        }
+    }
+
     /// When a tunnel that begins at `now` has reached its age; `u64::MAX` for never.
     pub(super) fn expiry<I: Io>(&self, now: u64, io: &mut I) -> u64 {
         if self.max_age == 0 {

@@ -9,11 +9,12 @@ pub use End::{Client, Destination};
 pub const START: u64 = 1_000_000;
 pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// Pings after 25 s, and everything else that acts by itself.
+/// Pings after 25 s, which both ends are to answer, and everything else that acts by itself.
 pub fn settings() -> Settings {
     Settings {
         ping: 25_000,
         pong_timeout: 10_000,
+        destination_pong_timeout: 10_000,
         idle_timeout: 3_600_000,
         send_timeout: 60_000,
         ..Settings::default()
@@ -35,6 +36,7 @@ pub struct Ends {
     pub tally: [Tally; 2],
     pub queued: [u64; 2],
     pub unread: [bool; 2],
+    pub held_off: [bool; 2],
     /// How often `forward` was called.
     pub parts: usize,
 }
@@ -65,6 +67,10 @@ impl Io for Ends {
 
     fn queued(&mut self, to: End) -> u64 {
         self.queued[to as usize]
+    }
+
+    fn is_held_off(&mut self, to: End) -> bool {
+        self.held_off[to as usize]
     }
 
     fn unread(&mut self, from: End) -> bool {

@@ -1,5 +1,6 @@
 //! One tunnel as a state machine, driven by hand and at random.
 
+mod death;
 mod drain;
 mod harness;
 mod held_up;

@@ -43,7 +43,8 @@ pub struct LocationConf {
 pub struct Own {
     pub tunnel: Option<bool>,
     pub ping: Option<u64>,
-    pub pong_timeout: Option<u64>,
+    /// In general, and for the Pong of a destination.
+    pub pong_timeout: Option<(u64, u64)>,
     pub idle_timeout: Option<u64>,
     pub send_timeout: Option<u64>,
     pub max_age: Option<(u64, u8)>,
@@ -74,10 +75,12 @@ impl Merge for LocationConf {
         if self.tunnel && self.drain.longest() > longest.get().and_then(|times| times.longest()) {
             longest.set(Some(self.drain));
         }
+        let (pong_timeout, destination_pong_timeout) = own.pong_timeout.unwrap_or((10_000, 0));
         let (max_age, max_age_jitter) = own.max_age.unwrap_or((0, 10));
         self.settings = Settings {
             ping: own.ping.unwrap_or(25_000),
-            pong_timeout: own.pong_timeout.unwrap_or(10_000),
+            pong_timeout,
+            destination_pong_timeout,
             idle_timeout: own.idle_timeout.unwrap_or(0),
             send_timeout: own.send_timeout.unwrap_or(60_000),
             max_age,
@@ -93,8 +96,9 @@ impl Merge for LocationConf {
 impl LocationConf {
     /// The settings of this place as they would be written.
     pub fn in_words(&self) -> Vec<(String, String)> {
-        let Settings { ping, pong_timeout, idle_timeout, send_timeout, max_age, .. } =
-            self.settings;
+        let Settings { ping, idle_timeout, send_timeout, max_age, .. } = self.settings;
+        let Settings { pong_timeout, destination_pong_timeout, .. } = self.settings;
+        let [pong_timeout, destination] = [pong_timeout, destination_pong_timeout].map(in_words);
         let max_age = match max_age {
             0 => "off".to_owned(),
             age => format!("{} jitter={}%", in_words(age), self.settings.max_age_jitter),
@@ -112,7 +116,7 @@ impl LocationConf {
         [
             ("websocket_tunnel", on_off(self.tunnel)),
             ("websocket_ping", in_words(ping)),
-            ("websocket_pong_timeout", in_words(pong_timeout)),
+            ("websocket_pong_timeout", format!("{pong_timeout} destination={destination}")),
             ("websocket_idle_timeout", in_words(idle_timeout)),
             ("websocket_send_timeout", in_words(send_timeout)),
             ("websocket_max_age", max_age),

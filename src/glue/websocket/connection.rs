@@ -4,11 +4,12 @@ use std::ffi::c_void;
 use std::ptr::{null_mut, NonNull};
 
 use ngx::ffi::{
-    ioctl, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_destroy_pool,
+    getsockopt, ioctl, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_destroy_pool,
     ngx_event_handler_pt, ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_handle_write_event,
-    ngx_http_close_connection, ngx_posted_next_events, ngx_ssl_free_buffer, ngx_ssl_shutdown,
-    shutdown, SSL_ctrl, FIONREAD, NGX_AGAIN, NGX_CLOSE_EVENT, NGX_OK, SHUT_WR, SSL_CTRL_MODE,
-    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TIOCOUTQ,
+    ngx_http_close_connection, ngx_log_t, ngx_posted_next_events, ngx_ssl_free_buffer,
+    ngx_ssl_shutdown, shutdown, socklen_t, SSL_ctrl, FIONREAD, IPPROTO_TCP, NGX_AGAIN,
+    NGX_CLOSE_EVENT, NGX_OK, SHUT_WR, SSL_CTRL_MODE, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TCP_INFO,
+    TIOCOUTQ,
 };
 
 use crate::glue::bits::Bits;
@@ -157,6 +158,29 @@ impl Connection {
         } else {
             0
         }
+    }
+
+    /// Whether the peer's host answers, and has no room for more: nothing that was sent to it is on
+    /// its way, and not more than the latest question for room (tcp(7), `TCP_INFO`). On a Unix
+    /// socket there is no host but this.
+    pub fn is_held_off(self) -> bool {
+        // the beginning of the kernel's tcp_info: the fourth byte is tcpi_probes
+        const PROBES: usize = 3;
+        const UNACKED: usize = 24;
+        let mut info = [0u8; UNACKED + size_of::<u32>()];
+        let mut len = info.len() as socklen_t;
+        // SAFETY: an open socket; the kernel writes at most len bytes
+        let rc = unsafe {
+            let info = info.as_mut_ptr().cast();
+            getsockopt(self.raw().fd, IPPROTO_TCP as _, TCP_INFO as _, info, &raw mut len)
+        };
+        let is_waiting = info[UNACKED..] != [0; size_of::<u32>()];
+        rc != 0 || !(is_waiting || info[PROBES] > 1)
+    }
+
+    /// Where messages about it go.
+    pub fn log(self) -> *mut ngx_log_t {
+        self.raw().log
     }
 
     /// Asks for a call when there is something to read, or, where `ready` says that nobody wants

@@ -28,7 +28,7 @@ macro_rules! setting {
 pub static mut COMMANDS: [ngx_command_t; 13] = [
     setting!("websocket_tunnel", NGX_CONF_TAKE1, websocket_tunnel),
     setting!("websocket_ping", NGX_CONF_TAKE1, websocket_ping),
-    setting!("websocket_pong_timeout", NGX_CONF_TAKE1, websocket_pong_timeout),
+    setting!("websocket_pong_timeout", NGX_CONF_TAKE12, websocket_pong_timeout),
     setting!("websocket_idle_timeout", NGX_CONF_TAKE1, websocket_idle_timeout),
     setting!("websocket_send_timeout", NGX_CONF_TAKE1, websocket_send_timeout),
     setting!("websocket_max_age", NGX_CONF_TAKE12, websocket_max_age),
@@ -72,9 +72,18 @@ fn websocket_ping(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     set_time(cf, &mut conf.own.ping)
 }
 
-/// `websocket_pong_timeout time | off;`
+/// `websocket_pong_timeout time | off [destination=time | destination=off];`
 fn websocket_pong_timeout(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
-    set_time(cf, &mut conf.own.pong_timeout)
+    let args = cf.args()?;
+    let general = time_or_off(cf, args.first())?;
+    let destination = match args.get(1).map(|word| (word, word.strip_prefix("destination="))) {
+        None => 0,
+        Some((_, Some(value))) => time_or_off(cf, Some(&value.to_owned()))?,
+        Some((word, None)) => {
+            return Err(invalid(cf, word, "\"destination=\" with a time or \"off\""));
+        }
+    };
+    once(&mut conf.own.pong_timeout, (general, destination))
 }
 
 /// `websocket_idle_timeout time | off;`

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
+use ngx::ffi::NGX_LOG_INFO;
+
 use super::connection::{Connection, Io};
 use super::worker::Random;
 use crate::frame::Tally;
+use crate::glue::conf::time_in_words;
 use crate::glue::zone;
 use crate::metrics::Slot;
-use crate::session::{self, End, Event};
+use crate::session::{self, End, Event, Proof};
 
 /// Bytes that a socket did not take.
 pub struct Pending {
@@ -109,6 +112,10 @@ impl session::Io for Wire<'_> {
         self.connections[to as usize].unacknowledged() + kept as u64
     }
 
+    fn is_held_off(&mut self, to: End) -> bool {
+        self.connections[to as usize].is_held_off()
+    }
+
     fn unread(&mut self, from: End) -> bool {
         self.connections[from as usize].has_unread()
     }
@@ -120,5 +127,14 @@ impl session::Io for Wire<'_> {
 
     fn event(&mut self, event: Event) {
         self.slot.counts.event(event);
+        if let Event::Died(end, proof, time) = event {
+            let log = self.connections[End::Client as usize].log();
+            let time = time_in_words(time);
+            let how = match proof {
+                Proof::Pong => "no Pong",
+                Proof::Unacknowledged => "its host has acknowledged nothing",
+            };
+            ngx::ngx_log_error!(NGX_LOG_INFO, log, "{end} is dead: {how} in {time}");
+        }
     }
 }
