@@ -87,7 +87,10 @@ impl Session {
             side.set(flag::BLOCKED);
             side.moved = now;
         }
-        self.or_close(Next::Timer)
+        match self.phase {
+            Phase::Flush => self.after_flush(to.peer()),
+            _ => self.or_close(Next::Timer),
+        }
     }
 
     /// The socket took some of what is kept for `to`, and not all.

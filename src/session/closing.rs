@@ -65,8 +65,9 @@ impl Session {
 
     /// `from` closed its side of the connection. All it had sent came before.
     ///
-    /// As in nginx's own copier, the tunnel ends once that is written, and what the other end had
-    /// sent until now; whatever else that has to say.
+    /// As in nginx's own copier, the tunnel ends once that is written, whatever else the other end
+    /// has to say. But what that had sent until now still goes to `from`, which may have closed one
+    /// side only, as far as its socket takes it.
     pub fn on_eof<I: Io>(&mut self, from: End, now: u64, io: &mut I) -> Next {
         self.release(from, now, io);
         let failed = self.side(from).has(flag::DEAF);
@@ -142,18 +143,23 @@ impl Session {
     pub(super) fn after_flush(&mut self, end: End) -> Next {
         let is_done = |end: End| {
             let side = self.side(end);
-            !side.has(flag::BLOCKED) && (side.has(flag::DRY) || !self.is_heard(end))
+            let waits = side.has(flag::BLOCKED) && !side.has(flag::EOF);
+            !waits && (side.has(flag::DRY) || !self.is_heard(end))
         };
         if self.phase == Phase::Flush && End::BOTH.into_iter().all(is_done) {
             self.phase = Phase::Over;
         }
-        let is_read = self.side(end).has(flag::DRY) || !self.is_heard(end);
-        self.or_close(if is_read { Next::Timer } else { Next::Rest(end) })
+        let is_wanted = self.is_last(end) && self.is_heard(end) && !self.side(end).has(flag::DRY);
+        self.or_close(if is_wanted { Next::Rest(end) } else { Next::Timer })
     }
 
-    /// Whether what `end` may say yet is of use: whatever follows its Close is no message.
+    /// Whether what `end` may say yet is of use: whatever follows its Close is no message, and an
+    /// end that has closed its connection is not waited for.
     fn is_heard(&self, end: End) -> bool {
-        !self.side(end).has(flag::EOF | flag::CLOSED) && !self.is_dropping(end.peer())
+        let to = self.side(end.peer());
+        !self.side(end).has(flag::EOF | flag::CLOSED)
+            && !self.is_dropping(end.peer())
+            && !(to.has(flag::EOF) && to.has(flag::BLOCKED))
     }
 
     /// When the tunnel is over at the latest, if nothing new happens; `u64::MAX` for never.

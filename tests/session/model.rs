@@ -120,7 +120,7 @@ impl Model {
             Op::Block(end) if !self.peer(*end).blocked && !self.peer(*end).deaf => {
                 self.peer(*end).blocked = true;
                 let next = self.tunnel.session.on_blocked(*end, now, &mut self.tunnel.ends);
-                let _ = self.tunnel.noted(next);
+                self.follow(next);
             }
             Op::Progress(end) if self.peer(*end).blocked => {
                 self.tunnel.session.on_progress(*end, now);
@@ -207,7 +207,8 @@ impl Model {
         }
         for to in End::BOTH {
             let (peer, source) = (&self.peers[to as usize], &self.peers[to.peer() as usize]);
-            let gone = peer.deaf || source.babbled || source.close.is_some();
+            let gone =
+                peer.deaf || source.babbled || source.close.is_some() || peer.eof && peer.blocked;
             let said = &source.expected[..source.arrived];
             assert!(gone || peer.got.starts_with(said), "{to} did not get all of {said:02x?}");
             let read = gone || source.eof || source.coming.is_empty();
