@@ -82,7 +82,7 @@ def instance(second=0):
             '{"hostname":"spare","port":45490,"backup":true}]',
             "PROXY_PROTOCOL": "on", "TRUSTED_PROXIES": "127.0.0.0/8 ::1/128 10.0.0.0/8 "
             "172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 169.254.0.0/16 fc00::/7 fe80::/10",
-            "websocket_ping": "25s", "websocket_pong_timeout": "10s",
+            "websocket_ping": "25s", "websocket_pong_timeout": "10s destination=off",
             "websocket_idle_timeout": "off", "websocket_send_timeout": "60s",
             "websocket_max_age": "off", "websocket_drain": "5s", "websocket_drain_reload": "30s",
             "websocket_drain_grace": "1s"}}

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_pong_timeout: an end that stays silent after a Ping is dead, and both are closed."""
+"""websocket_pong_timeout: an end that owes a Pong and is silent is dead, and both are closed."""
 
 import asyncio
 import os
@@ -23,7 +23,8 @@ async def a_client_that_never_answers(nginx):
     equal([frame.code for frame in closes], [1001], "Closes that the destination got")
     assert closes[0].mask is not None, "the destination's Close has no mask"
     line = await nginx.end_of("/client")
-    equal((line["closed_by"], line["close_code"]), ("dead_client", 1001))
+    equal((line["closed_by"], line["close_code"], line["proof"]), ("dead_client", 1001, "pong"))
+    assert any("client is dead: no Pong in 1s" in text for text in nginx.messages()), "error log"
     between(1.5, line["duration"], 10, "seconds")
 
 
@@ -35,7 +36,45 @@ async def a_destination_that_never_answers(nginx):
     equal((await next_close(destination)).code, 1001, "code of the destination's Close")
     closes = [frame.code for frame in await answers if frame.opcode == CLOSE]
     equal(closes, [1001], "Closes that the client got")
-    equal((await nginx.end_of("/destination"))["closed_by"], "dead_destination")
+    line = await nginx.end_of("/destination")
+    equal((line["closed_by"], line["proof"]), ("dead_destination", "pong"))
+    assert any("destination is dead: no Pong in 1s" in text for text in nginx.messages())
+
+
+@test
+async def a_destination_that_answers_when_it_pushes(_):
+    async with Nginx(location="websocket_ping 500ms; websocket_pong_timeout 700ms;") as nginx:
+        client, destination = await nginx.tunnel("/push")
+        answers = asyncio.create_task(answer_all(client))
+        for number in range(3):
+            # it reads only now and then
+            await asyncio.sleep(2.5)
+            pings = [await destination.next(), await destination.next()]
+            equal([frame.opcode for frame in pings], [PING, PING])
+            await destination.frame(TEXT, b"push %d" % number)
+            await destination.frame(PONG, pings[-1].payload)
+        await destination.frame(CLOSE)
+        equal([frame.payload for frame in await answers],
+              [b"push 0", b"push 1", b"push 2", b""], "what the client got")
+        line = await nginx.end_of("/push")
+        equal((line["closed_by"], line["proof"]), ("destination", None))
+
+
+@test
+async def an_end_that_stalls_within_a_frame_of_its_own(nginx):
+    # it cannot answer a Ping there
+    for end in (0, 1):
+        path = f"/within/{end}"
+        ends = await nginx.tunnel(path)
+        slow, other = ends[end], ends[1 - end]
+        answers = asyncio.create_task(answer_all(other))
+        data = slow.encode(BINARY, b"s" * 1000)
+        await slow.send(data[:500])
+        await asyncio.sleep(5)
+        await slow.send(data[500:] + slow.encode(CLOSE))
+        equal([(frame.opcode, len(frame.payload)) for frame in await answers],
+              [(BINARY, 1000), (CLOSE, 0)], "what the other got")
+        equal((await nginx.end_of(path))["closed_by"], ["client", "destination"][end])
 
 
 @test
@@ -82,4 +121,4 @@ async def off_waits_for_ever(nginx):
         equal(frame.payload, b"still there")
 
 
-run(Nginx(location="websocket_ping 1s; websocket_pong_timeout 1s;"))
+run(Nginx(location="websocket_ping 1s; websocket_pong_timeout 1s destination=1s;"))

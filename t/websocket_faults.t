@@ -125,6 +125,30 @@ invalid value "0s" in "websocket_pong_timeout" directive, it must be a time abov
 
 
 
+=== websocket_pong_timeout an unknown parameter
+--- config
+    websocket_pong_timeout 10s client=5s;
+--- faults
+invalid value "client=5s" in "websocket_pong_timeout" directive, it must be "destination=" with a time or "off"
+
+
+
+=== websocket_pong_timeout no time for the destination
+--- config
+    websocket_pong_timeout 10s destination=soon;
+--- faults
+invalid value "soon" in "websocket_pong_timeout" directive, it must be a time such as "25s"
+
+
+
+=== websocket_pong_timeout nothing for the destination
+--- config
+    websocket_pong_timeout 10s destination=0;
+--- faults
+invalid value "0" in "websocket_pong_timeout" directive, it must be a time above 0 or "off"
+
+
+
 === websocket_idle_timeout
 --- config
     websocket_idle_timeout never;

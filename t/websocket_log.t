@@ -48,7 +48,7 @@ b";
 HTTP = 'log_format sizes "$request_uri $upstream_bytes_sent $upstream_bytes_received";'
 FIELDS = ["time", "remote_addr", "uri", "upstream_addr", "duration", "closed_by", "close_code",
           "client_bytes", "client_frames", "upstream_bytes", "upstream_frames", "pings", "request_id",
-          "opaque"]
+          "opaque", "proof"]
 
 
 def lines_of(path):
@@ -83,7 +83,7 @@ async def json(nginx):
                  "upstream_addr": f"127.0.0.1:{nginx.destination.port}", "closed_by": "client",
                  "close_code": 4567, "client_bytes": up, "client_frames": 2,
                  "upstream_bytes": down, "upstream_frames": 3, "pings": 0, "request_id": None,
-                 "opaque": False})
+                 "opaque": False, "proof": None})
 
 
 @test

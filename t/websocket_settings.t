@@ -13,6 +13,8 @@ ALL = [
     "websocket_tunnel on;", "websocket_tunnel off;",
     "websocket_ping 25s;", "websocket_ping off;", "websocket_ping 500ms;", "websocket_ping 1m30s;",
     "websocket_pong_timeout 10s;", "websocket_pong_timeout off;",
+    "websocket_pong_timeout 10s destination=1m;", "websocket_pong_timeout 10s destination=off;",
+    "websocket_pong_timeout off destination=30s;",
     "websocket_idle_timeout 1h;", "websocket_idle_timeout off;",
     "websocket_send_timeout 60s;", "websocket_send_timeout off;",
     "websocket_max_age 1d;", "websocket_max_age off;", "websocket_max_age off jitter=5%;",

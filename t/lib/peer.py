@@ -4,6 +4,7 @@ connects to. Nothing is read or written that the test does not ask for."""
 import asyncio
 import base64
 import contextlib
+import ctypes
 import hashlib
 import os
 import re
@@ -115,6 +116,13 @@ class Peer:
         """Closes the connection with a reset."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
+
+    def vanish(self):
+        """Has its host neither hear nor acknowledge anything any more, as one that lost its network:
+        a filter on the socket drops all that comes (socket(7), SO_ATTACH_FILTER)."""
+        drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+        program = struct.pack("HP", 1, ctypes.addressof(drop_all))
+        self.connection.setsockopt(socket.SOL_SOCKET, 26, program)
 
     def close(self):
         """Closes the connection."""
