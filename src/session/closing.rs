@@ -157,9 +157,9 @@ impl Session {
     /// end that has closed its connection is not waited for.
     fn is_heard(&self, end: End) -> bool {
         let to = self.side(end.peer());
-        !self.side(end).has(flag::EOF | flag::CLOSED)
-            && !self.is_dropping(end.peer())
-            && !(to.has(flag::EOF) && to.has(flag::BLOCKED))
+        let is_gone = to.has(flag::EOF) && to.has(flag::BLOCKED);
+        let is_mute = self.side(end).has(flag::EOF | flag::CLOSED);
+        !is_mute && !is_gone && !self.is_dropping(end.peer())
     }
 
     /// When the tunnel is over at the latest, if nothing new happens; `u64::MAX` for never.
