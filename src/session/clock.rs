@@ -197,8 +197,9 @@ impl Session {
     /// Asks `end`, which is silent, for a sign of life; the stream towards it is clear.
     ///
     /// A Ping of the other end that waits for its Pong does that as well as ours would, which
-    /// could take its answer away (RFC 6455 section 5.5.3). For its host there is a Pong then: "a
-    /// Pong frame MAY be sent unsolicited. This serves as a unidirectional heartbeat".
+    /// could take its answer away (RFC 6455 section 5.5.3). Where only the host has to answer, it
+    /// gets a Pong then: "a Pong frame MAY be sent unsolicited. This serves as a unidirectional
+    /// heartbeat".
     fn probe<I: Io>(&mut self, settings: &Settings, end: End, now: u64, io: &mut I) {
         let queued = io.queued(end);
         let side = self.side_mut(end);
@@ -222,13 +223,19 @@ impl Session {
             let ping = frame::ping(token.to_be_bytes(), mask_for(end, io));
             self.insert(end, &ping, io);
             io.event(Event::Pinged(end));
-        } else if queued == 0 {
+        } else if queued == 0 && !self.owes_pong(settings, end) {
             // no Ping of anybody's has such a payload
             let pong = frame::pong(&self.tag(end).to_be_bytes(), mask_for(end, io));
             self.insert(end, &pong, io);
         }
         let side = self.side_mut(end);
         side.ping_end = side.sent as u32;
+    }
+
+    /// Whether `end` has to answer a Ping. In the middle of a frame of its own it cannot: control
+    /// frames may stand between the frames of a message, not within one (RFC 6455 section 5.4).
+    fn owes_pong(&self, settings: &Settings, end: End) -> bool {
+        settings.awaits_pong(end) && self.side(end).scanner.between_frames()
     }
 
     /// Whether the host of `end` has acknowledged anything since this was last asked.
@@ -262,11 +269,9 @@ impl Session {
         }
         let proof = if !arrived && !io.is_held_off(end) {
             Proof::Unacknowledged
-        } else if settings.awaits_pong(end) && self.side(end).scanner.between_frames() {
+        } else if self.owes_pong(settings, end) {
             Proof::Pong
         } else {
-            // "Control frames themselves MUST NOT be fragmented" and may not go into another frame
-            // (RFC 6455 section 5.4): an end in the middle of one cannot answer
             self.side_mut(end).set(flag::SETTLED);
             return None;
         };

@@ -118,6 +118,10 @@ fn the_host_of_an_end_that_ignores_a_foreign_ping_is_asked() {
     let _ = tunnel.from(Client, &frame(Client, 0x89, b"theirs"));
     tunnel.wait_hearing(300_000, Client);
     assert_eq!(verdict(&tunnel), None);
+    // by Pongs, as a Ping could take the answer to theirs away
+    let got = frames_to(Destination, &tunnel.take(Destination));
+    let heartbeats = got.iter().filter(|(first, payload)| (*first, payload.len()) == (0x8a, 8));
+    assert_eq!((heartbeats.count(), got.len()), (12, 13), "{got:02x?}");
     vanish(&mut tunnel, Destination);
     tunnel.wait(10_000);
     assert_eq!(verdict(&tunnel), Some((Reason::Dead(Destination), Proof::Unacknowledged)));

@@ -182,9 +182,10 @@ impl Model {
 
     /// Does what the owner does when told to read an end to where nothing is left.
     fn follow(&mut self, next: Next) {
+        let was_open = self.tunnel.closed.is_none();
         match self.tunnel.noted(next) {
             Next::Rest(end) => self.read_rest(end),
-            Next::Close => self.is_complete(),
+            Next::Close if was_open => self.is_complete(),
             _ => {}
         }
     }
