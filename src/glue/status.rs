@@ -22,7 +22,7 @@ const FRESH: (&str, &str) = ("Cache-Control", "no-store");
 const VARY: (&str, &str) = ("Vary", "Accept");
 
 /// The page runs what it holds and asks where it came from; no browser lets it do more.
-/// The hashes are made by build.rs.
+/// The hashes are made by the build script.
 const PAGE_HEADERS: &[(&str, &str)] = &[
     FRESH,
     VARY,
