@@ -211,12 +211,14 @@ mod flag {
     pub const QUEUED: u16 = 1 << 6;
     /// Its Pong was overdue while bytes of it lay unread: that excuses it once.
     pub const EXCUSED: u16 = 1 << 7;
-    /// It can be written to no longer: what comes for it is dropped.
+    /// It can be written to no longer.
     pub const DEAF: u16 = 1 << 8;
     /// All that it had sent when the other end closed its connection was read.
     pub const DRY: u16 = 1 << 9;
     /// Its Ping, though unanswered, is settled: its host lives, and it owes no Pong.
     pub const SETTLED: u16 = 1 << 10;
+    /// What comes for it is dropped: it is deaf, or has our Close.
+    pub const DROP: u16 = 1 << 11;
 }
 
 impl Side {

@@ -102,7 +102,7 @@ impl Session {
             return Next::Close;
         }
         let side = self.side_mut(end);
-        side.set(flag::DEAF);
+        side.set(flag::DEAF | flag::DROP);
         side.clear(flag::BLOCKED | flag::DUE);
         match (self.phase, self.side(end).has(flag::EOF)) {
             (_, false) => Next::Rest(end),
@@ -251,7 +251,9 @@ impl Session {
         self.note_close(reason, Some(self.code));
         let close = frame::close(self.code, "", mask_for(to, io));
         self.insert(to, &close, io);
-        self.side_mut(to).tail = Tail::Ours;
+        let side = self.side_mut(to);
+        side.tail = Tail::Ours;
+        side.set(flag::DROP);
         io.event(Event::CloseSent(to, self.code));
     }
 

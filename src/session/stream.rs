@@ -84,8 +84,7 @@ impl Session {
     /// more.
     #[inline]
     pub(super) fn is_dropping(&self, to: End) -> bool {
-        let side = self.side(to);
-        side.tail == Tail::Ours || side.has(flag::DEAF)
+        self.side(to).has(flag::DROP)
     }
 
     /// Forwards the chunk up to `until`, or drops it.
