@@ -5,26 +5,14 @@ they are counted. A module of the test's own holds on to their requests."""
 import asyncio
 import os
 import re
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
-from nginx import PREFIX, Nginx
+from nginx import Nginx
 from status import HTTP, SERVER, fetch, status
 from tap import equal, run, test
 
 COUNT = 3
-FOLDER = tempfile.TemporaryDirectory()
-
-
-def module(name):
-    """A module in C, built as the one under test was."""
-    source, built = Path(__file__).parent / f"lib/{name}.c", Path(FOLDER.name) / f"{name}.so"
-    flags = (PREFIX / "cflags").read_text().split()
-    subprocess.run(["cc", "-shared", "-fPIC", *flags, "-o", built, source], check=True)
-    return built
 
 
 @test
@@ -48,4 +36,4 @@ async def each_is_counted_and_one_is_told(nginx):
         peer.close()
 
 
-run(Nginx(main=f"load_module {module('hold')};", http=HTTP, server=SERVER))
+run(Nginx(http=HTTP, server=SERVER, with_modules=["hold"]))

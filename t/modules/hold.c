@@ -61,11 +61,11 @@ ngx_http_hold_init(ngx_conf_t *cf)
 
 
 static ngx_http_module_t  ngx_http_hold_module_ctx = {
-    .postconfiguration = ngx_http_hold_init,
+    .postconfiguration = ngx_http_hold_init
 };
 
 
-static ngx_module_t  ngx_http_hold_module = {
+ngx_module_t  ngx_http_hold_module = {
     NGX_MODULE_V1,
     &ngx_http_hold_module_ctx,
     NULL,
@@ -73,8 +73,3 @@ static ngx_module_t  ngx_http_hold_module = {
     NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     NGX_MODULE_V1_PADDING
 };
-
-
-ngx_module_t *ngx_modules[] = { &ngx_http_hold_module, NULL };
-char *ngx_module_names[] = { "ngx_http_hold_module", NULL };
-char *ngx_module_order[] = { NULL };
