@@ -397,6 +397,7 @@ mod tests {
     fn ended(reason: Reason, code: u16) -> Summary {
         Summary {
             reason: Some(reason),
+            proof: None,
             code: Some(code),
             client: Default::default(),
             destination: Default::default(),
