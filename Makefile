@@ -3,7 +3,7 @@
 
 CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib
 
-.PHONY: help build run test asan valgrind check-long lint fuzz matrix image image-test bench bench-quick bench-report climb bench-tunnel bench-instructions bench-lifecycle bench-scrape build-bench build-peers clean
+.PHONY: help build run test asan valgrind check-long lint docs fuzz matrix image image-test bench bench-quick bench-report climb bench-tunnel bench-instructions bench-lifecycle bench-scrape build-bench build-peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,7 +19,7 @@ run: build ## an example application behind the proxy, until Ctrl-C
 test: ## the tests of the pure layers and of the module in nginx
 	scripts/install-deps test
 	$(MAKE) build
-	cargo test --locked --no-default-features
+	cargo test --locked --no-default-features --workspace
 	prove -r t
 
 asan: ## the tests with AddressSanitizer in nginx and in the module
@@ -39,6 +39,9 @@ check-long: ## what takes too long for every change
 lint: ## formatting, clippy, licences
 	scripts/install-deps build
 	scripts/lint
+
+docs: ## docs/variables.md and what else is generated from src/registry
+	cargo xtask docs
 
 fuzz: ## the frame scanner and the session, each for a short while
 	scripts/install-deps build

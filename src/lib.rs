@@ -17,6 +17,7 @@ pub mod limit;
 pub mod media_type;
 pub mod metrics;
 pub mod proxy_header;
+pub mod registry;
 pub mod request_id;
 pub mod session;
 pub mod set_header;

@@ -12,6 +12,8 @@
 
 use std::fmt;
 
+use crate::registry::{self, Declaration, Default, VARIABLES};
+
 pub mod destinations;
 pub mod expand;
 mod listeners;
@@ -165,6 +167,15 @@ impl<'a> Environment<'a> {
         self.get(name)?.ok_or_else(|| Fault::missing(name, T::EXPECTED))
     }
 
+    /// The value of a variable, or its declared default where it is not set.
+    ///
+    /// # Errors
+    /// As [`Environment::require`], which a variable without a default comes to.
+    pub fn or_default<T: FromText>(&self, name: &str) -> Result<T, Fault> {
+        let default = || registry::variable(name)?.default.value().and_then(T::from_text);
+        self.get(name)?.or_else(default).ok_or_else(|| Fault::missing(name, T::EXPECTED))
+    }
+
     fn file(&self, variable: &str, path: Vec<u8>) -> Result<Vec<u8>, Fault> {
         let path = text_of(variable, path)?;
         let mut bytes = self.source.file(&path, MAX_VALUE + 2).map_err(|why| {
@@ -197,7 +208,7 @@ fn text_of(variable: &str, bytes: Vec<u8>) -> Result<String, Fault> {
 /// # Errors
 /// The value is neither `on` nor `off`.
 pub fn proxy_protocol(env: &Environment) -> Result<bool, Fault> {
-    Ok(env.get::<value::Switch>("PROXY_PROTOCOL")?.is_none_or(|switch| switch.0))
+    Ok(env.or_default::<value::Switch>("PROXY_PROTOCOL")?.0)
 }
 
 /// Who may name the client's address (`TRUSTED_PROXIES`).
@@ -205,7 +216,7 @@ pub fn proxy_protocol(env: &Environment) -> Result<bool, Fault> {
 /// # Errors
 /// An entry is no address and no CIDR block.
 pub fn trusted_proxies(env: &Environment) -> Result<value::TrustedProxies, Fault> {
-    Ok(env.get("TRUSTED_PROXIES")?.unwrap_or_default())
+    env.or_default("TRUSTED_PROXIES")
 }
 
 /// Where and how a plain request is sent on to https.
@@ -222,39 +233,22 @@ pub struct Redirect {
 /// # Errors
 /// All faults of the two variables.
 pub fn redirect(env: &Environment) -> Result<Redirect, Vec<Fault>> {
-    let status = env.get::<value::RedirectStatus>("REDIRECT_STATUS");
-    let port = env.get::<value::Port>("HTTPS_PORT");
+    let status = env.or_default::<value::RedirectStatus>("REDIRECT_STATUS");
+    let port = env.or_default::<value::Port>("HTTPS_PORT");
     match (status, port) {
-        (Ok(status), Ok(port)) => Ok(Redirect {
-            status: status.map_or(301, |status| status.0),
-            port: port.map_or(443, |port| port.0),
-        }),
+        (Ok(status), Ok(port)) => Ok(Redirect { status: status.0, port: port.0 }),
         (status, port) => Err([status.err(), port.err()].into_iter().flatten().collect()),
     }
 }
 
-/// The variables with a meaning of their own, whoever asks for them.
-pub const TABLE: &[&str] = &[
-    "LISTEN_ON",
-    "LISTEN_ON_TLS",
-    "STATUS_LISTEN_ON",
-    "DESTINATION_HOSTNAME",
-    "DESTINATION_PORT",
-    "DESTINATIONS",
-    "PROXY_PROTOCOL",
-    "TRUSTED_PROXIES",
-    "HTTPS_PORT",
-    "REDIRECT_STATUS",
-    "PING_PATH",
-    "PING_MODE",
-    "READY_PATH",
-    "DRAIN_DELAY",
-    "WORKER_PROCESSES",
-    "WORKER_CONNECTIONS",
-    "PROXY_CONNECT_TIMEOUT",
-    "PROXY_READ_TIMEOUT",
-    "PROXY_SEND_TIMEOUT",
-];
+/// The names of the variables that the module itself reads and checks, whoever asks for them.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    checked().map(|declaration| declaration.name)
+}
+
+fn checked() -> impl Iterator<Item = &'static Declaration> {
+    VARIABLES.iter().filter(|declaration| declaration.is_checked())
+}
 
 /// Whether a name is one that a reference can have ([`expand`]): capitals, digits and `_`, and no
 /// digit first.
@@ -263,49 +257,32 @@ pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(of_name) && !text.as_bytes()[0].is_ascii_digit()
 }
 
-/// The variables of the [`TABLE`] and the values in effect, defaults where a directive has one of
-/// its own. A value from a file may be a secret and is not told; a faulty one is left out.
+/// The variables of [`names`] and the values in effect, defaults where a directive has one of its
+/// own. A value from a file may be a secret and is not told; a faulty one is left out.
 pub fn in_effect(env: &Environment) -> Vec<(String, String)> {
-    let default = |name: &str| match name {
-        "PROXY_PROTOCOL" => Some("on".to_owned()),
-        "TRUSTED_PROXIES" => Some(value::TrustedProxies::default().blocks.join(" ")),
-        "HTTPS_PORT" => Some("443".to_owned()),
-        "REDIRECT_STATUS" => Some("301".to_owned()),
+    let default = |declaration: &Declaration| match declaration.default {
+        Default::Own(value) => Some(value.to_owned()),
         _ => None,
     };
-    let value = |name: &str| match env.variable(name) {
+    let value = |declaration: &Declaration| match env.variable(declaration.name) {
         Ok(Some(variable)) if variable.from_file => Some("(from a file)".to_owned()),
         Ok(Some(variable)) => Some(variable.text),
-        Ok(None) => default(name),
+        Ok(None) => default(declaration),
         Err(_) => None,
     };
-    TABLE.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+    checked()
+        .filter_map(|declaration| Some((declaration.name.to_owned(), value(declaration)?)))
+        .collect()
 }
 
-/// Checks a variable of the [`TABLE`]; any other is free text.
+/// Checks a variable as it is declared; one that is not is free text.
 ///
 /// # Errors
-/// The value is not what the table says.
+/// The value is not what the declaration says.
 pub fn check(variable: &Variable) -> Result<(), Fault> {
-    match variable.name.as_str() {
-        "LISTEN_ON" | "LISTEN_ON_TLS" => variable.parse::<value::Listen>().map(drop),
-        "STATUS_LISTEN_ON" => variable.parse::<value::ListenOrOff>().map(drop),
-        "DESTINATION_HOSTNAME" => variable.parse::<value::Host>().map(drop),
-        "DESTINATION_PORT" | "HTTPS_PORT" => variable.parse::<value::Port>().map(drop),
-        "DESTINATIONS" => destinations::parse(variable).map(drop),
-        "PROXY_PROTOCOL" => variable.parse::<value::Switch>().map(drop),
-        "TRUSTED_PROXIES" => variable.parse::<value::TrustedProxies>().map(drop),
-        "REDIRECT_STATUS" => variable.parse::<value::RedirectStatus>().map(drop),
-        "PING_PATH" | "READY_PATH" => variable.parse::<value::PingPath>().map(drop),
-        "PING_MODE" => variable.parse::<value::PingMode>().map(drop),
-        "DRAIN_DELAY" => variable.parse::<value::DrainDelay>().map(drop),
-        "WORKER_PROCESSES" => variable.parse::<value::WorkerProcesses>().map(drop),
-        "WORKER_CONNECTIONS" => variable.parse::<value::WorkerConnections>().map(drop),
-        "PROXY_CONNECT_TIMEOUT" | "PROXY_READ_TIMEOUT" | "PROXY_SEND_TIMEOUT" => {
-            variable.parse::<value::TimeAboveZero>().map(drop)
-        }
-        _ => Ok(()),
-    }
+    registry::variable(&variable.name).map_or(Ok(()), |declaration| {
+        declaration.check(&variable.text).map_err(|must| variable.invalid(&must))
+    })
 }
 
 #[cfg(test)]
@@ -434,23 +411,13 @@ pub(crate) mod tests {
 
     #[test]
     fn names() {
-        for name in TABLE {
-            assert!(is_name(name), "{name}");
+        for declaration in VARIABLES {
+            assert!(is_name(declaration.name), "{}", declaration.name);
         }
         let cases = [("A", true), ("_A1", true), ("A_B", true), ("", false), ("1A", false)];
         let odd = [("A=B", false), ("A\0", false), ("a", false), ("A B", false), ("\u{c4}", false)];
         for (text, expected) in cases.into_iter().chain(odd) {
             assert_eq!(is_name(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn every_name_of_the_table_is_checked() {
-        for name in TABLE {
-            let table = [(*name, "}; evil {")];
-            let table = Table(&table);
-            let variable = Environment::new(&table).variable(name).unwrap().unwrap();
-            assert!(check(&variable).is_err(), "{name} takes anything");
         }
     }
 }

@@ -26,6 +26,9 @@ our @TYPED = (
     [PROXY_READ_TIMEOUT => 'a time above 0, as in "60s"', '0s'],
     [PROXY_SEND_TIMEOUT => 'a time above 0, as in "60s"', '0'],
     [PING_PATH => 'a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping"', '/a b'],
+    [READY_PATH => 'a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping"', 'ready'],
+    [PING_MODE => '"alive" or "ready"', 'on'],
+    [DRAIN_DELAY => 'a number of seconds from 0 to 3600, as in "15" or "15s"', '3601'],
 );
 
 run_tests();

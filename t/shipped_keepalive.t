@@ -1,4 +1,5 @@
-# The shipped configuration: connections to the application are kept for the next request.
+# The shipped configuration: connections to the application are kept for the next request, and those
+# of clients for as long as the variables say.
 
 use strict;
 use warnings;
@@ -9,6 +10,7 @@ use Test::More;
 
 use Application;
 use Client;
+use Prefix;
 use Shipped;
 use WebSocketClient;
 
@@ -27,5 +29,40 @@ $websocket->frame(type => 'close', buffer => pack 'n', 1000);
 is($websocket->message, 'close ' . pack('n', 1000), 'it closes');
 is(get($nginx->address, '/')->{headers}{'x-connection'}, $before,
     'its connection is not given to the next request');
+
+subtest 'DESTINATION_KEEPALIVE_TIMEOUT' => sub {
+    my $nginx = Shipped->start(
+        DESTINATION_PORT => $application->port, DESTINATION_KEEPALIVE_TIMEOUT => '1s');
+    my $first = get($nginx->address, '/')->{headers}{'x-connection'};
+    sleep 2;
+    isnt(get($nginx->address, '/')->{headers}{'x-connection'}, $first,
+        'one that was idle for longer is not used again');
+};
+
+sub answered {
+    my ($nginx) = @_;
+    my $client = Client->connect($nginx->address);
+    $client->send("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n");
+    is($client->answer->{status}, 200, 'a request is answered');
+    return $client;
+}
+
+subtest 'KEEPALIVE_TIMEOUT' => sub {
+    my $nginx = Shipped->start(DESTINATION_PORT => $application->port, KEEPALIVE_TIMEOUT => '1s');
+    ok(answered($nginx)->is_closed(3), 'a client that is idle for longer is closed');
+};
+
+subtest 'KEEPALIVE_MIN_TIMEOUT' => sub {
+    plan skip_all => 'from nginx 1.27.4' if !Prefix::since('1.27.4');
+    for ([0, 'closes'], ['30s', 'does not close']) {
+        my ($time, $what) = @$_;
+        my $nginx = Shipped->start(DESTINATION_PORT => $application->port,
+            KEEPALIVE_MIN_TIMEOUT => $time);
+        my $client = answered($nginx);
+        $nginx->signal('HUP');
+        is(!!$client->is_closed(2), !$time,
+            "with $time, a reload $what the connection of a client that was answered just now");
+    }
+};
 
 finish();

@@ -24,7 +24,7 @@ use ngx::ngx_string;
 
 use super::conf::string_in;
 use crate::guard::guarded;
-use crate::settings::{Environment, Fault, Source, TABLE};
+use crate::settings::{self, Environment, Fault, Source};
 
 static mut CONTEXT: ngx_core_module_t = ngx_core_module_t {
     name: ngx_string!("elb_start"),
@@ -122,7 +122,7 @@ impl Start {
     fn keep(&mut self, cycle: &ngx_cycle_t) -> Result<(), ()> {
         let core = core_conf(cycle).ok_or(())?;
         let names = self.process.names.take();
-        let table = TABLE.iter().flat_map(|name| [(*name).to_owned(), format!("{name}_FILE")]);
+        let table = settings::names().flat_map(|name| [name.to_owned(), format!("{name}_FILE")]);
         for name in names.iter().cloned().chain(table).collect::<BTreeSet<_>>() {
             // SAFETY: `env` is an array of strings, filled by core and by us
             let named = unsafe { core.env.as_slice::<ngx_str_t>() };

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::value::{FromText, Host, Port};
-use super::{Environment, Fault, Variable};
+use super::{Environment, Fault};
 
 /// One destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub fn destinations(env: &Environment) -> Result<Vec<Destination>, Vec<Fault>> {
         .filter(|name| !matches!(env.variable(name), Ok(None)))
         .map(|name| Fault::both("DESTINATIONS", name));
     let mut faults: Vec<_> = beside.collect();
-    match parse(&list) {
+    match parse(list.text()).map_err(|must| list.invalid(&must)) {
         Ok(destinations) if faults.is_empty() => return Ok(destinations),
         Ok(_) => {}
         Err(fault) => faults.push(fault),
@@ -67,23 +67,25 @@ fn single(env: &Environment) -> Result<Destination, Vec<Fault>> {
     }
 }
 
+/// What `DESTINATIONS` must be.
+pub const EXPECTED: &str = "a JSON list such as [{\"hostname\":\"app-1\",\"port\":45490}]";
+
 /// Reads the list of `DESTINATIONS`.
 ///
 /// # Errors
-/// It is no such list, or an entry is faulty.
-pub fn parse(list: &Variable) -> Result<Vec<Destination>, Fault> {
-    let example = "be a JSON list such as [{\"hostname\":\"app-1\",\"port\":45490}]";
-    let entries: Vec<Entry> = serde_json::from_str(list.text())
-        .map_err(|error| list.invalid(&format!("{example}: {error}")))?;
+/// It is no such list, or an entry is faulty: what it must be or do, for "it must ...".
+pub fn parse(list: &str) -> Result<Vec<Destination>, String> {
+    let entries: Vec<Entry> =
+        serde_json::from_str(list).map_err(|error| format!("be {EXPECTED}: {error}"))?;
     let destinations = entries
         .into_iter()
         .enumerate()
         .map(|(index, entry)| {
-            entry.check().map_err(|what| list.invalid(&format!("{example}: entry {index}: {what}")))
+            entry.check().map_err(|what| format!("be {EXPECTED}: entry {index}: {what}"))
         })
         .collect::<Result<Vec<_>, _>>()?;
     if destinations.iter().all(|destination| destination.backup) {
-        return Err(list.invalid("name at least one destination that is not a backup"));
+        return Err("name at least one destination that is not a backup".to_owned());
     }
     Ok(destinations)
 }

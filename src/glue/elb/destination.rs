@@ -19,6 +19,7 @@ use super::peers::{is_balanced_by_core, is_found};
 use super::{set_header, shutdown};
 use crate::glue::compat;
 use crate::glue::conf::{Conf, Error, Outcome, Place};
+use crate::registry;
 use crate::settings::destinations::{destinations, variables, Destination};
 use crate::settings::resolver::{first_found, in_hosts, Lookup, ResolvConf};
 use crate::settings::value::Host;
@@ -302,7 +303,9 @@ fn give_zone(
 fn resolver(cf: &mut Conf, place: &Place, nameserver: Option<&IpAddr>) -> Outcome {
     let valid = cf.read(|env| env.variable("RESOLVER_VALID").map_err(Some)).flatten();
     let variables: Vec<_> = valid.iter().map(|_| "RESOLVER_VALID".to_owned()).collect();
-    let valid = format!("valid={}", valid.as_ref().map_or("5s", |valid| valid.text()));
+    let default = || registry::variable("RESOLVER_VALID")?.default.value();
+    let text = valid.as_ref().map(|valid| valid.text()).or_else(default).unwrap_or_default();
+    let valid = format!("valid={text}");
     let nameserver = nameserver.map(|address| Host::Address(*address).to_string());
     let words = ["resolver", &valid].into_iter();
     let words: Vec<_> = words.chain(nameserver.as_deref()).collect();

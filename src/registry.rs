@@ -1,0 +1,16 @@
+//! What the module and its image offer, each thing declared once: the code that reads a thing, the
+//! pages of `docs/` (written by `cargo xtask docs`) and the tests take it from here.
+
+mod variable;
+mod variables;
+
+pub use variable::{Declaration, Default, Takes};
+pub use variables::VARIABLES;
+
+/// The declaration of a variable; `None` for one without a meaning of its own.
+pub fn variable(name: &str) -> Option<&'static Declaration> {
+    VARIABLES.iter().find(|declaration| declaration.name == name)
+}
+
+#[cfg(test)]
+mod tests;

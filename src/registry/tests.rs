@@ -1,0 +1,155 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+/// A file or folder of the repository.
+fn at(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The text of every test that runs nginx.
+fn tests_of_nginx() -> String {
+    let files = ["t", "image/t"].into_iter().flat_map(|folder| fs::read_dir(at(folder)).unwrap());
+    let tests = files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "t"));
+    tests.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+/// Whether `name` stands in `text` as a word of its own.
+fn has_word(text: &str, name: &str) -> bool {
+    let of_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(at, _)| {
+        !text[..at].ends_with(of_word) && !text[at + name.len()..].starts_with(of_word)
+    })
+}
+
+/// `(variable, default, directive)`, as often as it stands in `nginx/nginx.conf`.
+fn defaults_in_conf() -> BTreeSet<(String, String, String)> {
+    let conf = read("nginx/nginx.conf");
+    let lines = conf.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
+    let mut found = BTreeSet::new();
+    for statement in words.split_inclusive(|word| word.ends_with(';') || ["{", "}"].contains(word))
+    {
+        let statement = statement.strip_prefix(&["elb_env"]).unwrap_or(statement);
+        let mut add = |name: &str, default: &str| {
+            found.insert((name.to_owned(), default.to_owned(), statement[0].to_owned()))
+        };
+        for word in statement {
+            for reference in word.split("${").skip(1) {
+                let (name, default) = reference.split_once(":-").expect(word);
+                add(name, default.split_once('}').expect(word).0);
+            }
+        }
+        if let ["elb_listen", name, options @ ..] = statement {
+            options.iter().filter_map(|word| word.strip_prefix("default=")).for_each(|default| {
+                add(name, default);
+            });
+        }
+    }
+    found
+}
+
+#[test]
+fn each_variable_is_declared_once() {
+    let names: BTreeSet<_> = VARIABLES.iter().map(|declaration| declaration.name).collect();
+    assert_eq!(names.len(), VARIABLES.len());
+    for declaration in VARIABLES {
+        assert_eq!(variable(declaration.name).map(|found| found.about), Some(declaration.about));
+    }
+    assert!(variable("OTHER").is_none());
+}
+
+#[test]
+fn samples_and_defaults_are_what_they_are_declared_to_be() {
+    for declaration in VARIABLES {
+        let name = declaration.name;
+        assert!(!declaration.good.is_empty() && !declaration.bad.is_empty(), "{name}");
+        let default = declaration.default.value().filter(|value| !value.is_empty());
+        for good in declaration.good.iter().copied().chain(default) {
+            assert_eq!(declaration.check(good), Ok(()), "{name}={good}");
+        }
+        if !declaration.is_checked() {
+            // nginx refuses the bad ones: t/shipped_samples.t
+            continue;
+        }
+        for bad in declaration.bad {
+            let must = declaration.check(bad).expect_err(&format!("{name}={bad}"));
+            // DESTINATIONS has one more rule than its words
+            let other = must == "name at least one destination that is not a backup";
+            let expected = must.starts_with(&format!("be {}", declaration.takes.expected()));
+            assert!(expected || other, "{name}={bad}: {must}");
+        }
+        assert!(declaration.check("}; evil {").is_err(), "{name} takes anything");
+    }
+}
+
+#[test]
+fn nginx_conf_has_the_declared_defaults() {
+    let declared = VARIABLES.iter().filter(|declaration| match declaration.default {
+        Default::Conf(_) => true,
+        // what a reference repeats
+        Default::Own(_) => declaration.read_by.contains(&"elb_proxy_set_header"),
+        _ => false,
+    });
+    let declared: BTreeSet<_> = declared
+        .flat_map(|declaration| {
+            // elb_redirect has HTTPS_PORT without a reference
+            let read_by = declaration.read_by.iter().filter(|name| **name != "elb_redirect");
+            read_by.map(|directive| {
+                let default = declaration.default.value().unwrap_or_default();
+                (declaration.name.to_owned(), default.to_owned(), (*directive).to_owned())
+            })
+        })
+        .collect();
+    let found = defaults_in_conf();
+    let odd: Vec<_> = declared.symmetric_difference(&found).collect();
+    assert!(odd.is_empty(), "only in the declarations or only in nginx.conf: {odd:?}");
+}
+
+#[test]
+fn the_entry_point_has_the_declared_defaults() {
+    for script in ["nginx/entrypoint", "nginx/healthcheck"] {
+        for call in read(script).split("$(setting ").skip(1) {
+            let mut words = call.split([' ', ')']);
+            let (name, default) = (words.next().unwrap(), words.next());
+            let declared = variable(name).unwrap_or_else(|| panic!("{script}: {name}"));
+            assert_eq!(
+                declared.default.value().unwrap_or("''"),
+                default.unwrap(),
+                "{script}: {name}"
+            );
+        }
+    }
+    assert!(read("nginx/entrypoint").contains("$(setting DRAIN_DELAY "));
+}
+
+#[test]
+fn each_variable_is_in_a_test_of_nginx() {
+    let tests = tests_of_nginx();
+    let without: Vec<_> = VARIABLES
+        .iter()
+        .map(|declaration| declaration.name)
+        .filter(|name| !has_word(&tests, name))
+        .collect();
+    assert!(without.is_empty(), "no test in t or image/t has {without:?}");
+}
+
+#[test]
+fn each_checked_variable_is_in_the_test_of_their_messages() {
+    let test = read("t/elb_env_typed.t");
+    for declaration in VARIABLES.iter().filter(|declaration| declaration.is_checked()) {
+        let expected = declaration.takes.expected();
+        let row = format!("[{} =>", declaration.name);
+        let rest = test.split_once(&row).unwrap_or_else(|| panic!("{row} is missing")).1;
+        let words = rest.trim_start().strip_prefix('\'').unwrap_or_default();
+        assert!(words.starts_with(expected), "{row} is not \"{expected}\"");
+    }
+}
