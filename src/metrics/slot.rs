@@ -10,6 +10,7 @@ use std::sync::atomic::{fence, Ordering};
 use super::histogram::{Histogram, DURATION, HANDSHAKE};
 use crate::counter::Counter;
 use crate::frame::Tally;
+use crate::registry::CLOSE_REASONS;
 use crate::session::{End, Event, Proof, Reason, Summary};
 
 /// A process that serves.
@@ -110,7 +111,7 @@ fn code_class(code: Option<u16>) -> usize {
 
 /// What ended a tunnel: [`Reason`]s, and two that no session knows.
 pub fn enders() -> impl Iterator<Item = &'static str> {
-    Reason::ALL.iter().map(|reason| reason.as_str()).chain(["fault", "worker_lost"])
+    CLOSE_REASONS.iter().map(|reason| reason.word)
 }
 
 const FAULT: usize = Reason::ALL.len();
@@ -407,6 +408,13 @@ mod tests {
 
     fn closed(counts: &Counts) -> Vec<(&str, &str, u64)> {
         counts.closed().filter(|(_, _, count)| *count > 0).collect()
+    }
+
+    #[test]
+    fn a_tunnel_that_ended_for_no_reason_of_its_own_is_a_fault() {
+        let counts = Counts::default();
+        counts.close(&Summary { reason: None, ..ended(Reason::Drain, 1001) }, 5);
+        assert_eq!(closed(&counts), [("fault", "1001", 1)]);
     }
 
     #[test]

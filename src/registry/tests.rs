@@ -3,6 +3,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::metrics::{Closed, Destination, Health, Settings, Snapshot, Sum, WebSockets};
+use crate::session::{line, End, Format, Head, Proof, Reason, Summary, Traffic};
 
 /// A file or folder of the repository.
 fn at(path: &str) -> PathBuf {
@@ -151,5 +153,116 @@ fn each_checked_variable_is_in_the_test_of_their_messages() {
         let rest = test.split_once(&row).unwrap_or_else(|| panic!("{row} is missing")).1;
         let words = rest.trim_start().strip_prefix('\'').unwrap_or_default();
         assert!(words.starts_with(expected), "{row} is not \"{expected}\"");
+    }
+}
+
+#[test]
+fn each_metric_family_is_declared_once_and_has_a_value_for_each_label() {
+    let names: BTreeSet<_> = METRICS.iter().map(|family| family.name).collect();
+    assert_eq!(names.len(), METRICS.len());
+    let destination = Destination {
+        upstream: "app".to_owned(),
+        server: "app:80".to_owned(),
+        address: "127.0.0.1:80".to_owned(),
+        up: true,
+        checked: false,
+        backup: false,
+        weight: 1,
+        connections: 2,
+    };
+    let mut websockets = WebSockets::of(&Sum::default());
+    websockets.closed = vec![Closed { by: "client", code: "1000", count: 1 }];
+    let snapshot = Snapshot {
+        module: "1",
+        nginx: "2".to_owned(),
+        started: 3,
+        uptime: 4,
+        health: Health::Ok,
+        generation: 5,
+        workers: Vec::new(),
+        websockets,
+        redirects: 6,
+        health_checks: 7,
+        destinations: vec![destination],
+        settings: Settings::default(),
+    };
+    for family in METRICS {
+        let (Values::Gauge(samples) | Values::Counter(samples)) = family.values else { continue };
+        let mut seen = BTreeSet::new();
+        samples(&snapshot, &mut |values, _| {
+            assert_eq!(values.len(), family.labels.len(), "{}", family.name);
+            let values: Vec<_> = values.iter().map(|value| (*value).to_owned()).collect();
+            assert!(seen.insert(values.clone()), "{} {values:?} twice", family.name);
+        });
+        assert!(!seen.is_empty(), "{} has no sample", family.name);
+    }
+}
+
+#[test]
+fn each_metric_family_and_close_reason_is_in_a_test_of_nginx() {
+    let tests = tests_of_nginx();
+    for family in METRICS {
+        let name = family.full_name();
+        let found = match family.values {
+            Values::Histogram(_) => ["_bucket", "_sum", "_count"]
+                .iter()
+                .any(|suffix| has_word(&tests, &format!("{name}{suffix}"))),
+            _ => has_word(&tests, &name),
+        };
+        assert!(found, "no test in t or image/t has {name}");
+    }
+    // a fault is one of memory or of the system, which no test brings about: src/metrics/slot.rs
+    for reason in CLOSE_REASONS.iter().filter(|reason| reason.word != "fault") {
+        // in quotes, alone or with the code behind it: some of them are everyday words
+        let quoted = ['"', '\''].iter().any(|quote| {
+            [format!("{quote}{}{quote}", reason.word), format!("{quote}{} ", reason.word)]
+                .iter()
+                .any(|text| tests.contains(text))
+        });
+        assert!(quoted, "no test in t or image/t has {}", reason.word);
+    }
+}
+
+#[test]
+fn the_reasons_are_those_of_a_session_and_the_page_has_words_for_them() {
+    let page = read("src/metrics/status.html");
+    for (index, reason) in CLOSE_REASONS.iter().enumerate() {
+        let session = Reason::ALL.get(index).map_or(reason.word, |reason| reason.as_str());
+        assert_eq!(reason.word, session);
+        assert!(page.contains(&format!("{}: '", reason.word)), "{}", reason.word);
+    }
+}
+
+#[test]
+fn a_line_of_the_log_has_the_declared_fields() {
+    let summary = Summary {
+        reason: Some(Reason::Dead(End::Client)),
+        proof: Some(Proof::Pong),
+        code: Some(1001),
+        client: Traffic::default(),
+        destination: Traffic::default(),
+        opaque: true,
+    };
+    let head = Head::new("192.0.2.1", "/", "192.0.2.2:80", "7");
+    let known = line(Format::Json, "now", &head, 5, &summary);
+    let bare = Summary { reason: None, proof: None, code: None, ..summary };
+    let bare = line(Format::Json, "now", &Head::new("", "", "", ""), 0, &bare);
+    let type_of = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => "null",
+        serde_json::Value::Bool(_) => "boolean",
+        serde_json::Value::Number(_) => "number",
+        _ => "string",
+    };
+    let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect(text);
+    let (whole, without) = (parse(&known), parse(&bare));
+    assert_eq!(whole.as_object().unwrap().len(), LOG_FIELDS.len());
+    let mut end = 0;
+    for field in LOG_FIELDS {
+        let at = known.find(&format!("\"{}\":", field.name)).expect(field.name);
+        assert!(at > end || end == 0, "{} stands elsewhere", field.name);
+        end = at;
+        let mut types: Vec<_> = [&whole, &without].map(|line| type_of(&line[field.name])).into();
+        types.dedup();
+        assert_eq!(types.join(", "), field.json_type, "{}", field.name);
     }
 }

@@ -79,7 +79,7 @@ pub fn line(format: Format, time: &str, head: &Head, duration: u64, summary: &Su
         uri,
         upstream_addr,
         duration: duration as f64 / 1000.0,
-        closed_by: summary.reason.map_or("error", |reason| reason.as_str()),
+        closed_by: summary.reason.map_or("fault", |reason| reason.as_str()),
         close_code: summary.code,
         client_bytes: summary.client.received,
         client_frames: summary.client.frames,
@@ -162,7 +162,7 @@ mod tests {
         let head = Head::new("1.2.3.4", "/chat", "10.0.0.1:80", "");
         let bare = Summary { reason: None, code: None, opaque: true, ..summary() };
         let text = line(Format::Text, "now", &head, 0, &bare);
-        assert!(text.ends_with(" 0.000 error - 70 7 80 8 3 - opaque\n"), "{text}");
+        assert!(text.ends_with(" 0.000 fault - 70 7 80 8 3 - opaque\n"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What is generated, by its path in the repository. The text around the tables of a page is written
 //! by hand, in `xtask/pages`.
 
-use ngx_http_elb_websocket_module::registry::{Declaration, Default, VARIABLES};
+use ngx_http_elb_websocket_module::registry::{
+    Declaration, Default, CLOSE_REASONS, LOG_FIELDS, METRICS, VARIABLES,
+};
 use serde_json::json;
 
 use crate::markdown::{code, codes, plain, table};
@@ -16,6 +18,14 @@ pub fn all() -> Vec<(&'static str, String)> {
                 &[("variables", variables()), ("values", values())],
             ),
         ),
+        (
+            "docs/metrics.md",
+            page(
+                include_str!("../pages/metrics.md"),
+                &[("metrics", metrics()), ("reasons", reasons())],
+            ),
+        ),
+        ("docs/logs.md", page(include_str!("../pages/logs.md"), &[("fields", fields())])),
         ("t/lib/variables.json", samples()),
     ]
 }
@@ -62,6 +72,31 @@ fn values() -> String {
             ]
         }),
     )
+}
+
+fn metrics() -> String {
+    let rows = METRICS.iter().map(|family| {
+        let about = match family.about {
+            "" => family.help.to_owned(),
+            about => format!("{} {about}", family.help.trim_end_matches('.').to_owned() + ";"),
+        };
+        let kind = family.values.kind().to_owned();
+        [code(&family.full_name()), kind, codes(family.labels), about]
+    });
+    table(["metric", "kind", "labels", "what"], rows)
+}
+
+fn reasons() -> String {
+    let rows = CLOSE_REASONS.iter().map(|reason| [code(reason.word), reason.about.to_owned()]);
+    table(["reason", "what happened first"], rows)
+}
+
+fn fields() -> String {
+    let rows = LOG_FIELDS.iter().zip(1..).map(|(field, number)| {
+        let json_type = field.json_type.to_owned();
+        [format!("{number}"), code(field.name), json_type, field.about.to_owned()]
+    });
+    table(["field", "JSON", "type", "meaning"], rows)
 }
 
 /// What the tests of the module in nginx try (`t/shipped_samples.t`).

@@ -1,0 +1,316 @@
+//! The metric families, in the order of `/metrics`, and the reasons for which WebSockets end.
+
+use crate::metrics::{Destination, Health, Kinds, Labelled, Side, Snapshot, Times};
+use crate::session::{End, Reason};
+
+/// A metric family.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name; that of a counter without `_total`.
+    pub name: &'static str,
+    /// What kind it is, and where its values come from.
+    pub values: Values,
+    /// Its `HELP`.
+    pub help: &'static str,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it tells beside the `HELP`, in Markdown, as a cell of a table.
+    pub about: &'static str,
+}
+
+/// Where the samples of a family come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Values {
+    /// A number that goes up and down.
+    Gauge(Samples),
+    /// A number that only goes up.
+    Counter(Samples),
+    /// Times by how long they were.
+    Histogram(fn(&Snapshot) -> &Times),
+}
+
+impl Values {
+    /// The kind as Prometheus has it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Gauge(_) => "gauge",
+            Self::Counter(_) => "counter",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// Gives each sample of a family: the values of its labels, in their order, and its number.
+pub type Samples = fn(&Snapshot, &mut Sink);
+
+/// Takes a sample.
+pub type Sink<'a> = dyn FnMut(&[&str], u64) + 'a;
+
+impl Family {
+    /// The name that its samples and its documentation have.
+    pub fn full_name(&self) -> String {
+        match self.values {
+            Values::Counter(_) => format!("{}_total", self.name),
+            _ => self.name.to_owned(),
+        }
+    }
+}
+
+fn by_end(snapshot: &Snapshot, sink: &mut Sink, number: fn(&Side) -> u64) {
+    sink(&["client"], number(&snapshot.websockets.client));
+    sink(&["destination"], number(&snapshot.websockets.destination));
+}
+
+fn by_kind(snapshot: &Snapshot, sink: &mut Sink, kinds: fn(&Side) -> &Kinds) {
+    let all = &snapshot.websockets;
+    for (from, side) in [("client", &all.client), ("destination", &all.destination)] {
+        kinds(side).by_name().iter().for_each(|(kind, count)| sink(&[from, kind], *count));
+    }
+}
+
+fn labelled(all: &[Labelled], sink: &mut Sink) {
+    all.iter().for_each(|one| sink(&[one.label], one.count));
+}
+
+fn by_destination(snapshot: &Snapshot, sink: &mut Sink, value: fn(&Destination) -> u64) {
+    for one in &snapshot.destinations {
+        sink(&[&one.upstream, &one.server, &one.address], value(one));
+    }
+}
+
+const DESTINATION_LABELS: &[&str] = &["upstream", "server", "address"];
+
+/// Every family.
+pub const METRICS: &[Family] = &[
+    Family {
+        name: "elb_info",
+        values: Values::Gauge(|all, sink| sink(&[all.module, &all.nginx], 1)),
+        help: "Versions of the module and of nginx.",
+        labels: &["module", "nginx"],
+        about: "always 1",
+    },
+    Family {
+        name: "elb_start_time_seconds",
+        values: Values::Gauge(|all, sink| sink(&[], all.started)),
+        help: "When nginx started, in seconds since 1970.",
+        labels: &[],
+        about: "",
+    },
+    Family {
+        name: "elb_generation",
+        values: Values::Gauge(|all, sink| sink(&[], all.generation)),
+        help: "Number of the newest configuration; each reload raises it.",
+        labels: &[],
+        about: "",
+    },
+    Family {
+        name: "elb_health",
+        values: Values::Gauge(|all, sink| {
+            for state in Health::ALL {
+                sink(&[state.as_str()], (state == all.health).into());
+            }
+        }),
+        help: "The state that /ready tells: 1 for the one that holds.",
+        labels: &["state"],
+        about: "`state` is `ok`, `draining` or `destination down`",
+    },
+    Family {
+        name: "elb_workers",
+        values: Values::Gauge(|all, sink| {
+            for (state, draining) in [("serving", false), ("draining", true)] {
+                let alike = all.workers.iter().filter(|worker| worker.draining == draining);
+                sink(&[state], alike.count() as u64);
+            }
+        }),
+        help: "Worker processes, by whether they are leaving.",
+        labels: &["state"],
+        about: "`state` is `serving` or `draining`",
+    },
+    Family {
+        name: "elb_redirects",
+        values: Values::Counter(|all, sink| sink(&[], all.redirects)),
+        help: "Requests redirected to https.",
+        labels: &[],
+        about: "answers of `elb_redirect`",
+    },
+    Family {
+        name: "elb_health_checks",
+        values: Values::Counter(|all, sink| sink(&[], all.health_checks)),
+        help: "Health checks answered.",
+        labels: &[],
+        about: "answers of `elb_ping` and `elb_ready`",
+    },
+    Family {
+        name: "websocket_active",
+        values: Values::Gauge(|all, sink| sink(&[], all.websockets.active)),
+        help: "Open WebSockets.",
+        labels: &[],
+        about: "",
+    },
+    Family {
+        name: "websocket_buffered_bytes",
+        values: Values::Gauge(|all, sink| sink(&[], all.websockets.buffered_bytes)),
+        help: "Bytes kept for ends that are slow to take them.",
+        labels: &[],
+        about: "",
+    },
+    Family {
+        name: "websocket_opened",
+        values: Values::Counter(|all, sink| sink(&[], all.websockets.opened)),
+        help: "WebSockets tunnelled since the start.",
+        labels: &[],
+        about: "always `websocket_active` and the sum of `websocket_closed_total`",
+    },
+    Family {
+        name: "websocket_closed",
+        values: Values::Counter(|all, sink| {
+            all.websockets.closed.iter().for_each(|one| sink(&[one.by, one.code], one.count));
+        }),
+        help: "WebSockets that ended, by who or what ended them.",
+        labels: &["by", "code"],
+        about: "`by` is one of the [reasons](#why-websockets-end); `code` is `1000`, `1001`, \
+                `1xxx` (the other codes of the protocol), `3xxx`, `4xxx`, `other`, or `none` \
+                without a Close",
+    },
+    Family {
+        name: "websocket_opaque",
+        values: Values::Counter(|all, sink| sink(&[], all.websockets.opaque)),
+        help: "WebSockets with a stream that could not be followed.",
+        labels: &[],
+        about: "an end of them did not speak WebSocket frames",
+    },
+    Family {
+        name: "websocket_left_to_nginx",
+        values: Values::Counter(|all, sink| labelled(&all.websockets.left_by_reason, sink)),
+        help: "Upgrades that were not tunnelled, by reason.",
+        labels: &["reason"],
+        about: "`reason` is `not_websocket`, `not_of_its_own` (HTTP/2), `busy`, or \
+                `unexplained`, which calls for an alert",
+    },
+    Family {
+        name: "websocket_refused",
+        values: Values::Counter(|all, sink| labelled(&all.websockets.refused_by, sink)),
+        help: "Handshakes refused, by who refused them.",
+        labels: &["by"],
+        about: "`by` is `destination`, `unreachable`, because no destination was to be reached, \
+                or `limit`, that of `websocket_limit_conn`",
+    },
+    Family {
+        name: "websocket_duration_seconds",
+        values: Values::Histogram(|all| &all.websockets.duration_seconds),
+        help: "How long WebSockets were open.",
+        labels: &[],
+        about: "",
+    },
+    Family {
+        name: "websocket_handshake_seconds",
+        values: Values::Histogram(|all| &all.websockets.handshake_seconds),
+        help: "How long destinations took for a 101.",
+        labels: &[],
+        about: "",
+    },
+    Family {
+        name: "websocket_frames",
+        values: Values::Counter(|all, sink| by_kind(all, sink, |side| &side.frames)),
+        help: "Frames, by the end they came from and kind.",
+        labels: &["from", "kind"],
+        about: "`from` is `client` or `destination`; `kind` is `text`, `binary`, `continuation`, \
+                `close`, `ping`, `pong` or `other`",
+    },
+    Family {
+        name: "websocket_payload_bytes",
+        values: Values::Counter(|all, sink| by_kind(all, sink, |side| &side.bytes)),
+        help: "Payload of frames, by the end they came from and kind.",
+        labels: &["from", "kind"],
+        about: "the labels are those of `websocket_frames_total`",
+    },
+    Family {
+        name: "websocket_messages",
+        values: Values::Counter(|all, sink| by_end(all, sink, |side| side.messages)),
+        help: "Complete messages, by the end they came from.",
+        labels: &["from"],
+        about: "`from` is `client` or `destination`",
+    },
+    Family {
+        name: "websocket_pings",
+        values: Values::Counter(|all, sink| by_end(all, sink, |side| side.pings)),
+        help: "Pings put in, by the end they went to.",
+        labels: &["to"],
+        about: "`to` is `client` or `destination`; Pings of the ends themselves are not counted \
+                here",
+    },
+    Family {
+        name: "websocket_pongs",
+        values: Values::Counter(|all, sink| by_end(all, sink, |side| side.pongs)),
+        help: "Pongs to those Pings, by the end they came from.",
+        labels: &["from"],
+        about: "`from` is `client` or `destination`",
+    },
+    Family {
+        name: "websocket_pongs_missed",
+        values: Values::Counter(|all, sink| by_end(all, sink, |side| side.pongs_missed)),
+        help: "Ends that were dead because they did not answer a Ping in time.",
+        labels: &["from"],
+        about: "`from` is `client` or `destination`; the others of `{by=\"dead_...\"}` had a \
+                host that acknowledged nothing",
+    },
+    Family {
+        name: "elb_destination_up",
+        values: Values::Gauge(|all, sink| by_destination(all, sink, |one| one.up.into())),
+        help: "Whether a destination gets requests.",
+        labels: DESTINATION_LABELS,
+        about: "1 or 0, for each address of the upstream blocks with `elb_destination` or \
+                `elb_check`",
+    },
+    Family {
+        name: "elb_destination_connections",
+        values: Values::Gauge(|all, sink| by_destination(all, sink, |one| one.connections)),
+        help: "Connections to a destination.",
+        labels: DESTINATION_LABELS,
+        about: "for the same addresses",
+    },
+];
+
+/// A reason for which WebSockets end.
+#[derive(Debug)]
+pub struct CloseReason {
+    /// The word for it, in metrics, in `/status` and in the log.
+    pub word: &'static str,
+    /// What happened, in Markdown, as a cell of a table.
+    pub about: &'static str,
+}
+
+const fn close(reason: Reason, about: &'static str) -> CloseReason {
+    CloseReason { word: reason.as_str(), about }
+}
+
+/// Every reason: those of a session, in the order of [`Reason::ALL`], and then two that no session
+/// knows.
+pub const CLOSE_REASONS: [CloseReason; Reason::ALL.len() + 2] = [
+    close(Reason::Client, "the client sent a Close or closed its connection"),
+    close(Reason::Destination, "the destination sent a Close or closed its connection"),
+    close(Reason::Drain, "nginx stops or was reloaded (`websocket_drain`)"),
+    close(Reason::MaxAge, "it was as old as it may get (`websocket_max_age`)"),
+    close(
+        Reason::Dead(End::Client),
+        "the client owed a Pong that did not come, or its host acknowledged nothing \
+         (`websocket_pong_timeout`)",
+    ),
+    close(Reason::Dead(End::Destination), "the same of the destination"),
+    close(Reason::Idle, "nothing but Pings of the proxy passed (`websocket_idle_timeout`)"),
+    close(
+        Reason::SendTimeout(End::Client),
+        "the client took nothing of what was sent to it (`websocket_send_timeout`)",
+    ),
+    close(Reason::SendTimeout(End::Destination), "the same of the destination"),
+    close(Reason::Error(End::Client), "the connection to the client failed"),
+    close(Reason::Error(End::Destination), "the connection to the destination failed"),
+    CloseReason {
+        word: "fault",
+        about: "something failed in the proxy itself; an alert is logged",
+    },
+    CloseReason {
+        word: "worker_lost",
+        about: "the worker that held it was killed; in metrics only, nobody was left to log it",
+    },
+];
