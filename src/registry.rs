@@ -1,11 +1,13 @@
 //! What the module and its image offer, each thing declared once: the code that reads a thing, the
 //! pages of `docs/` (written by `cargo xtask docs`) and the tests take it from here.
 
+mod directives;
 mod log;
 mod metrics;
 mod variable;
 mod variables;
 
+pub use directives::{directive, Arguments, Context, Directive, DIRECTIVES};
 pub use log::{Field, LOG_FIELDS};
 pub use metrics::{CloseReason, Family, Samples, Sink, Values, CLOSE_REASONS, METRICS};
 pub use variable::{Declaration, Default, Takes};

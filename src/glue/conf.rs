@@ -11,12 +11,15 @@ use ngx::core::{Pool, NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_array_create, ngx_buf_t, ngx_conf_file_t, ngx_conf_full_name, ngx_conf_parse, ngx_conf_t,
     ngx_cycle_t, ngx_int_t, ngx_log_t, ngx_parse_time, ngx_pool_t, ngx_str_t, ngx_uint_t, u_char,
-    NGX_INVALID_FILE, NGX_LOG_EMERG, NGX_LOG_NOTICE, NGX_LOG_WARN, NGX_OK,
+    NGX_ANY_CONF, NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_ANY, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF, NGX_HTTP_UPS_CONF, NGX_INVALID_FILE, NGX_LOG_EMERG,
+    NGX_LOG_NOTICE, NGX_LOG_WARN, NGX_OK,
 };
 use ngx::http::HttpModuleConfExt;
 
 use super::start::Start;
 use crate::guard::guarded;
+use crate::registry::{Arguments, Context, Directive};
 use crate::settings::{Environment, Fault};
 
 /// Why a directive is refused.
@@ -405,9 +408,32 @@ pub unsafe fn set<T>(
     }
 }
 
-/// One entry of a module's table of directives.
+/// Where a directive may stand and how many arguments it takes, as nginx has it.
+pub const fn kind(directive: &Directive) -> ngx_uint_t {
+    let mut kind = match directive.arguments {
+        Arguments::AtLeast(0) => NGX_CONF_ANY,
+        Arguments::AtLeast(1) => NGX_CONF_1MORE,
+        Arguments::AtLeast(_) => NGX_CONF_2MORE,
+        // a bit for each number (NGX_CONF_NOARGS, NGX_CONF_TAKE1, ...)
+        Arguments::Between(least, most) => (2 << most) - (1 << least),
+    };
+    let mut index = 0;
+    while index < directive.contexts.len() {
+        kind |= match directive.contexts[index] {
+            Context::Any => NGX_ANY_CONF,
+            Context::Http => NGX_HTTP_MAIN_CONF,
+            Context::Server => NGX_HTTP_SRV_CONF,
+            Context::Location => NGX_HTTP_LOC_CONF,
+            Context::Upstream => NGX_HTTP_UPS_CONF,
+        };
+        index += 1;
+    }
+    kind as ngx_uint_t
+}
+
+/// One entry of a module's table of directives, which is declared in the registry.
 macro_rules! command {
-    ($name:literal, $kind:expr, $offset:expr, $handler:path) => {{
+    ($name:literal, $offset:expr, $handler:path) => {{
         use $crate::guard::guarded;
 
         unsafe extern "C" fn set(
@@ -422,7 +448,7 @@ macro_rules! command {
         }
         ::ngx::ffi::ngx_command_t {
             name: ::ngx::ngx_string!($name),
-            type_: ($kind) as ::ngx::ffi::ngx_uint_t,
+            type_: const { $crate::glue::conf::kind($crate::registry::directive($name)) },
             set: Some(set),
             conf: $offset,
             offset: 0,

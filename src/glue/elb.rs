@@ -7,10 +7,9 @@ use std::rc::Rc;
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
     ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_http_request_t, ngx_int_t,
-    ngx_module_t, NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
-    NGX_CONF_TAKE123, NGX_CONF_TAKE2, NGX_DECLINED, NGX_ERROR, NGX_HTTP_INTERNAL_SERVER_ERROR,
-    NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET,
-    NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_OK,
+    ngx_module_t, NGX_DECLINED, NGX_ERROR, NGX_HTTP_INTERNAL_SERVER_ERROR,
+    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF_OFFSET,
+    NGX_OK,
 };
 use ngx::http::{
     HttpModule, HttpModuleLocationConf, HttpModuleMainConf, HttpModuleServerConf, Merge,
@@ -39,72 +38,21 @@ pub mod shutdown;
 mod variables;
 
 static mut COMMANDS: [ngx_command_t; 12] = [
-    command!(
-        "elb_listen",
-        NGX_HTTP_SRV_CONF | NGX_CONF_1MORE,
-        NGX_HTTP_SRV_CONF_OFFSET,
-        listen::elb_listen
-    ),
-    command!(
-        "elb_destination",
-        NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
-        NGX_HTTP_MAIN_CONF_OFFSET,
-        destination::elb_destination
-    ),
-    command!(
-        "elb_check",
-        NGX_HTTP_UPS_CONF | NGX_CONF_1MORE,
-        NGX_HTTP_MAIN_CONF_OFFSET,
-        check::elb_check
-    ),
-    command!(
-        "elb_trusted_proxies",
-        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_NOARGS,
-        NGX_HTTP_SRV_CONF_OFFSET,
-        elb_trusted_proxies
-    ),
-    command!(
-        "elb_redirect",
-        NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
-        NGX_HTTP_LOC_CONF_OFFSET,
-        elb_redirect
-    ),
-    command!(
-        "elb_ping",
-        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_TAKE12,
-        NGX_HTTP_SRV_CONF_OFFSET,
-        elb_ping
-    ),
-    command!(
-        "elb_ready",
-        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
-        NGX_HTTP_SRV_CONF_OFFSET,
-        elb_ready
-    ),
-    command!(
-        "elb_drain_file",
-        NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE123,
-        NGX_HTTP_SRV_CONF_OFFSET,
-        health::elb_drain_file
-    ),
-    command!(
-        "elb_proxy_set_header",
-        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE2,
-        NGX_HTTP_LOC_CONF_OFFSET,
-        set_header::elb_proxy_set_header
-    ),
+    command!("elb_listen", NGX_HTTP_SRV_CONF_OFFSET, listen::elb_listen),
+    command!("elb_destination", NGX_HTTP_MAIN_CONF_OFFSET, destination::elb_destination),
+    command!("elb_check", NGX_HTTP_MAIN_CONF_OFFSET, check::elb_check),
+    command!("elb_trusted_proxies", NGX_HTTP_SRV_CONF_OFFSET, elb_trusted_proxies),
+    command!("elb_redirect", NGX_HTTP_LOC_CONF_OFFSET, elb_redirect),
+    command!("elb_ping", NGX_HTTP_SRV_CONF_OFFSET, elb_ping),
+    command!("elb_ready", NGX_HTTP_SRV_CONF_OFFSET, elb_ready),
+    command!("elb_drain_file", NGX_HTTP_SRV_CONF_OFFSET, health::elb_drain_file),
+    command!("elb_proxy_set_header", NGX_HTTP_LOC_CONF_OFFSET, set_header::elb_proxy_set_header),
     command!(
         "elb_keepalive_min_timeout",
-        NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
         NGX_HTTP_MAIN_CONF_OFFSET,
         keepalive::elb_keepalive_min_timeout
     ),
-    command!(
-        "elb_shutdown_timeout",
-        NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12,
-        NGX_HTTP_MAIN_CONF_OFFSET,
-        shutdown::elb_shutdown_timeout
-    ),
+    command!("elb_shutdown_timeout", NGX_HTTP_MAIN_CONF_OFFSET, shutdown::elb_shutdown_timeout),
     ngx_command_t::empty(),
 ];
 

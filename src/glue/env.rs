@@ -2,14 +2,13 @@
 
 use std::ptr::null_mut;
 
-use ngx::ffi::{ngx_command_t, ngx_module_t, NGX_ANY_CONF, NGX_CONF_1MORE, NGX_CONF_MODULE};
+use ngx::ffi::{ngx_command_t, ngx_module_t, NGX_CONF_MODULE};
 
 use super::conf::{command, Conf, Error, Outcome};
 use crate::settings::expand::{self, expand, Expanded};
 use crate::settings::Fault;
 
-static mut COMMANDS: [ngx_command_t; 2] =
-    [command!("elb_env", NGX_ANY_CONF | NGX_CONF_1MORE, 0, elb_env), ngx_command_t::empty()];
+static mut COMMANDS: [ngx_command_t; 2] = [command!("elb_env", 0, elb_env), ngx_command_t::empty()];
 
 /// The module, as `load_module` finds it. Its type makes nginx take its directive everywhere
 /// (`ngx_conf_handler`), as it does `include`.

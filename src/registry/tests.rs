@@ -32,11 +32,16 @@ fn has_word(text: &str, name: &str) -> bool {
     })
 }
 
+/// The words of a configuration, without its comments.
+fn words_of_conf(conf: &str) -> impl Iterator<Item = &str> {
+    let lines = conf.lines().filter(|line| !line.trim_start().starts_with('#'));
+    lines.flat_map(str::split_whitespace)
+}
+
 /// `(variable, default, directive)`, as often as it stands in `nginx/nginx.conf`.
 fn defaults_in_conf() -> BTreeSet<(String, String, String)> {
     let conf = read("nginx/nginx.conf");
-    let lines = conf.lines().filter(|line| !line.trim_start().starts_with('#'));
-    let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
+    let words: Vec<_> = words_of_conf(&conf).collect();
     let mut found = BTreeSet::new();
     for statement in words.split_inclusive(|word| word.ends_with(';') || ["{", "}"].contains(word))
     {
@@ -264,5 +269,51 @@ fn a_line_of_the_log_has_the_declared_fields() {
         let mut types: Vec<_> = [&whole, &without].map(|line| type_of(&line[field.name])).into();
         types.dedup();
         assert_eq!(types.join(", "), field.json_type, "{}", field.name);
+    }
+}
+
+/// The text of the glue.
+fn glue(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| match path.is_dir() {
+            true => glue(&path),
+            false => fs::read_to_string(path).unwrap(),
+        })
+        .collect()
+}
+
+#[test]
+fn each_directive_is_declared_once_and_has_a_command_and_a_test() {
+    let names: BTreeSet<_> = DIRECTIVES.iter().map(|declared| declared.name).collect();
+    assert_eq!(names.len(), DIRECTIVES.len());
+    let (glue, tests) = (glue(&at("src/glue")), tests_of_nginx());
+    let conf = read("nginx/nginx.conf");
+    for Directive { name, syntax, good, bad, .. } in DIRECTIVES {
+        assert_eq!(directive(name).name, *name);
+        let quoted = format!("\"{name}\"");
+        let commands = glue.match_indices(&quoted).filter(|(at, _)| {
+            let before = glue[..*at].trim_end();
+            before.ends_with("command!(") || before.ends_with("setting!(")
+        });
+        assert_eq!(commands.count(), 1, "commands named {name}");
+        assert!(syntax.iter().all(|syntax| syntax.starts_with(name)), "{name}");
+        assert!(!good.is_empty() && !bad.is_empty(), "{name} has no samples");
+        assert!(has_word(&tests, name), "no test in t or image/t has {name}");
+    }
+    for word in words_of_conf(&conf).map(|word| word.trim_end_matches(';')) {
+        let own = ["elb_", "websocket_"].iter().any(|prefix| word.starts_with(prefix));
+        assert!(!own || names.contains(word), "nginx.conf has {word}");
+    }
+}
+
+#[test]
+fn variables_name_directives_that_there_are() {
+    let names: BTreeSet<_> = DIRECTIVES.iter().map(|declared| declared.name).collect();
+    for declaration in VARIABLES {
+        for name in declaration.read_by {
+            let own = name.starts_with("elb_") || name.starts_with("websocket_");
+            assert!(!own || names.contains(name), "{} is read by {name}", declaration.name);
+        }
     }
 }

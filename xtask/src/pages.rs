@@ -2,7 +2,8 @@
 //! by hand, in `xtask/pages`.
 
 use ngx_http_elb_websocket_module::registry::{
-    Declaration, Default, CLOSE_REASONS, LOG_FIELDS, METRICS, VARIABLES,
+    Context, Declaration, Default, Directive, CLOSE_REASONS, DIRECTIVES, LOG_FIELDS, METRICS,
+    VARIABLES,
 };
 use serde_json::json;
 
@@ -26,7 +27,12 @@ pub fn all() -> Vec<(&'static str, String)> {
             ),
         ),
         ("docs/logs.md", page(include_str!("../pages/logs.md"), &[("fields", fields())])),
+        (
+            "docs/directives.md",
+            page(include_str!("../pages/directives.md"), &[("directives", directives())]),
+        ),
         ("t/lib/variables.json", samples()),
+        ("t/lib/directives.json", samples_of_directives()),
     ]
 }
 
@@ -99,6 +105,51 @@ fn fields() -> String {
     table(["field", "JSON", "type", "meaning"], rows)
 }
 
+fn directives() -> String {
+    DIRECTIVES.iter().map(section).collect::<Vec<_>>().join("\n")
+}
+
+fn section(directive: &Directive) -> String {
+    let statement = |arguments: &str| format!("`{};`", join(directive.name, arguments));
+    let syntax: Vec<_> = directive.syntax.iter().map(|syntax| format!("`{syntax};`")).collect();
+    let default = directive.default.map_or("none".to_owned(), statement);
+    let contexts: Vec<_> =
+        directive.contexts.iter().map(|context| format!("`{}`", context.as_str())).collect();
+    let contexts = match directive.contexts {
+        [Context::Any] => "any, also of `stream` and `mail`".to_owned(),
+        _ => contexts.join(", "),
+    };
+    let rows = [("Syntax", syntax.join(" or ")), ("Default", default), ("Context", contexts)];
+    let rows = rows.map(|(name, text)| [name.to_owned(), text]);
+    let table = table(["", ""], rows.into_iter());
+    format!("## {}\n\n{table}\n{}", directive.name, directive.about)
+}
+
+/// A directive and its arguments.
+fn join(name: &str, arguments: &str) -> String {
+    format!("{name} {arguments}").trim_end().to_owned()
+}
+
+/// What the tests of the module in nginx try (`t/directive_samples.t`).
+fn samples_of_directives() -> String {
+    let samples = DIRECTIVES.iter().map(|directive| {
+        let contexts: Vec<_> = directive.contexts.iter().map(|context| context.as_str()).collect();
+        json!({
+            "name": directive.name,
+            "contexts": contexts,
+            "good": directive.good,
+            "bad": directive.bad,
+        })
+        .to_string()
+    });
+    lines(samples)
+}
+
+/// A list in JSON, an entry a line.
+fn lines(entries: impl Iterator<Item = String>) -> String {
+    format!("[\n{}\n]\n", entries.collect::<Vec<_>>().join(",\n"))
+}
+
 /// What the tests of the module in nginx try (`t/shipped_samples.t`).
 fn samples() -> String {
     let samples = VARIABLES.iter().map(|declaration| {
@@ -109,5 +160,5 @@ fn samples() -> String {
         })
         .to_string()
     });
-    format!("[\n{}\n]\n", samples.collect::<Vec<_>>().join(",\n"))
+    lines(samples)
 }

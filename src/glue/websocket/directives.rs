@@ -1,10 +1,8 @@
 //! The `websocket_*` directives.
 
 use ngx::ffi::{
-    ngx_command_t, NGX_CONF_1MORE, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE12,
-    NGX_CONF_TAKE123, NGX_CONF_TAKE23, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
-    NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_SRV_CONF,
-    NGX_HTTP_TOO_MANY_REQUESTS,
+    ngx_command_t, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF_OFFSET,
+    NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_TOO_MANY_REQUESTS,
 };
 use ngx::http::HttpModuleMainConf;
 
@@ -15,44 +13,27 @@ use crate::glue::request::PhaseHandler;
 use crate::glue::{status, zone};
 use crate::session::Format;
 
-const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
-
 /// An entry of the table for what stands in http, server and location.
 macro_rules! setting {
-    ($name:literal, $arguments:expr, $handler:path) => {
-        command!($name, ANYWHERE | $arguments, NGX_HTTP_LOC_CONF_OFFSET, $handler)
+    ($name:literal, $handler:path) => {
+        command!($name, NGX_HTTP_LOC_CONF_OFFSET, $handler)
     };
 }
 
 /// The table of directives.
 pub static mut COMMANDS: [ngx_command_t; 13] = [
-    setting!("websocket_tunnel", NGX_CONF_TAKE1, websocket_tunnel),
-    setting!("websocket_ping", NGX_CONF_TAKE1, websocket_ping),
-    setting!("websocket_pong_timeout", NGX_CONF_TAKE12, websocket_pong_timeout),
-    setting!("websocket_idle_timeout", NGX_CONF_TAKE1, websocket_idle_timeout),
-    setting!("websocket_send_timeout", NGX_CONF_TAKE1, websocket_send_timeout),
-    setting!("websocket_max_age", NGX_CONF_TAKE12, websocket_max_age),
-    setting!("websocket_drain", NGX_CONF_1MORE, websocket_drain),
-    setting!("websocket_log", NGX_CONF_TAKE123, websocket_log),
-    setting!("websocket_limit_conn", NGX_CONF_TAKE23, websocket_limit_conn),
-    command!(
-        "websocket_zone",
-        NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
-        NGX_HTTP_MAIN_CONF_OFFSET,
-        websocket_zone
-    ),
-    command!(
-        "websocket_metrics",
-        NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-        NGX_HTTP_LOC_CONF_OFFSET,
-        websocket_metrics
-    ),
-    command!(
-        "websocket_status",
-        NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-        NGX_HTTP_LOC_CONF_OFFSET,
-        websocket_status
-    ),
+    setting!("websocket_tunnel", websocket_tunnel),
+    setting!("websocket_ping", websocket_ping),
+    setting!("websocket_pong_timeout", websocket_pong_timeout),
+    setting!("websocket_idle_timeout", websocket_idle_timeout),
+    setting!("websocket_send_timeout", websocket_send_timeout),
+    setting!("websocket_max_age", websocket_max_age),
+    setting!("websocket_drain", websocket_drain),
+    setting!("websocket_log", websocket_log),
+    setting!("websocket_limit_conn", websocket_limit_conn),
+    command!("websocket_zone", NGX_HTTP_MAIN_CONF_OFFSET, websocket_zone),
+    command!("websocket_metrics", NGX_HTTP_LOC_CONF_OFFSET, websocket_metrics),
+    command!("websocket_status", NGX_HTTP_LOC_CONF_OFFSET, websocket_status),
     ngx_command_t::empty(),
 ];
 
