@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::metrics::{Closed, Destination, Health, Settings, Snapshot, Sum, WebSockets};
+use crate::metrics::{Closed, Destination, Health, Settings, Snapshot, Sum, WebSockets, CODES};
 use crate::session::{line, End, Format, Head, Proof, Reason, Summary, Traffic};
 
 /// A file or folder of the repository.
@@ -236,6 +236,15 @@ fn the_reasons_are_those_of_a_session_and_the_page_has_words_for_them() {
         assert_eq!(reason.word, session);
         assert!(page.contains(&format!("{}: '", reason.word)), "{}", reason.word);
     }
+}
+
+#[test]
+fn the_schema_of_the_status_has_the_reasons_and_codes() {
+    let schema: serde_json::Value = serde_json::from_str(&read("docs/status.schema.json")).unwrap();
+    let labels = "/properties/websockets/properties/closed/items/properties";
+    let words: Vec<_> = CLOSE_REASONS.iter().map(|reason| reason.word).collect();
+    assert_eq!(schema.pointer(&format!("{labels}/by/enum")), Some(&words.into()));
+    assert_eq!(schema.pointer(&format!("{labels}/code/enum")), Some(&CODES.to_vec().into()));
 }
 
 #[test]
