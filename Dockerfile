@@ -44,26 +44,30 @@ ENV NGINX_SOURCE_DIR=/nginx/source NGINX_BUILD_DIR=/nginx/source/objs
 
 WORKDIR /src
 
-# The dependencies have a layer of their own, which a change in src/ or build-script/ leaves alone:
-# what stands in for both is as old as can be. The benchmarks and their like, which Cargo.toml
+# The dependencies have a layer of their own, which a change in src/, crates/ or build-script/ leaves
+# alone: what stands in for them is as old as can be. The benchmarks and their like, which Cargo.toml
 # lists, are not copied, so it must not list them; of xtask, a member of the workspace that is not
 # built here, the lock file needs the manifest.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/websocket-tunnel/Cargo.toml crates/websocket-tunnel/
 COPY xtask/Cargo.toml xtask/Cargo.toml
-RUN sed -i '/^\[\[/,/^$/d' Cargo.toml \
-    && mkdir build-script src xtask/src \
+RUN sed -i '/^\[\[/,/^$/d' Cargo.toml crates/*/Cargo.toml \
+    && mkdir build-script src crates/websocket-tunnel/src xtask/src \
     && echo 'fn main() {}' >xtask/src/main.rs \
     && echo '//! Stands in for the crate while its dependencies are built.' >src/lib.rs \
+    && cp src/lib.rs crates/websocket-tunnel/src/lib.rs \
     && sed '$a fn main() {}' src/lib.rs >build-script/main.rs \
-    && touch -d @0 build-script/main.rs src/lib.rs \
+    && touch -d @0 build-script/main.rs src/lib.rs crates/*/src/lib.rs \
     && cargo rustc --release --locked --lib --crate-type cdylib \
         --no-default-features --features export-modules
 
 # `cargo rustc` with one crate type, because a plain release build makes an rlib too and then
 # drops link-time optimization without a word. The build fails where the bindings do not fit nginx.
 COPY build-script build-script
+COPY crates crates
 COPY src src
-RUN touch build-script/main.rs src/lib.rs \
+RUN sed -i '/^\[\[/,/^$/d' crates/*/Cargo.toml \
+    && touch build-script/main.rs src/lib.rs crates/*/src/lib.rs \
     && cargo rustc --release --locked --lib --crate-type cdylib \
         --no-default-features --features export-modules
 

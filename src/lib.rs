@@ -1,13 +1,12 @@
 //! nginx dynamic module: a WebSocket front for applications behind an AWS load balancer.
 //!
-//! Data walks one way: environment to [`settings`] to directives; bytes to [`frame`]s to
-//! [`session`] to actions on connections. The pure layers know nothing of nginx; `glue` (feature
+//! Data walks one way: environment to [`settings`] to directives; bytes through the
+//! engine, [`websocket_tunnel`], to actions on connections. The pure layers know nothing of nginx; `glue` (feature
 //! `export-modules`) is the only one that does, and the only one with `unsafe` code.
 
 pub mod busy;
 pub mod check;
 pub mod counter;
-pub mod frame;
 #[cfg(feature = "export-modules")]
 #[allow(unsafe_code)]
 mod glue;
@@ -19,6 +18,6 @@ pub mod metrics;
 pub mod proxy_header;
 pub mod registry;
 pub mod request_id;
-pub mod session;
 pub mod set_header;
 pub mod settings;
+pub mod tunnel_log;

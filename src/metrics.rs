@@ -6,19 +6,20 @@
 mod accept;
 mod destination;
 mod exposition;
+mod frames;
 mod histogram;
 mod slot;
 
 pub use accept::quality;
 pub use destination::{Destination, Health};
 pub use exposition::{exposition, Text};
+pub use frames::{FrameCounts, Kind};
 pub use histogram::{Bucket, Histogram, Times, DURATION, HANDSHAKE};
 pub use slot::{claim, enders, sum, Counts, Left, Owner, RefusedBy, Slot, Sum, Worker, CODES};
 
 use serde::{Serialize, Serializer};
-
-use crate::frame::{Kind, Opcode, Tally};
-use crate::session::End;
+use websocket_tunnel::frame::Opcode;
+use websocket_tunnel::End;
 
 /// The status page; it asks for the snapshot as JSON.
 pub const PAGE: &str = include_str!("metrics/status.html");
@@ -150,8 +151,8 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    fn of(tally: &Tally, number: impl Fn(Kind) -> u64) -> Self {
-        let kind = |opcode| number(tally.kind(opcode));
+    fn of(frames: &FrameCounts, number: impl Fn(Kind) -> u64) -> Self {
+        let kind = |opcode| number(frames.kind(opcode));
         let known = Self {
             text: kind(Opcode::TEXT),
             binary: kind(Opcode::BINARY),
@@ -163,7 +164,7 @@ impl Kinds {
         };
         let sum: u64 = known.by_name().iter().map(|(_, number)| number).sum();
         // another process may count between the reads
-        Self { other: number(tally.total()).saturating_sub(sum), ..known }
+        Self { other: number(frames.total()).saturating_sub(sum), ..known }
     }
 
     /// The numbers with their names.
@@ -182,12 +183,12 @@ impl Kinds {
 
 impl Side {
     fn of(counts: &Counts, end: End) -> Self {
-        let tally = counts.tally(end);
+        let frames = counts.frames(end);
         let (pings, pongs) = counts.pings(end);
         Self {
-            frames: Kinds::of(tally, |kind| kind.frames),
-            bytes: Kinds::of(tally, |kind| kind.bytes),
-            messages: tally.messages(),
+            frames: Kinds::of(frames, |kind| kind.frames),
+            bytes: Kinds::of(frames, |kind| kind.bytes),
+            messages: frames.messages(),
             pings,
             pongs,
             pongs_missed: counts.pongs_missed(end),

@@ -3,7 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ngx_http_elb_websocket_module::frame::{Control, Fault, Scanner, Step, Stop, Tally};
+use websocket_tunnel::frame::{Control, Fault, Scanner, Step, Stop};
+
+#[path = "../../crates/websocket-tunnel/tests/common/table.rs"]
+mod table;
+
+use table::Table;
 
 #[derive(Debug, PartialEq)]
 enum Seen {
@@ -12,12 +17,12 @@ enum Seen {
     Fault(Fault),
 }
 
-fn scan(mut scanner: Scanner, chunks: &[&[u8]], stop: Stop) -> (Vec<Seen>, Tally, Vec<u8>) {
-    let (mut seen, tally, mut before) = (Vec::new(), Tally::default(), 0);
+fn scan(mut scanner: Scanner, chunks: &[&[u8]], stop: Stop) -> (Vec<Seen>, Table, Vec<u8>) {
+    let (mut seen, table, mut before) = (Vec::new(), Table::default(), 0);
     for chunk in chunks {
-        let mut at = if stop == Stop::AtControl { scanner.pass_data(chunk, &tally) } else { 0 };
+        let mut at = if stop == Stop::AtControl { scanner.pass_data(chunk, &table) } else { 0 };
         loop {
-            match scanner.scan(chunk, &mut at, stop, &tally) {
+            match scanner.scan(chunk, &mut at, stop, &table) {
                 Step::End => break,
                 Step::Frame => seen.push(Seen::Frame(before + at)),
                 Step::Control(control) => seen.push(Seen::Control(control, before + at)),
@@ -27,7 +32,7 @@ fn scan(mut scanner: Scanner, chunks: &[&[u8]], stop: Stop) -> (Vec<Seen>, Tally
         assert_eq!(at, chunk.len());
         before += at;
     }
-    (seen, tally, scanner.begun().to_vec())
+    (seen, table, scanner.begun().to_vec())
 }
 
 // The first byte says whose stream it is and where to stop, the second how long the chunks are.

@@ -2,17 +2,17 @@
 
 #![no_main]
 
-#[path = "../../tests/session/harness.rs"]
+#[path = "../../crates/websocket-tunnel/tests/session/harness.rs"]
 #[allow(dead_code)]
 mod harness;
-#[path = "../../tests/session/model.rs"]
+#[path = "../../crates/websocket-tunnel/tests/session/model.rs"]
 mod model;
 
 use harness::{settings, Client, Destination};
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use model::{Model, Op};
-use ngx_http_elb_websocket_module::session::{End, Settings};
+use websocket_tunnel::{End, Settings};
 
 fn end(input: &mut Unstructured) -> Result<End> {
     Ok(if input.arbitrary()? { Client } else { Destination })

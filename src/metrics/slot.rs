@@ -7,11 +7,12 @@
 
 use std::sync::atomic::{fence, Ordering};
 
+use websocket_tunnel::{End, Event, Proof, Reason, Summary};
+
+use super::frames::FrameCounts;
 use super::histogram::{Histogram, DURATION, HANDSHAKE};
 use crate::counter::Counter;
-use crate::frame::Tally;
 use crate::registry::CLOSE_REASONS;
-use crate::session::{End, Event, Proof, Reason, Summary};
 
 /// A process that serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,7 +141,7 @@ pub struct Counts {
     /// Ends that owed one and were dead without it.
     pongs_missed: [Counter; 2],
     /// What came from each end.
-    tallies: [Tally; 2],
+    frames: [FrameCounts; 2],
     /// How long tunnels were open.
     pub duration: Histogram<{ DURATION.len() }>,
     /// How long destinations took for a 101.
@@ -167,7 +168,7 @@ impl Counts {
             pings: [const { Counter::new() }; 2],
             pongs: [const { Counter::new() }; 2],
             pongs_missed: [const { Counter::new() }; 2],
-            tallies: [const { Tally::new() }; 2],
+            frames: [const { FrameCounts::new() }; 2],
             duration: Histogram::new(),
             handshake: Histogram::new(),
         }
@@ -175,8 +176,8 @@ impl Counts {
 
     /// The table for the frames of one end.
     #[inline]
-    pub fn tally(&self, from: End) -> &Tally {
-        &self.tallies[from as usize]
+    pub fn frames(&self, from: End) -> &FrameCounts {
+        &self.frames[from as usize]
     }
 
     /// An upgrade was left to nginx.
@@ -248,7 +249,7 @@ impl Counts {
         for (own, more) in self.plain().zip(other.plain()) {
             own.add(more.get());
         }
-        for (own, more) in self.tallies.iter().zip(&other.tallies) {
+        for (own, more) in self.frames.iter().zip(&other.frames) {
             own.merge(more);
         }
         self.duration.merge(&other.duration);

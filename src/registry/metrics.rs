@@ -1,7 +1,7 @@
 //! The metric families, in the order of `/metrics`, and the reasons for which WebSockets end.
 
 use crate::metrics::{Destination, Health, Kinds, Labelled, Side, Snapshot, Times};
-use crate::session::{End, Reason};
+use websocket_tunnel::{End, Reason};
 
 /// A metric family.
 #[derive(Debug)]

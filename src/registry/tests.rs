@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::metrics::{Closed, Destination, Health, Settings, Snapshot, Sum, WebSockets, CODES};
-use crate::session::{line, End, Format, Head, Proof, Reason, Summary, Traffic};
+use crate::tunnel_log::{line, Format, Head};
+use websocket_tunnel::{End, Proof, Reason, Summary, Traffic};
 
 /// A file or folder of the repository.
 fn at(path: &str) -> PathBuf {

@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use ngx::ffi::ngx_shm_zone_t;
 use ngx::http::{Merge, MergeConfigError};
+use websocket_tunnel::Settings;
 
 use super::{drain, limit, log};
 use crate::glue::conf::time_in_words;
-use crate::session::Settings;
 
 /// Configuration of http{}.
 #[derive(Default)]
@@ -85,6 +85,7 @@ impl Merge for LocationConf {
             send_timeout: own.send_timeout.unwrap_or(60_000),
             max_age,
             max_age_jitter,
+            close_code: drain::GOING_AWAY,
             grace: self.drain.grace,
             handshake: self.drain.handshake,
             ..Settings::default()

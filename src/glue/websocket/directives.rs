@@ -11,7 +11,7 @@ use super::{drain, limit, log, Module};
 use crate::glue::conf::{command, invalid, time, time_or_off, Conf, Error, Outcome};
 use crate::glue::request::PhaseHandler;
 use crate::glue::{status, zone};
-use crate::session::Format;
+use crate::tunnel_log::Format;
 
 /// An entry of the table for what stands in http, server and location.
 macro_rules! setting {

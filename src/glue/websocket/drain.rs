@@ -5,6 +5,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use ngx::ffi::{ngx_cycle, ngx_event_t, ngx_log_t, ngx_shm_alloc, ngx_shm_t, ngx_str_t, NGX_OK};
+use websocket_tunnel::Drain;
 
 use super::tunnel::{self, now};
 use super::worker::Random;
@@ -12,7 +13,10 @@ use crate::glue::bits::Bits;
 use crate::glue::elb::shutdown;
 use crate::glue::event::ngx_add_timer;
 use crate::guard::guarded;
-use crate::session::{Drain, GOING_AWAY};
+
+/// The status code of each Close of ours: "1001 indicates that an endpoint is "going away", such
+/// as a server going down" (RFC 6455 section 7.4.1).
+pub const GOING_AWAY: u16 = 1001;
 
 /// `websocket_drain`, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,10 +10,11 @@ use ngx::ffi::{
     ngx_cached_http_log_iso8601, ngx_conf_open_file, ngx_http_request_t, ngx_http_upstream_t,
     ngx_open_file_t, ngx_str_t,
 };
+use websocket_tunnel::Summary;
 
 use crate::glue::conf::{Conf, Error};
 use crate::glue::value::Value;
-use crate::session::{line, Format, Head, Summary};
+use crate::tunnel_log::{line, Format, Head};
 
 /// Where the lines go.
 #[derive(Clone, Copy)]

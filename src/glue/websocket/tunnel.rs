@@ -6,6 +6,7 @@ use std::ptr::null_mut;
 use ngx::ffi::{
     ngx_connection_t, ngx_current_msec, ngx_event_handler_pt, ngx_event_t, ngx_exiting,
 };
+use websocket_tunnel::{End, Next, Session, Settings};
 
 use super::balancer::Share;
 use super::connection::{Connection, Io};
@@ -17,7 +18,7 @@ use super::LocationConf;
 use crate::glue::bits::Bits;
 use crate::glue::zone;
 use crate::guard::guarded;
-use crate::session::{End, Head, Next, Session, Settings};
+use crate::tunnel_log::Head;
 
 /// Reads of one end in a row, before other connections have their turn.
 const ROUNDS: usize = 8;

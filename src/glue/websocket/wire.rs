@@ -3,14 +3,13 @@
 use std::ops::Range;
 
 use ngx::ffi::NGX_LOG_INFO;
+use websocket_tunnel::{End, Event, Proof};
 
 use super::connection::{Connection, Io};
 use super::worker::Random;
-use crate::frame::Tally;
 use crate::glue::conf::time_in_words;
 use crate::glue::zone;
-use crate::metrics::Slot;
-use crate::session::{self, End, Event, Proof};
+use crate::metrics::{FrameCounts, Slot};
 
 /// Bytes that a socket did not take.
 pub struct Pending {
@@ -90,7 +89,9 @@ impl Wire<'_> {
     }
 }
 
-impl session::Io for Wire<'_> {
+impl websocket_tunnel::Io for Wire<'_> {
+    type Count = FrameCounts;
+
     #[inline]
     fn forward(&mut self, to: End, part: Range<usize>) {
         if let Some(bytes) = self.chunk.get(part) {
@@ -121,8 +122,8 @@ impl session::Io for Wire<'_> {
     }
 
     #[inline]
-    fn tally(&self, from: End) -> &Tally {
-        self.slot.counts.tally(from)
+    fn count(&self, from: End) -> &FrameCounts {
+        self.slot.counts.frames(from)
     }
 
     fn event(&mut self, event: Event) {

@@ -1,0 +1,231 @@
+//! A tunnel between two ends that are byte vectors, with a clock that stands until told.
+
+use std::ops::Range;
+use websocket_tunnel::frame::apply_mask;
+use websocket_tunnel::{Drain, End, Event, Io, Next, Session, Settings};
+
+#[path = "../common/table.rs"]
+mod table;
+
+use table::Table;
+
+pub use End::{Client, Destination};
+
+pub const START: u64 = 1_000_000;
+pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// Pings after 25 s, which both ends are to answer, and everything else that acts by itself.
+pub fn settings() -> Settings {
+    Settings {
+        ping: 25_000,
+        pong_timeout: 10_000,
+        destination_pong_timeout: 10_000,
+        idle_timeout: 3_600_000,
+        send_timeout: 60_000,
+        close_code: 1001,
+        ..Settings::default()
+    }
+}
+
+/// What the session did to its surroundings.
+#[derive(Default)]
+pub struct Ends {
+    chunk: Vec<u8>,
+    /// How far the chunk is forwarded.
+    done: usize,
+    random: u64,
+    /// What each end was sent and has not been taken out yet.
+    pub out: [Vec<u8>; 2],
+    /// Where in `out` bytes stand that came by `insert`.
+    pub inserted: [Vec<Range<usize>>; 2],
+    pub events: Vec<Event>,
+    pub counts: [Table; 2],
+    pub queued: [u64; 2],
+    pub unread: [bool; 2],
+    pub held_off: [bool; 2],
+    /// How often `forward` was called.
+    pub parts: usize,
+}
+
+impl Io for Ends {
+    type Count = Table;
+
+    fn forward(&mut self, to: End, part: Range<usize>) {
+        assert!(part.start >= self.done && part.end > part.start, "{part:?} after {}", self.done);
+        self.done = part.end;
+        self.parts += 1;
+        self.out[to as usize].extend_from_slice(&self.chunk[part]);
+    }
+
+    fn insert(&mut self, to: End, bytes: &[u8]) {
+        assert!(!bytes.is_empty());
+        let start = self.out[to as usize].len();
+        self.inserted[to as usize].push(start..start + bytes.len());
+        self.out[to as usize].extend_from_slice(bytes);
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+        self.random ^ (self.random >> 29)
+    }
+
+    fn count(&self, from: End) -> &Table {
+        &self.counts[from as usize]
+    }
+
+    fn queued(&mut self, to: End) -> u64 {
+        self.queued[to as usize]
+    }
+
+    fn is_held_off(&mut self, to: End) -> bool {
+        self.held_off[to as usize]
+    }
+
+    fn unread(&mut self, from: End) -> bool {
+        self.unread[from as usize]
+    }
+
+    fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+}
+
+pub struct Tunnel {
+    pub session: Session,
+    pub settings: Settings,
+    pub now: u64,
+    pub ends: Ends,
+    /// When and why the session said to close.
+    pub closed: Option<u64>,
+}
+
+impl Tunnel {
+    pub fn new(settings: Settings) -> Self {
+        let mut ends = Ends { random: 7, ..Ends::default() };
+        let session = Session::new(&settings, START, &mut ends);
+        Self { session, settings, now: START, ends, closed: None }
+    }
+
+    pub fn noted(&mut self, next: Next) -> Next {
+        if next == Next::Close {
+            self.closed.get_or_insert(self.now);
+        }
+        next
+    }
+
+    /// `bytes` come from `from` in one chunk.
+    pub fn from(&mut self, from: End, bytes: &[u8]) -> Next {
+        self.ends.chunk = bytes.to_vec();
+        self.ends.done = 0;
+        let next = self.session.on_bytes(&self.settings, from, bytes, self.now, &mut self.ends);
+        self.noted(next)
+    }
+
+    pub fn eof(&mut self, from: End) -> Next {
+        let next = self.session.on_eof(from, self.now, &mut self.ends);
+        self.noted(next)
+    }
+
+    /// Lets time pass, firing the timer whenever it is due.
+    pub fn wait(&mut self, time: u64) {
+        let end = self.now + time;
+        while let Some(due) = self.session.deadline(&self.settings).filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            let next = self.session.on_timer(&self.settings, self.now, &mut self.ends);
+            let _ = self.noted(next);
+            let later = self.session.deadline(&self.settings);
+            assert!(later.is_none_or(|due| due > self.now), "the timer is due again: {later:?}");
+        }
+        self.now = end;
+    }
+
+    /// The same while `talker`, which stands between two frames, says something every second.
+    /// What it says is taken out again.
+    pub fn wait_hearing(&mut self, time: u64, talker: End) {
+        let end = self.now + time;
+        while self.now < end {
+            let tick = text(talker, "tick");
+            let _ = self.from(talker, &tick);
+            let out = &mut self.ends.out[talker.peer() as usize];
+            assert!(out.ends_with(&tick), "{out:02x?}");
+            out.truncate(out.len() - tick.len());
+            self.wait(1_000.min(end - self.now));
+        }
+    }
+
+    /// Takes what `end` was sent since the last time.
+    pub fn take(&mut self, end: End) -> Vec<u8> {
+        self.ends.inserted[end as usize].clear();
+        std::mem::take(&mut self.ends.out[end as usize])
+    }
+
+    /// Drains in `wait` with the defaults of a stop.
+    pub fn drain_in(&mut self, wait: u64) -> Next {
+        let at = self.now + wait;
+        let drain = Drain { at, grace: 1_000, handshake: 2_000, code: 1001 };
+        let next = self.session.begin_drain(&drain);
+        self.noted(next)
+    }
+}
+
+/// One frame as `from` sends it; clients mask.
+pub fn frame(from: End, first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    let bit = if from == Client { 0x80 } else { 0 };
+    match payload.len() {
+        len @ 0..=125 => bytes.push(bit | len as u8),
+        len @ 126..=65535 => {
+            bytes.push(bit | 126);
+            bytes.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            bytes.push(bit | 127);
+            bytes.extend((len as u64).to_be_bytes());
+        }
+    }
+    let mut payload = payload.to_vec();
+    if from == Client {
+        bytes.extend(MASK);
+        apply_mask(&mut payload, MASK, 0);
+    }
+    bytes.extend(payload);
+    bytes
+}
+
+/// A complete text message.
+pub fn text(from: End, payload: &str) -> Vec<u8> {
+    frame(from, 0x81, payload.as_bytes())
+}
+
+pub fn close(from: End, code: u16) -> Vec<u8> {
+    frame(from, 0x88, &code.to_be_bytes())
+}
+
+/// The frames in `bytes` as seen by `to`: first byte and unmasked payload. Panics unless they
+/// are whole and masked as they should be.
+pub fn frames_to(to: End, mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let all = bytes;
+    let mut frames = Vec::new();
+    while !bytes.is_empty() {
+        let mut cursor = std::io::Cursor::new(bytes);
+        let (header, len) = tungstenite::protocol::frame::FrameHeader::parse(&mut cursor)
+            .unwrap_or_else(|error| panic!("{error} in {all:02x?}"))
+            .unwrap_or_else(|| panic!("half a header at the end of {all:02x?}"));
+        assert_eq!(header.mask.is_some(), to == Destination, "mask in {all:02x?}");
+        let (start, len) = (cursor.position() as usize, len as usize);
+        assert!(bytes.len() >= start + len, "half a frame at the end of {all:02x?}");
+        let mut payload = bytes[start..start + len].to_vec();
+        apply_mask(&mut payload, header.mask.unwrap_or_default(), 0);
+        frames.push((bytes[0], payload));
+        bytes = &bytes[start + len..];
+    }
+    frames
+}
+
+/// The token of the only frame in `bytes`, a Ping of ours.
+pub fn token(to: End, bytes: &[u8]) -> Vec<u8> {
+    match frames_to(to, bytes).as_slice() {
+        [(0x89, token)] if token.len() == 8 => token.clone(),
+        other => panic!("not a Ping of ours: {other:02x?}"),
+    }
+}

@@ -1,0 +1,138 @@
+//! An owner that was held up hears of the time before it hears of the bytes that came meanwhile.
+
+use super::harness::*;
+use websocket_tunnel::{End, Event, Reason, Settings};
+
+/// A tunnel in which `end` has a Ping of ours to answer, and the answer.
+fn pinged(end: End) -> (Tunnel, Vec<u8>) {
+    let mut tunnel = Tunnel::new(settings());
+    tunnel.wait_hearing(25_000, end.peer());
+    let token = token(end, &tunnel.take(end));
+    (tunnel, frame(end, 0x8a, &token))
+}
+
+fn reason(tunnel: &Tunnel) -> Option<Reason> {
+    tunnel.session.summary().reason
+}
+
+#[test]
+fn a_pong_that_lies_unread_is_life() {
+    for end in End::BOTH {
+        let (mut tunnel, pong) = pinged(end);
+        for _ in 0..3 {
+            tunnel.ends.unread[end as usize] = true;
+            tunnel.wait_hearing(10_000, end.peer());
+            assert_eq!(reason(&tunnel), None, "{end}");
+            tunnel.ends.unread[end as usize] = false;
+            let _ = tunnel.from(end, &pong);
+            // the next Ping, and another hold-up
+            tunnel.ends.events.clear();
+            tunnel.wait_hearing(25_000, end.peer());
+            assert_eq!(tunnel.ends.events, [Event::Pinged(end)], "{end}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_never_read_are_life_once() {
+    for end in End::BOTH {
+        let (mut tunnel, _) = pinged(end);
+        tunnel.ends.unread[end as usize] = true;
+        tunnel.wait_hearing(19_999, end.peer());
+        assert_eq!(reason(&tunnel), None, "{end}");
+        tunnel.wait(1);
+        assert_eq!(reason(&tunnel), Some(Reason::Dead(end)));
+    }
+}
+
+#[test]
+fn bytes_of_the_other_end_do_not_help() {
+    for end in End::BOTH {
+        let (mut tunnel, _) = pinged(end);
+        tunnel.ends.unread[end.peer() as usize] = true;
+        tunnel.wait_hearing(10_000, end.peer());
+        assert_eq!(reason(&tunnel), Some(Reason::Dead(end)));
+    }
+}
+
+#[test]
+fn an_end_that_nobody_wants_to_read_is_neither_dead_nor_immortal() {
+    for end in End::BOTH {
+        let slow = end.peer();
+        // the slow end takes something now and then, and at last everything
+        let (mut tunnel, pong) = pinged(end);
+        tunnel.ends.unread[end as usize] = true;
+        let _ = tunnel.session.on_blocked(slow, tunnel.now, &mut tunnel.ends);
+        for _ in 0..10 {
+            tunnel.wait(59_999);
+            tunnel.session.on_progress(slow, tunnel.now);
+        }
+        let _ = tunnel.session.on_drained(slow, tunnel.now);
+        assert_eq!(reason(&tunnel), None, "{end}");
+        tunnel.ends.unread[end as usize] = false;
+        let _ = tunnel.from(end, &pong);
+        tunnel.wait_hearing(25_000, end);
+        assert_eq!(reason(&tunnel), None, "{end}");
+
+        // it takes nothing: what lies unread does not keep the tunnel
+        let (mut tunnel, _) = pinged(end);
+        tunnel.ends.unread = [true; 2];
+        let _ = tunnel.session.on_blocked(slow, tunnel.now, &mut tunnel.ends);
+        tunnel.wait(60_000);
+        assert_eq!(reason(&tunnel), Some(Reason::SendTimeout(slow)));
+        assert_eq!(tunnel.closed, Some(tunnel.now));
+    }
+}
+
+#[test]
+fn a_tunnel_with_bytes_unread_is_not_idle() {
+    let idle = Settings { ping: 0, idle_timeout: 60_000, ..settings() };
+    for end in End::BOTH {
+        let mut tunnel = Tunnel::new(idle.clone());
+        for _ in 0..3 {
+            tunnel.ends.unread[end as usize] = true;
+            tunnel.wait(60_000);
+            assert_eq!(reason(&tunnel), None, "{end}");
+            tunnel.ends.unread[end as usize] = false;
+            let _ = tunnel.from(end, &text(end, "hello"));
+        }
+        tunnel.wait(59_999);
+        assert_eq!(reason(&tunnel), None, "{end}");
+        tunnel.wait(1);
+        assert_eq!(reason(&tunnel), Some(Reason::Idle));
+
+        // nothing passes, whatever lies there
+        let mut tunnel = Tunnel::new(idle.clone());
+        tunnel.ends.unread[end as usize] = true;
+        tunnel.wait(119_998);
+        assert_eq!(reason(&tunnel), None, "{end}");
+        tunnel.wait(2);
+        assert_eq!(reason(&tunnel), Some(Reason::Idle));
+    }
+}
+
+#[test]
+fn a_close_that_lies_unread_is_waited_for() {
+    for end in End::BOTH {
+        let mut tunnel = Tunnel::new(Settings { idle_timeout: 0, ..settings() });
+        let _ = tunnel.from(end.peer(), &close(end.peer(), 1000));
+        tunnel.ends.unread[end as usize] = true;
+        tunnel.wait(60_000);
+        assert_eq!(tunnel.closed, None, "{end}");
+        let _ = tunnel.from(end, &close(end, 1000));
+        assert_eq!(tunnel.take(end.peer()), close(end, 1000));
+
+        // once
+        let mut tunnel = Tunnel::new(Settings { idle_timeout: 0, ..settings() });
+        let _ = tunnel.from(end.peer(), &close(end.peer(), 1000));
+        tunnel.ends.unread[end as usize] = true;
+        tunnel.wait(119_998);
+        assert_eq!(tunnel.closed, None, "{end}");
+        tunnel.wait(2);
+        assert!(tunnel.closed.is_some(), "{end}");
+        assert_eq!(
+            reason(&tunnel),
+            Some([Reason::Client, Reason::Destination][end.peer() as usize])
+        );
+    }
+}
