@@ -45,17 +45,21 @@ ENV NGINX_SOURCE_DIR=/nginx/source NGINX_BUILD_DIR=/nginx/source/objs
 WORKDIR /src
 
 # The dependencies have a layer of their own, which a change in src/, crates/ or build-script/ leaves
-# alone: what stands in for them is as old as can be. The benchmarks and their like, which Cargo.toml
-# lists, are not copied, so it must not list them; of xtask, a member of the workspace that is not
-# built here, the lock file needs the manifest.
+# alone: what stands in for the crates is as old as can be. All of the workspace stand here, because
+# Cargo.lock is about all of them. The benchmarks and their like, which the Cargo.toml list, are not
+# copied, so they must not list them.
 COPY Cargo.toml Cargo.lock ./
+COPY bench/Cargo.toml bench/
 COPY crates/websocket-tunnel/Cargo.toml crates/websocket-tunnel/
-COPY xtask/Cargo.toml xtask/Cargo.toml
-RUN sed -i '/^\[\[/,/^$/d' Cargo.toml crates/*/Cargo.toml \
-    && mkdir build-script src crates/websocket-tunnel/src xtask/src \
-    && echo 'fn main() {}' >xtask/src/main.rs \
-    && echo '//! Stands in for the crate while its dependencies are built.' >src/lib.rs \
-    && cp src/lib.rs crates/websocket-tunnel/src/lib.rs \
+COPY fuzz/Cargo.toml fuzz/
+COPY xtask/Cargo.toml xtask/
+RUN sed -i '/^\[\[/,/^$/d' Cargo.toml */Cargo.toml crates/*/Cargo.toml \
+    && mkdir build-script \
+    && for crate in . bench crates/* fuzz xtask; do \
+        mkdir $crate/src \
+        && echo '//! Stands in for the crate while its dependencies are built.' >$crate/src/lib.rs \
+        || exit 1; \
+    done \
     && sed '$a fn main() {}' src/lib.rs >build-script/main.rs \
     && touch -d @0 build-script/main.rs src/lib.rs crates/*/src/lib.rs \
     && cargo rustc --release --locked --lib --crate-type cdylib \
@@ -64,10 +68,9 @@ RUN sed -i '/^\[\[/,/^$/d' Cargo.toml crates/*/Cargo.toml \
 # `cargo rustc` with one crate type, because a plain release build makes an rlib too and then
 # drops link-time optimization without a word. The build fails where the bindings do not fit nginx.
 COPY build-script build-script
-COPY crates crates
+COPY crates/websocket-tunnel/src crates/websocket-tunnel/src
 COPY src src
-RUN sed -i '/^\[\[/,/^$/d' crates/*/Cargo.toml \
-    && touch build-script/main.rs src/lib.rs crates/*/src/lib.rs \
+RUN touch build-script/main.rs src/lib.rs crates/*/src/lib.rs \
     && cargo rustc --release --locked --lib --crate-type cdylib \
         --no-default-features --features export-modules
 

@@ -86,7 +86,7 @@ build-peers: build-bench
 
 build-bench: build
 	scripts/install-deps bench
-	cargo build --release --locked --manifest-path bench/Cargo.toml
+	cargo build --release --locked --package wsload
 
 clean: ## remove what was built
 	rm -rf build target

@@ -6,13 +6,16 @@ from pathlib import Path
 
 from harness.nginx import free_port
 
-BENCH = Path(__file__).resolve().parent.parent
-WSLOAD = BENCH / "target/release/wsload"
+ROOT = Path(__file__).resolve().parent.parent.parent
+WSLOAD = ROOT / "target/release/wsload"
 
 
 def build() -> None:
     """Brings the load tool up to date."""
-    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=BENCH, check=True)
+    subprocess.run(
+        ["cargo", "build", "--release", "--locked", "--quiet", "--package", "wsload"],
+        cwd=ROOT, check=True,
+    )
 
 
 class Wsload:
