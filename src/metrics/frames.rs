@@ -38,7 +38,7 @@ impl FrameCounts {
 
     /// What came with one opcode.
     pub fn kind(&self, opcode: Opcode) -> Kind {
-        let row = usize::from(opcode.bits() & 0x0f);
+        let row = usize::from(opcode.bits()) & 0x0f;
         Kind { frames: self.frames[row].get(), bytes: self.bytes[row].get() }
     }
 
@@ -68,7 +68,7 @@ impl FrameCounts {
 impl Count for FrameCounts {
     #[inline]
     fn add(&self, opcode: Opcode, frames: u64, bytes: u64) {
-        let row = usize::from(opcode.bits() & 0x0f);
+        let row = usize::from(opcode.bits()) & 0x0f;
         self.frames[row].add(frames);
         self.bytes[row].add(bytes);
     }

@@ -40,17 +40,20 @@ impl Opcode {
     pub const PONG: Self = Self(0xa);
 
     /// The opcode in the first byte of a frame.
+    #[inline]
     pub const fn of(first: u8) -> Self {
         Self(first & 0x0f)
     }
 
     /// The opcode as a number from 0 to 15.
+    #[inline]
     pub const fn bits(self) -> u8 {
         self.0
     }
 
     /// "Control frames are identified by opcodes where the most significant bit of the opcode
     /// is 1" (RFC 6455 section 5.5).
+    #[inline]
     pub const fn is_control(self) -> bool {
         self.0 & 0x08 != 0
     }

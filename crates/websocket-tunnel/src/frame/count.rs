@@ -5,8 +5,7 @@ use super::Opcode;
 /// What counts the frames that a [`Scanner`](super::Scanner) follows; `()` counts nothing.
 ///
 /// It is called with a shared reference, so that many streams can share one, and others can look
-/// at it meanwhile: in cells, atomics or memory shared with other processes. It is called once for
-/// each frame, so it is best inlined.
+/// at it meanwhile: in cells, atomics or memory shared with other processes.
 pub trait Count {
     /// Adds frames of one opcode whose header was seen, and payload bytes of such frames that came,
     /// whatever the headers promised.

@@ -199,7 +199,8 @@ impl Scanner {
 
     /// Passes data frames of less than 64 KiB that `rest` holds whole, and returns what follows.
     ///
-    /// A function of its own, called once a chunk, so that the loop has the registers.
+    /// A function of its own, called once a chunk, so that the loop has the registers. Frames in a
+    /// row that begin with the same byte are counted together.
     #[inline(never)]
     fn whole_frames<'a, C: Count>(
         &mut self,
@@ -208,10 +209,17 @@ impl Scanner {
         count: &C,
     ) -> &'a [u8] {
         let mask_size = usize::from(self.mask_bit >> 5);
-        let (mut frames, mut messages, mut last) = (0, 0, 0);
-        while let [first, second, ..] = rest {
-            if Opcode::of(*first).is_control() {
-                break;
+        let (mut first, mut frames, mut bytes) = (rest.first().copied().unwrap_or_default(), 0, 0);
+        if Opcode::of(first).is_control() {
+            return rest;
+        }
+        while let &[byte, second, ..] = rest {
+            if byte != first {
+                self.pass_frames(first, frames, bytes, count);
+                (first, frames, bytes) = (byte, 0, 0);
+                if Opcode::of(byte).is_control() {
+                    break;
+                }
             }
             // A mask bit that is not as it should be comes out above 127.
             let (len, size) = match (second.wrapping_sub(self.mask_bit), rest) {
@@ -222,21 +230,26 @@ impl Scanner {
                 _ => break,
             };
             let Some(next) = rest.get(size + len..) else { break };
-            count.add(Opcode::of(*first), 1, len as u64);
-            messages += u64::from(first >> 7);
             frames += 1;
-            last = *first;
+            bytes += len as u64;
             rest = next;
             if stop == Stop::AtFrame {
                 break;
             }
         }
-        if frames > 0 {
-            count.add_messages(messages);
-            self.frames += frames;
-            self.in_message = last & 0x80 == 0;
-        }
+        self.pass_frames(first, frames, bytes, count);
         rest
+    }
+
+    /// Whole data frames with this first byte went by.
+    #[inline]
+    fn pass_frames<C: Count>(&mut self, first: u8, frames: u64, bytes: u64, count: &C) {
+        if frames > 0 {
+            count.add(Opcode::of(first), frames, bytes);
+            count.add_messages(frames * u64::from(first >> 7));
+            self.frames += frames;
+            self.in_message = first & 0x80 == 0;
+        }
     }
 
     /// Reads a header, of which `have` bytes came in earlier chunks, from the start of `rest`.

@@ -1,31 +1,49 @@
-//! Counters of one direction in memory of the process, for tests, benchmarks and fuzzing.
+//! Counters of one direction that other threads may read, for tests, benchmarks and fuzzing.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use websocket_tunnel::frame::{Count, Opcode};
+
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// There is one writer, so this need not be a locked addition.
+    #[inline]
+    fn add(&self, more: u64) {
+        self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
+    }
+}
+
+impl PartialEq for Counter {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
 
 #[derive(Debug, Default, PartialEq)]
 pub struct Table {
     /// By opcode.
-    pub frames: [Cell<u64>; 16],
+    pub frames: [Counter; 16],
     /// By opcode.
-    pub bytes: [Cell<u64>; 16],
-    pub messages: Cell<u64>,
-}
-
-fn add(cell: &Cell<u64>, more: u64) {
-    cell.set(cell.get() + more);
+    pub bytes: [Counter; 16],
+    pub messages: Counter,
 }
 
 impl Count for Table {
     #[inline]
     fn add(&self, opcode: Opcode, frames: u64, bytes: u64) {
-        let row = usize::from(opcode.bits() & 0x0f);
-        add(&self.frames[row], frames);
-        add(&self.bytes[row], bytes);
+        let row = usize::from(opcode.bits()) & 0x0f;
+        self.frames[row].add(frames);
+        self.bytes[row].add(bytes);
     }
 
     #[inline]
     fn add_messages(&self, messages: u64) {
-        add(&self.messages, messages);
+        self.messages.add(messages);
     }
 }
