@@ -6,8 +6,8 @@
 //! - `module`: the configurations of a module, made and merged.
 //! - `start`: the core module that collects the faults of a start and fails it at its end.
 //! - `env`: `elb_env`.
-//! - `elb`: the HTTP module with `elb_listen`, `elb_destination`, `elb_trusted_proxies`,
-//!   `elb_redirect` and `elb_ping`.
+//! - `elb`: the HTTP module with the `elb_*` directives, which
+//!   [`DIRECTIVES`](crate::registry::DIRECTIVES) lists, but for `elb_env`.
 //! - `websocket`: the HTTP module of the tunnel, the `websocket_*` directives.
 //! - `value`: an argument with nginx's variables in it.
 //! - `variable`: variables that this crate makes.
