@@ -3,10 +3,12 @@
 
 CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib
 
-.PHONY: help build run test asan valgrind check-long lint docs fuzz matrix image image-test bench bench-quick bench-report climb bench-tunnel bench-instructions bench-lifecycle bench-scrape build-bench build-peers clean
+.PHONY: help build run unit test asan valgrind check-long lint docs references fuzz matrix image image-test bench bench-quick bench-report climb bench-tunnel bench-instructions bench-lifecycle bench-scrape build-bench build-peers clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n -e 's/^##@ \(.*\)/\n\1/p' -e 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+##@ Build and run
 
 build: ## an nginx in build/sbin and the module in build/modules
 	scripts/install-deps build
@@ -16,10 +18,16 @@ build: ## an nginx in build/sbin and the module in build/modules
 run: build ## an example application behind the proxy, until Ctrl-C
 	scripts/run
 
+##@ Test
+
+unit: ## the tests of the pure layers alone: builds no nginx
+	scripts/install-deps build
+	cargo test --locked --no-default-features
+
 test: ## the tests of the pure layers and of the module in nginx
 	scripts/install-deps test
 	$(MAKE) build
-	cargo test --locked --no-default-features --workspace
+	cargo test --locked --no-default-features
 	prove -r t
 
 asan: ## the tests with AddressSanitizer in nginx and in the module
@@ -36,11 +44,15 @@ check-long: ## what takes too long for every change
 	scripts/asan
 	scripts/valgrind
 
+docs: ## the documents as a book in build/book, their links, their spelling
+	scripts/install-deps docs
+	scripts/docs
+
 lint: ## formatting, clippy, licences
 	scripts/install-deps build
 	scripts/lint
 
-docs: ## docs/variables.md and what else is generated from src/registry
+references: ## docs/variables.md and what else is generated from src/registry
 	cargo xtask docs
 
 fuzz: ## the frame scanner and the session, each for a short while
@@ -50,11 +62,15 @@ fuzz: ## the frame scanner and the session, each for a short while
 matrix: ## the module built for, and tested in, all supported versions of nginx; ARGS=1.22.1
 	scripts/matrix $(ARGS)
 
+##@ Image
+
 image: ## the container image, with docker or podman
 	scripts/image
 
 image-test: ## the image, built offline, and its containers tested
 	scripts/image-test
+
+##@ Measure
 
 bench: build-peers ## the module beside other proxies, 15 minutes; ARGS="--rows echo --peers haproxy"
 	bench/compare $(ARGS)
@@ -87,6 +103,8 @@ build-peers: build-bench
 build-bench: build
 	scripts/install-deps bench
 	cargo build --release --locked --package wsload
+
+##@ Other
 
 clean: ## remove what was built
 	rm -rf build target

@@ -99,7 +99,7 @@ async def they_are_asked_to_reconnect(_):
 
 @test
 async def a_loop_over_messages_ends_without_an_exception(_):
-    # as the README tells those who write clients: 1001 looks like a normal end to it
+    # docs/websockets.md says so to those who write clients: 1001 looks like a normal end to it
     async with Echo(http="websocket_drain 0;") as nginx:
         async with nginx.open("loop") as socket:
             await socket.send("hello")

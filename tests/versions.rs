@@ -26,10 +26,11 @@ fn says(file: &str, before: &str, after: &str, value: &str) {
     }
 }
 
-/// The versions in the first column of the README's table of supported ones.
-fn supported() -> Vec<String> {
-    let readme = read("README.md");
-    let table = readme.split("\n| nginx | ").nth(1).expect("README.md has the table");
+/// The versions in the first column of a document's table of supported ones.
+fn supported(file: &str) -> Vec<String> {
+    let text = read(file);
+    let table = text.split("\n| nginx | ").nth(1);
+    let table = table.unwrap_or_else(|| panic!("{file} has no table of versions"));
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     rows.filter_map(|row| Some(row.split('|').nth(1)?.trim().to_owned())).collect()
 }
@@ -39,7 +40,9 @@ fn the_image() {
     let image = version("NGINX_IMAGE");
     says("Dockerfile", "ARG NGINX_VERSION=", "\n", &image);
     says("docs/image.md", "The official `nginx` image of nginx ", ",", &image);
-    says("README.md", "The image is the official nginx image, of nginx ", ",", &image);
+    let row = format!("\n| {image} | the image |\n");
+    assert!(read("README.md").contains(&row), "README.md has no row {row:?}");
+    says("docs/image.md", "Debian's packages, nginx ", " among", &image);
     let sums = read("nginx/SHA256SUMS");
     let archive = format!("  nginx-{image}.tar.gz");
     let sum = sums.lines().find_map(|line| line.strip_suffix(&archive));
@@ -70,7 +73,9 @@ fn the_vendored_one() {
 fn the_matrix() {
     let matrix = version("NGINX_MATRIX");
     let matrix: Vec<_> = matrix.split(' ').collect();
-    assert_eq!(supported(), matrix, "the README's table");
+    for file in ["README.md", "docs/building.md"] {
+        assert_eq!(supported(file), matrix, "the table of {file}");
+    }
     assert!(matrix.contains(&version("NGINX_IMAGE").as_str()));
     assert!(matrix.contains(&version("NGINX_VENDORED").as_str()));
     let tree = read("scripts/nginx-tree");
@@ -78,5 +83,5 @@ fn the_matrix() {
         assert!(tree.contains(&format!("\n        {version}) ")), "no recipe for {version}");
     }
     let listed = matrix.join(", ").replace(", 1.30.6", " and 1.30.6");
-    assert!(read("README.md").contains(&format!("the suite on nginx {listed} ")), "{listed}");
+    assert!(read("CONTRIBUTING.md").contains(&format!("the suite on nginx {listed} ")), "{listed}");
 }
