@@ -89,6 +89,8 @@
 //! session.on_timer(&settings, 26_000, &mut ends);
 //! assert_eq!(ends.sent[0][chunk.len()..][..2], *b"\x89\x08");
 //! ```
+//!
+//! `examples/proxy.rs` is a whole proxy over blocking sockets.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
