@@ -5,11 +5,11 @@ use std::ptr::{null_mut, NonNull};
 
 use ngx::ffi::{
     getsockopt, ioctl, ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_destroy_pool,
-    ngx_event_handler_pt, ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_handle_write_event,
-    ngx_http_close_connection, ngx_log_t, ngx_posted_next_events, ngx_ssl_free_buffer,
-    ngx_ssl_shutdown, shutdown, socklen_t, SSL_ctrl, FIONREAD, IPPROTO_TCP, NGX_AGAIN,
-    NGX_CLOSE_EVENT, NGX_OK, SHUT_WR, SSL_CTRL_MODE, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TCP_INFO,
-    TIOCOUTQ,
+    ngx_event_flags, ngx_event_handler_pt, ngx_event_t, ngx_exiting, ngx_handle_read_event,
+    ngx_handle_write_event, ngx_http_close_connection, ngx_log_t, ngx_posted_next_events,
+    ngx_ssl_free_buffer, ngx_ssl_shutdown, shutdown, socklen_t, SSL_ctrl, FIONREAD, IPPROTO_TCP,
+    NGX_AGAIN, NGX_CLOSE_EVENT, NGX_OK, NGX_USE_CLEAR_EVENT, SHUT_WR, SSL_CTRL_MODE,
+    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TCP_INFO, TIOCOUTQ,
 };
 
 use crate::glue::bits::Bits;
@@ -189,6 +189,9 @@ impl Connection {
     pub fn wait_readable(self) -> bool {
         let event = self.read_event();
         let over = event.bits().eof() != 0 || event.bits().error() != 0;
+        if !over && hears_of_changes(event) {
+            return true;
+        }
         let flags = if over { NGX_CLOSE_EVENT } else { 0 };
         // nginx would ask for the event of a connection that is over if it were not active
         // SAFETY: the event of an open connection
@@ -201,7 +204,8 @@ impl Connection {
     #[inline]
     pub fn wait_writable(self) -> bool {
         // SAFETY: the event of an open connection
-        unsafe { ngx_handle_write_event(self.write_event(), 0) == NGX_OK as isize }
+        hears_of_changes(self.write_event())
+            || unsafe { ngx_handle_write_event(self.write_event(), 0) == NGX_OK as isize }
     }
 
     /// Has the read handler called again, after the other connections had their turn.
@@ -353,4 +357,13 @@ impl Connection {
         // SAFETY: open until here, and no request is left on it
         unsafe { ngx_http_close_connection(self.as_ptr()) };
     }
+}
+
+/// Whether nginx is told of the event's changes already, so that there is nothing to ask for
+/// (`ngx_handle_read_event`, `ngx_handle_write_event` with `NGX_USE_CLEAR_EVENT`, as epoll has it).
+#[inline]
+fn hears_of_changes(event: &ngx_event_t) -> bool {
+    // SAFETY: a global that nginx sets before it serves
+    let by_changes = unsafe { ngx_event_flags } & NGX_USE_CLEAR_EVENT as usize != 0;
+    by_changes && event.bits().active() != 0
 }

@@ -369,27 +369,33 @@ unsafe fn run(tunnel: *mut Tunnel, part: impl FnOnce(&mut Tunnel) -> Flow) {
 
 /// The handler of both connections of a tunnel.
 unsafe extern "C" fn on_event(ev: *mut ngx_event_t) {
-    // SAFETY: nginx passes an event of a connection that `Tunnel::start` has adopted
-    guarded((), || unsafe { handle(ev) })
+    // SAFETY: nginx passes an event of a connection that `Tunnel::start` has adopted; where the
+    // tunnel is to end, it is still there. One guard for what happens on each event, and another
+    // for the end, which is rare: a second one around both would cost every message.
+    guarded(Flow::Break(()), || unsafe { handle(ev) })
+        .break_value()
+        .map_or((), |()| guarded((), || unsafe { Box::from_raw(tunnel_of(ev)) }.close()))
 }
 
 /// # Safety
-/// `ev` is such an event.
-unsafe fn handle(ev: *mut ngx_event_t) {
-    // SAFETY: nginx passes an event of a connection that `Tunnel::start` has adopted: its data is
-    // the connection, whose data is the tunnel
-    let (tunnel, c, write) = unsafe {
-        let c = (*ev).data.cast::<ngx_connection_t>();
-        ((*c).data.cast::<Tunnel>(), c, (*ev).bits().write() != 0)
-    };
-    // SAFETY: as above; the worker's state is taken here alone
-    let (end, worker) = unsafe {
-        let is_client = (*tunnel).parts.connections[End::Client as usize].as_ptr() == c;
-        (if is_client { End::Client } else { End::Destination }, Worker::get())
-    };
-    let Some(worker) = worker else { return };
-    // SAFETY: as above; it is not used after
-    unsafe { run(tunnel, |tunnel| tunnel.on_event(end, write, worker)) };
+/// `ev` is an event of a connection of a tunnel.
+unsafe fn tunnel_of(ev: *mut ngx_event_t) -> *mut Tunnel {
+    // SAFETY: the data of an event is its connection, whose data is the tunnel (`Tunnel::start`)
+    unsafe { (*(*ev).data.cast::<ngx_connection_t>()).data.cast() }
+}
+
+/// # Safety
+/// As of `tunnel_of`.
+unsafe fn handle(ev: *mut ngx_event_t) -> Flow {
+    // SAFETY: by contract; the worker's state is taken here alone, and nobody else holds the tunnel
+    unsafe {
+        let (tunnel, write) = (&mut *tunnel_of(ev), (*ev).bits().write() != 0);
+        let is_client =
+            tunnel.parts.connections[End::Client as usize].as_ptr() == (*ev).data.cast();
+        let end = if is_client { End::Client } else { End::Destination };
+        let Some(worker) = Worker::get() else { return Flow::Continue(()) };
+        tunnel.on_event(end, write, worker)
+    }
 }
 
 /// Waits a while for the client to have read all (`ngx_http_set_lingering_close`).
