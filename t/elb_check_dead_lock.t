@@ -28,6 +28,8 @@ async def a_reload_gives_a_new_list(nginx):
     await client.send(b"GET /die HTTP/1.1\r\nHost: app\r\n\r\n")
     await client.until_gone()
     await until(lambda: not all(map(is_running, old)), what="no worker died")
+    # the one that takes its place waits for the lock, too
+    await until(lambda: len(nginx.workers()) == 2, what="no worker took its place")
     before = nginx.workers()
     nginx.signal("HUP")
     await until(lambda: len(set(nginx.workers()) - set(before)) >= 2, what="no new workers")
