@@ -29,8 +29,8 @@ pub unsafe fn add(cf: *mut ngx_conf_t) -> bool {
     // SAFETY: the caller's. What may change as a request goes on is not cached; an id is one for
     // all who ask
     unsafe {
-        add_one(cf, "elb_upgrade", 0, get_upgrade, 0)
-            && add_one(cf, "elb_connection", 0, get_connection, 0)
+        add_one(cf, "elb_upgrade", 0, get_if_websocket, 0)
+            && add_one(cf, "elb_connection", 0, get_if_websocket, 1)
             && add_one(cf, "elb_host", NGX_HTTP_VAR_NOCACHEABLE, get_host, proxy_host(cf))
             && add_one(cf, "elb_request_id", 0, get_request_id, 0)
             && add_one(cf, "elb_status", NGX_HTTP_VAR_NOCACHEABLE, get_status, 0)
@@ -38,29 +38,21 @@ pub unsafe fn add(cf: *mut ngx_conf_t) -> bool {
     }
 }
 
-/// `websocket` where the client asks for a WebSocket: no other protocol is passed on. With
-/// "Upgrade: h2c" a client could smuggle requests past the configuration.
-unsafe extern "C" fn get_upgrade(
-    r: *mut ngx_http_request_t,
-    v: *mut ngx_http_variable_value_t,
-    _: usize,
-) -> ngx_int_t {
-    guarded(NGX_ERROR as _, || {
-        // SAFETY: nginx passes a live request and the value to fill in
-        unsafe { set(v, asks_for_websocket(&*r).then_some(literal("websocket"))) }
-    })
-}
+/// What `$elb_upgrade` and `$elb_connection` say where the client asks for a WebSocket. Without a value
+/// no header is sent: no other protocol is passed on, as with "Upgrade: h2c" a client could smuggle
+/// requests past the configuration, and the connection to the destination is kept for the next one.
+const IF_WEBSOCKET: [&str; 2] = ["websocket", "upgrade"];
 
-/// `upgrade` where the client asks for a WebSocket; without a value, which leaves `Connection` out,
-/// the connection to the destination is kept for the next request.
-unsafe extern "C" fn get_connection(
+/// `data` is the place in [`IF_WEBSOCKET`].
+unsafe extern "C" fn get_if_websocket(
     r: *mut ngx_http_request_t,
     v: *mut ngx_http_variable_value_t,
-    _: usize,
+    data: usize,
 ) -> ngx_int_t {
     guarded(NGX_ERROR as _, || {
-        // SAFETY: as above
-        unsafe { set(v, asks_for_websocket(&*r).then_some(literal("upgrade"))) }
+        let word = IF_WEBSOCKET.get(data).copied();
+        // SAFETY: nginx passes a live request and the value to fill in
+        unsafe { set(v, word.filter(|_| asks_for_websocket(&*r)).map(literal)) }
     })
 }
 
