@@ -5,6 +5,7 @@ they leave nothing."""
 import asyncio
 import itertools
 import os
+import statistics
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
@@ -28,14 +29,14 @@ async def many_leave_nothing(nginx):
         for peer in itertools.chain(*ends):
             peer.close()
         await nginx.has_no_connections()
-    # as many at a time, and more than once before: the allocator keeps what it had
-    for _ in range(3):
+    # A leak grows the worker in every round, by 30 kB and more a connection. The allocator takes
+    # and returns memory in some rounds, so the median counts.
+    grown = []
+    for _ in range(6):
+        before = nginx.memory()
         await some(40)
-    before = nginx.memory()
-    for _ in range(3):
-        await some(40)
-    grown = nginx.memory() - before
-    assert grown < 500_000, f"the worker has grown by {grown} bytes"
+        grown.append(nginx.memory() - before)
+    assert statistics.median(grown) < 700_000, f"the worker has grown by {grown} bytes"
 
 
 run(SecureNginx(destinations=True, receive_buffer=4096,
