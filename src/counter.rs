@@ -1,12 +1,13 @@
 //! Numbers that one process writes and any may read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use zerocopy::FromBytes;
 
 /// A counter or gauge with a single writer, in memory that other processes may read.
 ///
 /// With one writer there is no need for a locked addition: a load, an addition and a store are
 /// what a plain integer costs, and readers see each value whole.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, FromBytes)]
 #[repr(transparent)]
 pub struct Counter(AtomicU64);
 

@@ -8,9 +8,7 @@ pub mod busy;
 pub mod check;
 pub mod counter;
 #[cfg(feature = "export-modules")]
-#[allow(unsafe_code)]
 mod glue;
-pub mod guard;
 pub mod handshake;
 pub mod limit;
 pub mod media_type;

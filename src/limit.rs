@@ -13,6 +13,8 @@ use std::hash::Hasher;
 use std::iter::successors;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use zerocopy::FromBytes;
+
 /// How often a refusal may have the processes looked at, in milliseconds: looking costs more than
 /// all else of a handshake that is refused.
 const PATIENCE: u64 = 1_000;
@@ -25,26 +27,33 @@ pub const PROCESSES: usize = 1024;
 
 /// The number of what lies in the memory: raise it with any change to the meaning or the order of
 /// the parts of a [`Table`].
-pub const LAYOUT: u64 = 2;
+pub const VERSION: u32 = 3;
+
+/// The memory of a table with room for [`KEYS`] and [`PROCESSES`], all-zero at first.
+#[derive(FromBytes)]
+#[repr(C)]
+pub struct Memory {
+    head: Head,
+    processes: [Process; PROCESSES],
+    chains: [Link; KEYS],
+    next: [Link; KEYS],
+    entries: [Entry; KEYS],
+}
 
 /// What there is once in a table.
-#[derive(Debug)]
+#[derive(Debug, Default, FromBytes)]
 #[repr(C)]
 pub struct Head {
-    /// What its maker calls the layout of its memory, see [`LAYOUT`].
-    pub layout: u64,
-    /// What keys are hashed with, so that nobody can choose two that are one here.
-    seed: [u64; 2],
     /// When the processes were looked at last, in milliseconds.
     looked: u64,
-    /// 1 while a process changes the table.
-    busy: AtomicU32,
+    /// 0 while a process changes the table, and before the first one does.
+    at_rest: AtomicU32,
     /// The first free entry.
     free: Link,
 }
 
 /// A process that counts. All-zero is a free place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, PartialEq, Eq)]
 #[repr(C)]
 pub struct Process {
     /// Its number.
@@ -54,7 +63,7 @@ pub struct Process {
 }
 
 /// How often a process holds a key. All-zero is a free one.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, FromBytes)]
 #[repr(C)]
 pub struct Entry {
     key: u64,
@@ -97,22 +106,26 @@ pub struct Parts<'a> {
 
 /// A table that is being worked on; others stay out until it is dropped.
 #[derive(Debug)]
-pub struct Table<'a>(Parts<'a>);
+pub struct Table<'a> {
+    parts: Parts<'a>,
+    seed: [u64; 2],
+}
 
-impl Head {
-    /// That of a new table; `seed` are bits that nobody can guess.
-    pub const fn new(layout: u64, seed: [u64; 2]) -> Self {
-        // busy: whoever comes first makes the list of free entries
-        Self { layout, seed, looked: 0, busy: AtomicU32::new(1), free: 0 }
+impl Memory {
+    /// The parts of the table that lies there.
+    pub fn parts(&mut self) -> Parts<'_> {
+        let Self { head, processes, chains, next, entries } = self;
+        Parts { head, processes, chains, next, entries }
     }
 }
 
 impl<'a> Table<'a> {
     /// Begins to work on a table. One that a process has left in the midst of a change, since it
-    /// has died there, is set right first.
-    pub fn open(parts: Parts<'a>) -> Self {
-        let was_busy = parts.head.busy.swap(1, Ordering::Acquire) != 0;
-        let mut table = Self(parts);
+    /// has died there, is set right first. Keys are hashed with `seed`, bits that nobody can guess and
+    /// that are the same for all of a table's life: so nobody can choose two that are one here.
+    pub fn open(parts: Parts<'a>, seed: [u64; 2]) -> Self {
+        let was_busy = parts.head.at_rest.swap(0, Ordering::Acquire) == 0;
+        let mut table = Self { parts, seed };
         if was_busy {
             table.rebuild(|_| false);
         }
@@ -121,7 +134,7 @@ impl<'a> Table<'a> {
 
     /// What stands for a key here.
     pub fn hash(&self, key: &[u8]) -> u64 {
-        let [one, other] = self.0.head.seed;
+        let [one, other] = self.seed;
         // what the standard library has in its place takes no key
         #[allow(deprecated)]
         let mut hasher = std::hash::SipHasher::new_with_keys(one, other);
@@ -131,9 +144,9 @@ impl<'a> Table<'a> {
 
     /// Gives a process a place; `None` where all are taken.
     pub fn enter(&mut self, process: Process) -> Option<Place> {
-        let free = self.0.processes.iter().position(|other| other.pid == 0)?;
+        let free = self.parts.processes.iter().position(|other| other.pid == 0)?;
         let place = u32::try_from(free).ok()?;
-        *self.0.processes.get_mut(free)? = process;
+        *self.parts.processes.get_mut(free)? = process;
         Some(Place(place))
     }
 
@@ -144,15 +157,15 @@ impl<'a> Table<'a> {
 
     /// The processes that have a place.
     pub fn processes(&self) -> Vec<Process> {
-        self.0.processes.iter().filter(|process| process.pid != 0).copied().collect()
+        self.parts.processes.iter().filter(|process| process.pid != 0).copied().collect()
     }
 
     /// Whether a refusal at `now` is a reason to look which processes live: not where another one
     /// was lately. The caller does so, without keeping others out meanwhile.
     pub fn is_time_to_look(&mut self, now: u64) -> bool {
-        let is_time = now.saturating_sub(self.0.head.looked) >= PATIENCE;
+        let is_time = now.saturating_sub(self.parts.head.looked) >= PATIENCE;
         if is_time {
-            self.0.head.looked = now;
+            self.parts.head.looked = now;
         }
         is_time
     }
@@ -192,29 +205,30 @@ impl<'a> Table<'a> {
 
     /// The entries of a key and where they are.
     fn of_key(&self, key: u64) -> impl Iterator<Item = (usize, &Entry)> {
-        let entries = self.chain(key).filter_map(|index| Some((index, self.0.entries.get(index)?)));
+        let entries =
+            self.chain(key).filter_map(|index| Some((index, self.parts.entries.get(index)?)));
         entries.filter(move |(_, entry)| entry.key == key)
     }
 
     /// The entries of the chain that a key is in. A chain has no more than there are.
     fn chain(&self, key: u64) -> impl Iterator<Item = usize> + '_ {
-        let first = self.0.chains.get(self.chain_of(key)).copied().unwrap_or(0);
-        let next = |link: &Link| self.0.next.get(index(*link)?).copied();
-        successors(Some(first), next).map_while(index).take(self.0.entries.len())
+        let first = self.parts.chains.get(self.chain_of(key)).copied().unwrap_or(0);
+        let next = |link: &Link| self.parts.next.get(index(*link)?).copied();
+        successors(Some(first), next).map_while(index).take(self.parts.entries.len())
     }
 
     fn chain_of(&self, key: u64) -> usize {
-        (key % (self.0.chains.len() as u64).max(1)) as usize
+        (key % (self.parts.chains.len() as u64).max(1)) as usize
     }
 
     /// Has a free entry count one for a key and a process; `None` where there is none.
     fn insert(&mut self, key: u64, place: Place) -> Option<()> {
-        let link = self.0.head.free;
+        let link = self.parts.head.free;
         let index = index(link)?;
         let chain = self.chain_of(key);
-        let (chain, next) = (self.0.chains.get_mut(chain)?, self.0.next.get_mut(index)?);
-        let entry = self.0.entries.get_mut(index)?;
-        self.0.head.free = std::mem::replace(next, std::mem::replace(chain, link));
+        let (chain, next) = (self.parts.chains.get_mut(chain)?, self.parts.next.get_mut(index)?);
+        let entry = self.parts.entries.get_mut(index)?;
+        self.parts.head.free = std::mem::replace(next, std::mem::replace(chain, link));
         (entry.key, entry.process) = (key, place.0);
         entry.set(1);
         Some(())
@@ -224,7 +238,7 @@ impl<'a> Table<'a> {
     fn unlink(&mut self, key: u64, entry: usize) {
         let chain = self.chain_of(key);
         let before = self.chain(key).take_while(|index| *index != entry).last();
-        let Parts { head, chains, next, .. } = &mut self.0;
+        let Parts { head, chains, next, .. } = &mut self.parts;
         let Some(own) = next.get_mut(entry) else { return };
         let behind = std::mem::replace(own, head.free);
         let link = match before {
@@ -238,14 +252,14 @@ impl<'a> Table<'a> {
 
     /// Takes back what dead processes hold, and their places; whether there was one.
     fn bury(&mut self, is_dead: impl Fn(usize, &Process) -> bool) -> bool {
-        let places = self.0.processes.iter().enumerate();
+        let places = self.parts.processes.iter().enumerate();
         let dead: Vec<_> =
             places.map(|(index, process)| process.pid != 0 && is_dead(index, process)).collect();
         if !dead.contains(&true) {
             return false;
         }
         self.rebuild(|place| dead.get(place).copied().unwrap_or(true));
-        for (process, _) in self.0.processes.iter_mut().zip(&dead).filter(|(_, dead)| **dead) {
+        for (process, _) in self.parts.processes.iter_mut().zip(&dead).filter(|(_, dead)| **dead) {
             *process = Process::default();
         }
         true
@@ -253,7 +267,7 @@ impl<'a> Table<'a> {
 
     /// Derives chains and free entries from the entries, less those of places that are dead.
     fn rebuild(&mut self, is_dead: impl Fn(usize) -> bool) {
-        let Parts { head, processes, chains, next, entries } = &mut self.0;
+        let Parts { head, processes, chains, next, entries } = &mut self.parts;
         chains.fill(0);
         head.free = 0;
         let count = (chains.len() as u64).max(1);
@@ -278,7 +292,7 @@ impl Drop for Table<'_> {
     fn drop(&mut self) {
         // what a panic has left is set right as what a death has
         if !std::thread::panicking() {
-            self.0.head.busy.store(0, Ordering::Release);
+            self.parts.head.at_rest.store(1, Ordering::Release);
         }
     }
 }

@@ -228,6 +228,25 @@ pub struct Redirect {
     pub port: u16,
 }
 
+impl Redirect {
+    /// Where a request for `uri`, as the client sent it, goes; `None` where it names no host.
+    pub fn location(&self, host: &[u8], uri: &[u8]) -> Option<Vec<u8>> {
+        if host.is_empty() {
+            return None;
+        }
+        let mut location = [b"https://", host].concat();
+        if self.port != 443 {
+            location.extend_from_slice(format!(":{}", self.port).as_bytes());
+        }
+        if !uri.starts_with(b"/") {
+            // "GET http://host?query" (RFC 9112 3.2.2)
+            location.push(b'/');
+        }
+        location.extend_from_slice(uri);
+        Some(location)
+    }
+}
+
 /// The redirect to https (`REDIRECT_STATUS`, `HTTPS_PORT`).
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! The proof of the build script that Rust and C agree on nginx's structures
-//! (`build-script/layout.rs`), on a structure as small as can be: it holds where they agree, and
+//! (`crates/nginx/build/layout.rs`), on a structure as small as can be: it holds where they agree, and
 //! names the field where they do not. Bindings are written here as bindgen writes them.
 
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use std::{env, fs};
 
 #[allow(missing_docs)]
-#[path = "../build-script/layout.rs"]
+#[path = "../crates/nginx/build/layout.rs"]
 mod layout;
 
 /// A bit-field behind a smaller field, as in `ngx_http_request_s` since nginx 1.29.3.

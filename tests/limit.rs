@@ -6,12 +6,13 @@ use std::mem::forget;
 use proptest::prelude::*;
 
 use ngx_http_elb_websocket_module::limit::{
-    Entry, Head, Link, Parts, Place, Process, Refused, Table, KEYS, LAYOUT, PROCESSES,
+    Entry, Head, Link, Parts, Place, Process, Refused, Table, KEYS, PROCESSES,
 };
 
 /// Memory for a table.
 struct Memory {
     head: Head,
+    seed: [u64; 2],
     processes: Vec<Process>,
     chains: Vec<Link>,
     next: Vec<Link>,
@@ -21,7 +22,8 @@ struct Memory {
 impl Memory {
     fn new(processes: usize, chains: usize, entries: usize) -> Self {
         Self {
-            head: Head::new(LAYOUT, [1, 2]),
+            head: Head::default(),
+            seed: [1, 2],
             processes: vec![Process::default(); processes],
             chains: vec![0; chains],
             next: vec![0; entries],
@@ -30,8 +32,8 @@ impl Memory {
     }
 
     fn table(&mut self) -> Table<'_> {
-        let Self { head, processes, chains, next, entries } = self;
-        Table::open(Parts { head, processes, chains, next, entries })
+        let Self { head, seed, processes, chains, next, entries } = self;
+        Table::open(Parts { head, processes, chains, next, entries }, *seed)
     }
 
     /// What is left where a process dies in the midst of a change.
@@ -128,7 +130,7 @@ fn as_many_processes_as_there_are_may_hold_one_key() {
 fn a_seed_decides_what_is_one_chain() {
     let mut one = Memory::new(1, 1, 1);
     let mut other = Memory::new(1, 1, 1);
-    other.head = Head::new(LAYOUT, [1, 3]);
+    other.seed = [1, 3];
     let (one, other) = (one.table(), other.table());
     assert_eq!(one.hash(b"2001:db8::1"), one.hash(b"2001:db8::1"));
     assert_ne!(one.hash(b"2001:db8::1"), other.hash(b"2001:db8::1"));

@@ -1,26 +1,23 @@
 //! `elb_env`: any directive, with its arguments from the environment.
 
-use std::ptr::null_mut;
+use nginx::command::Command;
+use nginx::module::{ConfModule, Module};
 
-use ngx::ffi::{ngx_command_t, ngx_module_t, NGX_CONF_MODULE};
-
-use super::conf::{command, Conf, Error, Outcome};
+use super::conf::{kind, Conf, Error, Outcome, ReadSettings};
 use crate::settings::expand::{self, expand, Expanded};
 use crate::settings::Fault;
 
-static mut COMMANDS: [ngx_command_t; 2] = [command!("elb_env", 0, elb_env), ngx_command_t::empty()];
+/// The module with `elb_env`. Its type makes nginx take the directive everywhere, as it does
+/// `include`.
+pub struct Env;
 
-/// The module, as `load_module` finds it. Its type makes nginx take its directive everywhere
-/// (`ngx_conf_handler`), as it does `include`.
-#[no_mangle]
-#[allow(non_upper_case_globals)]
-pub static mut ngx_elb_env_module: ngx_module_t = ngx_module_t {
-    ctx: null_mut(),
-    commands: (&raw mut COMMANDS).cast(),
-    type_: NGX_CONF_MODULE as _,
-    ..ngx_module_t::default()
-};
+/// The module, as `load_module` finds it.
+pub static MODULE: Module<Env> = Module::conf();
 
+impl ConfModule for Env {
+    const COMMANDS: &'static [Command] =
+        &[Command::plain(c"elb_env", kind(c"elb_env"), elb_env), Command::END];
+}
 /// `elb_env directive [argument ...];`
 fn elb_env(cf: &mut Conf, _: &mut ()) -> Outcome {
     let args = cf.args()?;

@@ -1,21 +1,16 @@
-//! `websocket_metrics` and `websocket_status`: what was counted, told.
+//! `websocket_metrics` and `websocket_status`: reports of what was counted.
 
 use std::borrow::Cow;
 
-use ngx::ffi::{
-    ngx_http_request_t, ngx_int_t, ngx_time, NGINX_VERSION, NGX_ERROR,
-    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_NOT_ALLOWED,
-};
-use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
+use nginx::process::unix_time;
+use nginx::request::{Answer, Handler, Request, Status};
+use nginx::NGINX_VERSION;
 
-use super::conf::{Conf, Error, Outcome};
 use super::elb::health::health;
-use super::request::{Answer, PhaseHandler, Request};
 use super::{elb, websocket, zone};
-use crate::guard::guarded;
 use crate::metrics::{exposition, quality, Settings, Snapshot, Text, WebSockets, PAGE};
 
-/// Nothing that was told is good for later.
+/// Responses must not be cached: they are good for this moment alone.
 const FRESH: (&str, &str) = ("Cache-Control", "no-store");
 
 /// Both representations have one address.
@@ -40,54 +35,34 @@ const PAGE_HEADERS: &[(&str, &str)] = &[
     ("Referrer-Policy", "no-referrer"),
 ];
 
-/// Makes `handler` the one that answers the requests of a location.
-pub fn answer_with(cf: &mut Conf, handler: PhaseHandler) -> Outcome {
-    let core = NgxHttpCoreModule::location_conf_mut(cf)
-        .ok_or_else(|| Error::Message("no location".to_owned()))?;
-    if core.handler.is_some() {
-        return Err(Error::Message(format!(
-            "\"{}\" directive must be the only one of its location that answers",
-            cf.directive()
-        )));
-    }
-    core.handler = Some(handler);
-    Ok(())
-}
-
 /// Answers with the counters for Prometheus.
-pub unsafe extern "C" fn on_metrics(r: *mut ngx_http_request_t) -> ngx_int_t {
-    guarded(NGX_HTTP_INTERNAL_SERVER_ERROR as _, || {
-        // SAFETY: nginx passes the request whose location has this handler
-        unsafe { tell(r, metrics) }
-    })
+pub struct OnMetrics;
+
+impl Handler for OnMetrics {
+    fn handle(request: Request) -> Status {
+        report(request, metrics)
+    }
 }
 
 /// Answers with all there is to say: to a browser as a page, else as JSON.
-pub unsafe extern "C" fn on_status(r: *mut ngx_http_request_t) -> ngx_int_t {
-    guarded(NGX_HTTP_INTERNAL_SERVER_ERROR as _, || {
-        // SAFETY: as above
-        unsafe { tell(r, status) }
-    })
+pub struct OnStatus;
+
+impl Handler for OnStatus {
+    fn handle(request: Request) -> Status {
+        report(request, status)
+    }
 }
 
-/// # Safety
-/// `r` is a live request.
-unsafe fn tell(
-    r: *mut ngx_http_request_t,
-    answer: fn(&Request, Option<&str>) -> Option<Answer>,
-) -> ngx_int_t {
-    // SAFETY: by contract
-    let Some(mut request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
+fn report(request: Request, answer: fn(&Request, Option<&str>) -> Option<Answer>) -> Status {
     if !request.is_get_or_head() {
-        return NGX_HTTP_NOT_ALLOWED as _;
+        return Status::code(405);
     }
     let accept = request.header(b"accept").map(String::from_utf8_lossy);
     match answer(&request, accept.as_deref()) {
-        Some(answer) => request.send(&answer),
-        None => NGX_HTTP_INTERNAL_SERVER_ERROR as _,
+        Some(answer) => request.answer(&answer),
+        None => Status::code(500),
     }
 }
-
 fn metrics(request: &Request, accept: Option<&str>) -> Option<Answer> {
     let wants_open =
         quality(accept, "application/openmetrics-text") > quality(accept, "text/plain");
@@ -126,15 +101,14 @@ fn snapshot(request: &Request) -> Snapshot {
         module: env!("CARGO_PKG_VERSION"),
         nginx: NGINX_VERSION.to_string_lossy().into_owned(),
         started,
-        // SAFETY: nginx keeps the time in a global
-        uptime: u64::try_from(ngx_time()).unwrap_or(0).saturating_sub(started),
-        health: health(request.raw()),
+        uptime: unix_time().saturating_sub(started),
+        health: health(request),
         generation: newest,
         websockets: WebSockets::of(&sum),
         redirects: sum.counts.redirects.get(),
         health_checks: sum.counts.health_checks.get(),
         workers: sum.workers,
-        destinations: elb::destinations(request.raw()),
-        settings: Settings(websocket::settings_of(request.raw())),
+        destinations: elb::destinations(request),
+        settings: Settings(websocket::settings_of(request)),
     }
 }

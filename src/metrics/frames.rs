@@ -1,6 +1,7 @@
 //! Frames of one direction, counted by kind.
 
 use websocket_tunnel::frame::{Count, Opcode};
+use zerocopy::FromBytes;
 
 use crate::counter::Counter;
 
@@ -15,7 +16,7 @@ pub struct Kind {
 
 /// What came from one end, by kind of frame. All tunnels of a process add to one table, and other
 /// processes look at it meanwhile.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, FromBytes)]
 #[repr(C)]
 pub struct FrameCounts {
     /// Frames whose header was seen, by opcode.

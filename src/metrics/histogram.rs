@@ -2,9 +2,10 @@
 
 use crate::counter::Counter;
 use serde::Serialize;
+use zerocopy::FromBytes;
 
 /// A histogram with `N` limits in milliseconds and a last bucket for what is beyond them.
-#[derive(Debug)]
+#[derive(Debug, FromBytes)]
 #[repr(C)]
 pub struct Histogram<const N: usize> {
     buckets: [Counter; N],

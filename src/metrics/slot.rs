@@ -6,6 +6,7 @@
 //! by number and start time, and a slot whose owner is gone is free.
 
 use std::sync::atomic::{fence, Ordering};
+use zerocopy::FromBytes;
 
 use websocket_tunnel::{End, Event, Proof, Reason, Summary};
 
@@ -26,7 +27,7 @@ pub struct Owner {
 }
 
 /// What one process holds and has counted. All-zero is a free one.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, FromBytes)]
 #[repr(C)]
 pub struct Slot {
     pid: Counter,
@@ -119,7 +120,7 @@ const FAULT: usize = Reason::ALL.len();
 const WORKER_LOST: usize = FAULT + 1;
 
 /// What is only ever counted up.
-#[derive(Debug)]
+#[derive(Debug, FromBytes)]
 #[repr(C)]
 pub struct Counts {
     /// Tunnels that began.

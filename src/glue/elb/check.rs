@@ -1,17 +1,19 @@
 //! `elb_check`: one worker asks each destination of an upstream block whether it is there, and all
 //! workers skip those that are not.
 
-use std::cell::UnsafeCell;
+use std::cell::{RefCell, UnsafeCell};
+
+use nginx::cycle::Cycle;
 
 use ngx::ffi::{
-    ngx_cycle_t, ngx_http_upstream_rr_peer_t, ngx_http_upstream_srv_conf_t, ngx_process,
-    ngx_worker, NGX_LOG_WARN, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER,
+    ngx_http_upstream_rr_peer_t, ngx_http_upstream_srv_conf_t, ngx_process, ngx_worker,
+    NGX_LOG_WARN, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER,
 };
-use ngx::http::{HttpModuleMainConf, HttpModuleServerConf, NgxHttpUpstreamModule};
+use ngx::http::{HttpModuleServerConf, NgxHttpUpstreamModule};
 
 use super::destination::MainConf;
 use super::peers::{for_each, is_found, look, look_soon, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
-use super::Module;
+use super::Elb;
 use crate::check::{is_path, Settings, Statuses, Tally};
 use crate::glue::conf::{invalid, time, time_or_off, Conf, Error, Outcome, Place};
 
@@ -29,7 +31,7 @@ pub struct Check {
     /// Where it stands.
     pub place: Place,
     /// Addresses that the configuration before this one has checked; their peers have the marks.
-    known: Vec<Address>,
+    known: RefCell<Vec<Address>>,
 }
 
 /// The address of a peer: the bytes of its `sockaddr`. Peers come and go, so this and not a pointer
@@ -63,10 +65,11 @@ unsafe fn sockaddr<'a>(peer: *const ngx_http_upstream_rr_peer_t) -> &'a [u8] {
 /// `elb_check off | interval [timeout=time] [rise=number] [fall=number] [path=path]
 /// [status=statuses];`
 pub fn elb_check(cf: &mut Conf, own: &mut MainConf) -> Outcome {
-    let upstream: *mut _ = NgxHttpUpstreamModule::server_conf_mut(cf)
+    // SAFETY: what nginx passed
+    let upstream: *mut _ = NgxHttpUpstreamModule::server_conf_mut(unsafe { &*cf.as_ptr() })
         .ok_or_else(|| Error::Message("no upstream block".to_owned()))?;
     if own.checks.iter().any(|check| check.upstream == upstream) {
-        return Err(Error::Directive(c"is duplicate"));
+        return Err(Error::DUPLICATE);
     }
     let args = cf.args()?;
     let interval = time_or_off(cf, args.first())?;
@@ -75,7 +78,7 @@ pub fn elb_check(cf: &mut Conf, own: &mut MainConf) -> Outcome {
         parameter(cf, &mut settings, word)?;
     }
     let settings = (interval > 0).then_some(settings);
-    own.checks.push(Check { upstream, settings, place: cf.place(), known: Vec::new() });
+    own.checks.push(Check { upstream, settings, place: cf.place()?, known: RefCell::default() });
     Ok(())
 }
 
@@ -142,12 +145,8 @@ pub fn all_down(main: &MainConf) -> bool {
 
 /// Takes over what is known of destinations that the new configuration checks too, so that a dead
 /// one gets no request after a reload and a live one is not judged by one check alone.
-///
-/// # Safety
-/// `cycle` is what nginx passes to `init_module`.
-pub unsafe fn take_along(cycle: *mut ngx_cycle_t) {
-    // SAFETY: by contract
-    let log = unsafe { (*cycle).log };
+pub fn take_along(cycle: Cycle) {
+    let log = cycle.log().as_ptr();
     if stop() {
         // a single process was reloaded
         ngx::ngx_log_error!(
@@ -157,10 +156,9 @@ pub unsafe fn take_along(cycle: *mut ngx_cycle_t) {
         );
         return;
     }
-    // SAFETY: by contract; a cycle that was never read has no configuration
-    let (new, old) = unsafe { (main_conf(cycle), main_conf((*cycle).old_cycle)) };
+    let (new, old) = (cycle.main::<Elb>(), cycle.old().and_then(Cycle::main::<Elb>));
     let (Some(new), Some(old)) = (new, old) else { return };
-    for check in new.checks.iter_mut().filter(|check| check.settings.is_some()) {
+    for check in new.checks.iter().filter(|check| check.settings.is_some()) {
         let before = old.checks.iter().find(|before| {
             // SAFETY: each block lives as long as its configuration
             before.settings.is_some()
@@ -181,7 +179,7 @@ pub unsafe fn take_along(cycle: *mut ngx_cycle_t) {
             };
             // SAFETY: initialized, with its zone
             unsafe { mark(&*check.upstream, &states) };
-            check.known = states.into_iter().map(|(address, _)| address).collect();
+            check.known.replace(states.into_iter().map(|(address, _)| address).collect());
         }
     }
 }
@@ -223,14 +221,6 @@ unsafe fn mark(upstream: &ngx_http_upstream_srv_conf_t, states: &[(Address, bool
     changed
 }
 
-/// # Safety
-/// `cycle` is null or a cycle, and nobody else holds its configuration.
-unsafe fn main_conf<'a>(cycle: *mut ngx_cycle_t) -> Option<&'a mut MainConf> {
-    // SAFETY: by contract
-    let cycle = unsafe { cycle.as_ref() }.filter(|cycle| !cycle.conf_ctx.is_null())?;
-    Module::main_conf_mut(cycle)
-}
-
 /// What this process checks, if it is the one that does.
 struct Running(UnsafeCell<Vec<Group>>);
 
@@ -241,17 +231,13 @@ static RUNNING: Running = Running(UnsafeCell::new(Vec::new()));
 
 /// Begins to check where this process is the one to do so: the first worker of a configuration,
 /// and one that takes its place, or the only process.
-///
-/// # Safety
-/// `cycle` is what nginx passes to `init_process`.
-pub unsafe fn start(cycle: *mut ngx_cycle_t) {
+pub fn start(cycle: Cycle) {
     // SAFETY: globals that nginx sets before
     let (process, number) = unsafe { (ngx_process as u32, ngx_worker) };
     if !(process == NGX_PROCESS_WORKER && number == 0 || process == NGX_PROCESS_SINGLE) {
         return;
     }
-    // SAFETY: by contract; nobody else holds the configuration
-    let (log, main) = unsafe { ((*cycle).log, main_conf(cycle)) };
+    let (log, main) = (cycle.log().as_ptr(), cycle.main::<Elb>());
     for check in main.iter().flat_map(|main| &main.checks) {
         let Some(settings) = &check.settings else { continue };
         // SAFETY: initialized, and it lives as long as the configuration
@@ -261,7 +247,7 @@ pub unsafe fn start(cycle: *mut ngx_cycle_t) {
             continue;
         }
         // the master keeps them, for a worker that takes this one's place
-        let known = check.known.clone();
+        let known = check.known.borrow().clone();
         // SAFETY: the block and the log live as long as the process uses the configuration, and
         // `stop` comes before its end
         let group = unsafe { Group::start(check.upstream, settings.clone(), known, log) };

@@ -17,12 +17,12 @@ use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule}
 use super::check::Check;
 use super::peers::{is_balanced_by_core, is_found};
 use super::{set_header, shutdown};
-use crate::glue::compat;
-use crate::glue::conf::{Conf, Error, Outcome, Place};
+use crate::glue::conf::{Conf, Error, Outcome, Place, ReadSettings};
 use crate::registry;
 use crate::settings::destinations::{destinations, variables, Destination};
 use crate::settings::resolver::{first_found, in_hosts, Lookup, ResolvConf};
 use crate::settings::value::Host;
+use nginx::compat;
 
 /// Memory for the run-time state of an upstream block's servers.
 const ZONE_SIZE: &str = "256k";
@@ -32,6 +32,8 @@ const ZONE_SIZE: &str = "256k";
 pub struct MainConf {
     /// Where `proxy_set_header` is kept, once `elb_proxy_set_header` stands somewhere.
     pub proxy_headers: Option<set_header::Slot>,
+    /// The place of `$proxy_host`.
+    pub proxy_host: Option<nginx::variable::Index>,
     /// `elb_shutdown_timeout`.
     pub shutdown: Option<shutdown::Times>,
     /// Whether `elb_keepalive_min_timeout` has told that this nginx is too old for it.
@@ -59,12 +61,13 @@ enum Server {
 /// `elb_destination [parameter ...];`
 pub fn elb_destination(cf: &mut Conf, own: &mut MainConf) -> Outcome {
     let parameters = cf.args()?;
-    let upstream: *mut _ = NgxHttpUpstreamModule::server_conf_mut(cf)
+    // SAFETY: what nginx passed
+    let upstream: *mut _ = NgxHttpUpstreamModule::server_conf_mut(unsafe { &*cf.as_ptr() })
         .ok_or_else(|| Error::Message("no upstream block".to_owned()))?;
     if own.has_seen(upstream) {
-        return Err(Error::Directive(c"is duplicate"));
+        return Err(Error::DUPLICATE);
     }
-    own.seen.push((upstream, cf.place()));
+    own.seen.push((upstream, cf.place()?));
 
     let Some(destinations) = cf.read(destinations) else {
         // else core would stop at an upstream block without servers
@@ -161,7 +164,7 @@ impl MainConf {
             Server::Resolved(names) => (names.as_slice(), true),
         };
         if resolve && !self.resolving.iter().any(|(known, _)| *known == upstream) {
-            self.resolving.push((upstream, cf.place()));
+            self.resolving.push((upstream, cf.place()?));
         }
         // with parameters beside them, nginx may well mean those
         let variables = match parameters {
@@ -314,8 +317,9 @@ fn resolver(cf: &mut Conf, place: &Place, nameserver: Option<&IpAddr>) -> Outcom
 
 /// Whether `resolver` stands in http{}. Where it does not, core's merge leaves a resolver without
 /// nameservers (`ngx_http_core_merge_loc_conf`).
-fn http_resolver(cf: &Conf) -> bool {
-    NgxHttpCoreModule::location_conf(cf)
+fn http_resolver(cf: &mut Conf) -> bool {
+    // SAFETY: what nginx passed
+    NgxHttpCoreModule::location_conf(unsafe { &*cf.as_ptr() })
         // SAFETY: null or a resolver that lives as long as the configuration
         .and_then(|http| unsafe { http.resolver.as_ref() })
         .is_some_and(|resolver| resolver.connections.nelts > 0)

@@ -3,19 +3,16 @@
 use std::cell::Cell;
 use std::io;
 use std::path::PathBuf;
-use std::ptr::addr_of;
 use std::rc::Rc;
 
-use ngx::ffi::{
-    ngx_exiting, ngx_http_request_t, ngx_log_t, ngx_quit, ngx_terminate, NGX_LOG_ERR,
-    NGX_LOG_NOTICE,
-};
-use ngx::http::{HttpModuleMainConf, HttpModuleServerConf};
+use nginx::log::Log;
+use nginx::process::{is_asked_to_leave, now};
+use nginx::request::Request;
 
-use super::{check, Module, ServerConf};
+use super::{check, Elb, ServerConf};
 use crate::glue::conf::{invalid, time, time_in_words, Conf, Error, Outcome, Place};
 use crate::glue::websocket::drain::{self, Leaving, Times};
-use crate::glue::websocket::{longest_drain, now};
+use crate::glue::websocket::longest_drain;
 use crate::metrics::Health;
 
 /// How long a worker believes what it has seen of the file, in milliseconds.
@@ -46,7 +43,7 @@ struct Seen {
 /// `elb_drain_file path [delay=time] [stop_timeout=time];`
 pub fn elb_drain_file(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     if own.drain_file.is_some() {
-        return Err(Error::Directive(c"is duplicate"));
+        return Err(Error::DUPLICATE);
     }
     let args = cf.args()?;
     let path = args.first().map_or("", String::as_str);
@@ -73,7 +70,7 @@ pub fn elb_drain_file(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
         path: cf.full_path(path)?,
         delay: delay.unwrap_or(0),
         stop_timeout,
-        place: cf.place(),
+        place: cf.place()?,
         seen: Cell::default(),
     }));
     Ok(())
@@ -82,7 +79,7 @@ pub fn elb_drain_file(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
 impl DrainFile {
     /// Whether the file exists. It is looked for once a second at most: health checks of many
     /// balancers cost no more than one. On a local file system that does not block.
-    fn exists(&self, now: u64, log: *mut ngx_log_t) -> bool {
+    fn exists(&self, now: u64, log: Log) -> bool {
         let last = self.seen.get();
         if last.at.is_some_and(|at| now.wrapping_sub(at) < BELIEVED) {
             return last.exists;
@@ -94,13 +91,13 @@ impl DrainFile {
         let path = self.path.display();
         let kind = error.as_ref().map(io::Error::kind);
         if let Some(error) = error.filter(|_| kind != last.error) {
-            ngx::ngx_log_error!(NGX_LOG_ERR, log, "cannot look for drain file \"{path}\": {error}");
+            log.error(format_args!("cannot look for drain file \"{path}\": {error}"));
         }
         if exists && !last.exists {
-            ngx::ngx_log_error!(NGX_LOG_NOTICE, log, "draining: there is \"{path}\"");
+            log.notice(format_args!("draining: there is \"{path}\""));
         }
         if !exists && last.exists {
-            ngx::ngx_log_error!(NGX_LOG_NOTICE, log, "no longer draining: \"{path}\" is gone");
+            log.notice(format_args!("no longer draining: \"{path}\" is gone"));
         }
         self.seen.set(Seen { at: Some(now), exists, error: kind });
         exists
@@ -111,7 +108,7 @@ impl DrainFile {
         let Some(stop_timeout) = self.stop_timeout else { return };
         let drain = longest_drain(cf).filter(|times| times.longest().is_some());
         let tunnels = drain.and_then(Times::longest).unwrap_or(0);
-        let requests = Module::main_conf(cf).and_then(|main| main.shutdown);
+        let requests = cf.main::<Elb>().ok().and_then(|main| main.shutdown);
         let requests = requests.map_or(0, |times| times.stop);
         let sum = self.delay + tunnels.max(requests);
         if sum < stop_timeout {
@@ -146,21 +143,19 @@ impl DrainFile {
 
 /// Warns where a stop takes longer than it may; for the end of http{}, when everything is merged.
 pub fn compare_times(cf: &mut Conf) {
-    let drain_file = Module::server_conf(cf).and_then(|http| http.drain_file.clone());
+    let drain_file = cf.server::<Elb>().ok().and_then(|http| http.drain_file.clone());
     if let Some(drain_file) = drain_file {
         drain_file.compare_times(cf);
     }
 }
 
-/// The health of the instance, as the server of a request is to tell it.
-pub fn health(request: &ngx_http_request_t) -> Health {
-    let drain_file = Module::server_conf(request).and_then(|server| server.drain_file.as_ref());
-    // SAFETY: a live request has a connection with a log
-    let log = unsafe { (*request.connection).log };
-    if is_stopping() || drain_file.is_some_and(|file| file.exists(now(), log)) {
+/// The health of the instance, as the server of a request is to report it.
+pub fn health(request: &Request) -> Health {
+    let drain_file = request.server::<Elb>().and_then(|server| server.drain_file.as_ref());
+    if is_stopping() || drain_file.is_some_and(|file| file.exists(now(), request.log())) {
         return Health::Draining;
     }
-    match Module::main_conf(request).is_some_and(check::all_down) {
+    match request.main::<Elb>().is_some_and(check::all_down) {
         true => Health::DestinationDown,
         false => Health::Ok,
     }
@@ -169,11 +164,5 @@ pub fn health(request: &ngx_http_request_t) -> Health {
 /// Whether nginx stops, as far as this worker has been told. One that leaves because a newer
 /// configuration has taken over says nothing about the instance.
 fn is_stopping() -> bool {
-    // SAFETY: globals of nginx, two of them written by its signal handler
-    let leaving = unsafe {
-        addr_of!(ngx_exiting).read() != 0
-            || addr_of!(ngx_quit).read_volatile() != 0
-            || addr_of!(ngx_terminate).read_volatile() != 0
-    };
-    leaving && drain::why() == Leaving::Stopping
+    is_asked_to_leave() && drain::why() == Leaving::Stopping
 }

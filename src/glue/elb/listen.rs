@@ -16,10 +16,10 @@ use ngx::ffi::{
 use ngx::http::{HttpModuleServerConf, NgxHttpCoreModule};
 
 use super::ServerConf;
-use crate::glue::bits::Bits;
-use crate::glue::conf::{invalid, Conf, Error, Outcome};
+use crate::glue::conf::{invalid, Conf, Error, Outcome, ReadSettings};
 use crate::settings::value::{FromText, ListenOrOff};
 use crate::settings::{self, WithDefault};
+use nginx::bits::Bits;
 
 pub mod optional;
 
@@ -72,7 +72,7 @@ pub fn elb_listen(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     }
 
     if parameters.optional {
-        own.optional.add(listen.address(), cf.place());
+        own.optional.add(listen.address(), cf.place()?);
     }
     let listen = listen.to_string();
     let mut words = vec!["listen", &listen];
@@ -82,8 +82,9 @@ pub fn elb_listen(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     cf.apply(&words, &variables)
 }
 
-fn listens_nowhere(cf: &Conf) {
-    if let Some(server) = NgxHttpCoreModule::server_conf_mut(cf) {
+fn listens_nowhere(cf: &mut Conf) {
+    // SAFETY: what nginx passed
+    if let Some(server) = NgxHttpCoreModule::server_conf_mut(unsafe { &*cf.as_ptr() }) {
         server.bits_mut().set_listen(1);
     }
 }
@@ -144,7 +145,7 @@ impl Parameters {
 fn is_taken(cf: &mut Conf, address: SocketAddr) -> bool {
     // SAFETY: globals that nginx sets once, before it reads a configuration
     let starts = unsafe { ngx_test_config == 0 && ngx_process != NGX_PROCESS_SIGNALLER as usize };
-    starts && !is_own(cf.cycle(), address) && is_in_use(address)
+    starts && !is_own(cf.cycle().as_ptr(), address) && is_in_use(address)
 }
 
 /// Whether the old cycle listens at an address: the configuration before a reload, or the sockets

@@ -13,10 +13,10 @@ use ngx::ffi::{
     ngx_http_upstream_rr_peers_t, ngx_http_upstream_srv_conf_t, ngx_rwlock_rlock,
     ngx_rwlock_unlock, ngx_rwlock_wlock, ngx_str_t, Dl_info,
 };
-use ngx::http::{HttpModuleMainConf, HttpModuleServerConf, NgxHttpUpstreamModule};
+use ngx::http::{HttpModuleMainConf, NgxHttpUpstreamModule};
 
 use super::destination::MainConf;
-use super::Module;
+use super::Elb;
 use crate::glue::conf::Conf;
 use crate::metrics::Destination;
 
@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// # Safety
 /// The block is initialized, and the result is used no longer than its configuration lives.
 pub unsafe fn lists(upstream: &ngx_http_upstream_srv_conf_t) -> Option<impl Iterator<Item = List>> {
-    let found = Module::server_conf(upstream)?.peers?;
+    let found = own(upstream)?.peers?;
     let first = NonNull::new(upstream.peer.data.cast())?;
     if first != found && !is_in_zone(upstream, first) {
         return None;
@@ -63,6 +63,11 @@ pub unsafe fn lists(upstream: &ngx_http_upstream_srv_conf_t) -> Option<impl Iter
 /// Core's list of a block, whose `zone` may yet copy it.
 pub type Found = NonNull<ngx_http_upstream_rr_peers_t>;
 
+fn own(upstream: &ngx_http_upstream_srv_conf_t) -> Option<&mut super::ServerConf> {
+    // SAFETY: a block of a configuration
+    unsafe { nginx::module::server_at::<Elb>(upstream.srv_conf).map(|conf| &mut *conf) }
+}
+
 /// Finds out which upstream blocks have core's list of peers: those whose balancer is core's, as
 /// the balancer behind it that `keepalive` and `sticky` ask. They keep who that is to themselves;
 /// but core's list is in the memory of the configuration, and has the name of its block at its
@@ -71,12 +76,12 @@ pub type Found = NonNull<ngx_http_upstream_rr_peers_t>;
 ///
 /// To be called when all are initialized, before a `zone` copies a list.
 pub fn find(cf: &mut Conf) {
-    let Some(main) = NgxHttpUpstreamModule::main_conf(cf) else { return };
+    let Some(main) = NgxHttpUpstreamModule::main_conf(unsafe { &*cf.as_ptr() }) else { return };
     // SAFETY: an array of pointers to the blocks; it has no elements in an http{} without any
     for upstream in unsafe { main.upstreams.as_slice::<*mut ngx_http_upstream_srv_conf_t>() } {
         // SAFETY: the blocks live as long as the configuration that is being read
         let upstream = unsafe { &**upstream };
-        if let Some(own) = Module::server_conf_mut(upstream) {
+        if let Some(own) = own(upstream) {
             own.peers = is_balanced_by_core(upstream).then(|| found_in(cf, upstream)).flatten();
         }
     }
@@ -90,7 +95,7 @@ pub fn is_balanced_by_core(upstream: &ngx_http_upstream_srv_conf_t) -> bool {
 
 /// Whether [`find`] has found core's list in a block.
 pub fn is_found(upstream: &ngx_http_upstream_srv_conf_t) -> bool {
-    Module::server_conf(upstream).is_some_and(|own| own.peers.is_some())
+    own(upstream).is_some_and(|own| own.peers.is_some())
 }
 
 fn found_in(cf: &mut Conf, upstream: &ngx_http_upstream_srv_conf_t) -> Option<Found> {

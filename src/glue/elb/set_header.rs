@@ -12,10 +12,10 @@ use ngx::ffi::{
 };
 use ngx::http::{HttpModule, HttpModuleMainConf, NgxHttpCoreModule};
 
-use super::{LocationConf, Module};
+use super::{Elb, LocationConf};
 use crate::glue::conf::{invalid, Conf, Error, Outcome};
-use crate::glue::value::Value;
 use crate::set_header::{is_name, Headers};
+use nginx::value::Value;
 
 /// `elb_proxy_set_header name value;`
 pub fn elb_proxy_set_header(cf: &mut Conf, own: &mut LocationConf) -> Outcome {
@@ -32,9 +32,7 @@ pub fn elb_proxy_set_header(cf: &mut Conf, own: &mut LocationConf) -> Outcome {
         )));
     }
     let slot = Slot::find(cf)?;
-    if let Some(main) = Module::main_conf_mut(cf) {
-        main.proxy_headers = Some(slot);
-    }
+    cf.main::<Elb>()?.proxy_headers = Some(slot);
     Ok(())
 }
 
@@ -69,7 +67,7 @@ impl Slot {
     /// nginx's own table of directives tells it; the structure is the proxy module's private one.
     fn find(cf: &mut Conf) -> Result<Self, Error> {
         // SAFETY: the cycle that is being made
-        let module = unsafe { proxy_module(cf.cycle()) }.ok_or_else(|| {
+        let module = unsafe { proxy_module(cf.cycle().as_ptr()) }.ok_or_else(|| {
             let name = cf.directive();
             Error::Message(format!(
                 "\"{name}\" directive needs an nginx that is built with ngx_http_proxy_module"
@@ -147,7 +145,10 @@ pub fn complete(cf: &mut Conf, slot: Slot) -> Outcome {
     let none = Outer { ours: Headers::default(), theirs: null_mut(), depth: 0 };
     // SAFETY: what http has of each module
     let outer = unsafe { complete_level(cf, slot, http.loc_conf, &none, 0) }?;
-    let Some(core) = NgxHttpCoreModule::main_conf_mut(cf) else { return Ok(()) };
+    // SAFETY: what nginx passed
+    let Some(core) = NgxHttpCoreModule::main_conf_mut(unsafe { &*cf.as_ptr() }) else {
+        return Ok(());
+    };
     // SAFETY: the array of servers
     let servers = unsafe { core.servers.as_slice::<*mut ngx_http_core_srv_conf_t>() }.to_vec();
     for server in servers {
@@ -197,7 +198,7 @@ unsafe fn complete_level(
 ) -> Result<Outer, Error> {
     // SAFETY: by contract; ours is what create_loc_conf made
     let (own, theirs) = unsafe {
-        let own = (*loc_conf.add(Module::module().ctx_index)).cast::<LocationConf>();
+        let own = nginx::module::location_at::<Elb>(loc_conf).ok_or(Error::Logged)?;
         (&(*own).headers, slot.of(loc_conf))
     };
     let mut inner = outer.clone();
@@ -224,10 +225,10 @@ fn merge(cf: &mut Conf, level: &Outer) -> Result<*mut ngx_array_t, Error> {
     let names: Vec<_> = theirs.iter().map(|header| header.key.as_bytes()).collect();
     let (ours, kept) = level.ours.beside(&names, level.depth);
 
-    let pool = cf.pool();
+    let pool = cf.as_ptr();
     // SAFETY: the pool of the configuration
     let merged = unsafe {
-        ngx_array_create(pool.as_ptr(), ours.len() + theirs.len() + 1, size_of::<ngx_keyval_t>())
+        ngx_array_create((*pool).pool, ours.len() + theirs.len() + 1, size_of::<ngx_keyval_t>())
     };
     let no_memory = || Error::Message("no memory".to_owned());
     let push = |header: ngx_keyval_t| {
@@ -239,11 +240,16 @@ fn merge(cf: &mut Conf, level: &Outer) -> Result<*mut ngx_array_t, Error> {
         return Err(no_memory());
     }
     for header in ours {
-        push(ngx_keyval_t { key: cf.string(&header.name)?, value: cf.string(&header.value)? })?;
+        push(ngx_keyval_t { key: string(cf, &header.name)?, value: string(cf, &header.value)? })?;
     }
     let kept = theirs.iter().zip(kept).filter_map(|(header, kept)| kept.then_some(header));
     for header in kept {
         push(*header)?;
     }
     Ok(merged)
+}
+
+fn string(cf: &mut Conf, text: &str) -> Result<ngx::ffi::ngx_str_t, Error> {
+    // SAFETY: the pool of the configuration
+    unsafe { nginx::text::string_in((*cf.as_ptr()).pool, text) }.ok_or_else(Error::no_memory)
 }

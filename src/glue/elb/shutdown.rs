@@ -7,19 +7,19 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 
 use ngx::ffi::{
-    close, eventfd, ngx_close_connection, ngx_connection_t, ngx_cycle, ngx_cycle_t, ngx_event_t,
+    close, eventfd, ngx_close_connection, ngx_connection_t, ngx_cycle, ngx_event_t,
     ngx_get_connection, ngx_process, EFD_CLOEXEC, NGX_LOG_ERR, NGX_LOG_WARN, NGX_PROCESS_WORKER,
 };
-use ngx::http::HttpModuleMainConf;
 
 use super::destination::MainConf;
-use super::{listen, Module};
-use crate::glue::bits::Bits;
+use super::{listen, Elb};
 use crate::glue::conf::{invalid, time_in_words, time_or_off, Conf, Error, Outcome};
-use crate::glue::event::ngx_add_timer;
 use crate::glue::websocket::drain::{self, Leaving};
-use crate::glue::websocket::{is_tunnel, now};
-use crate::guard::guarded;
+use crate::glue::websocket::is_tunnel;
+use nginx::bits::Bits;
+use nginx::event::ngx_add_timer;
+use nginx::guard::guarded;
+use nginx::process::now;
 
 /// How long requests may go on, in milliseconds; 0 is for as long as they like.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ const RELOAD: u64 = 60_000;
 /// `elb_shutdown_timeout time | off [reload=time | reload=off];`
 pub fn elb_shutdown_timeout(cf: &mut Conf, main: &mut MainConf) -> Outcome {
     if main.shutdown.is_some() {
-        return Err(Error::Directive(c"is duplicate"));
+        return Err(Error::DUPLICATE);
     }
     let args = cf.args()?;
     let stop = time_or_off(cf, args.first())?;
@@ -61,17 +61,15 @@ thread_local! {
 /// Sees to it that this worker notices when it begins to leave: nginx then calls the read handler of
 /// each connection that is idle (`ngx_close_idle_connections`), so one is made, of a descriptor
 /// that nobody writes to.
-///
-/// # Safety
-/// Called from nginx's `init_process` with its cycle.
-pub unsafe fn start(cycle: *mut ngx_cycle_t) {
+pub fn start(own: nginx::cycle::Cycle) {
+    let cycle = own.as_ptr();
     // SAFETY: by contract; the connection is made and closed as nginx's own are
     unsafe {
         // a single process ends at once, and the helpers of a cache have no requests
         if ngx_process != NGX_PROCESS_WORKER as usize {
             return;
         }
-        let Some(times) = Module::main_conf(&*cycle).and_then(|main| main.shutdown) else { return };
+        let Some(times) = own.main::<Elb>().and_then(|main| main.shutdown) else { return };
         TIMES.set(Some(times));
         let log = (*cycle).log;
         let fd = eventfd(0, EFD_CLOEXEC as c_int);

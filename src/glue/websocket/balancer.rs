@@ -10,8 +10,8 @@ use ngx::ffi::{
     NGX_PROCESS_SINGLE,
 };
 
-use crate::glue::compat;
 use crate::glue::elb::peers::{self, List};
+use nginx::compat;
 
 /// One connection more at a peer of an upstream block, given back when dropped.
 pub struct Share {

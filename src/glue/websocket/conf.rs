@@ -1,22 +1,23 @@
 //! What the directives say, at each level and merged.
 
 use std::cell::Cell;
-use std::ptr::NonNull;
 use std::rc::Rc;
 
-use ngx::ffi::ngx_shm_zone_t;
-use ngx::http::{Merge, MergeConfigError};
+use nginx::module::Merge;
+use nginx::zone::Exclusive;
 use websocket_tunnel::Settings;
 
 use super::{drain, limit, log};
 use crate::glue::conf::time_in_words;
+use crate::glue::zone::Slots;
+use crate::limit::Memory;
 
 /// Configuration of http{}.
 #[derive(Default)]
 pub struct MainConf {
-    pub zone: Option<NonNull<ngx_shm_zone_t>>,
+    pub zone: Option<Slots>,
     /// That of `websocket_limit_conn`.
-    pub limit_zone: Option<NonNull<ngx_shm_zone_t>>,
+    pub limit_zone: Option<Exclusive<Memory>>,
     /// The first directive that tells what the zone holds.
     pub told_by: Option<&'static str>,
 }
@@ -54,7 +55,7 @@ pub struct Own {
 }
 
 impl Merge for LocationConf {
-    fn merge(&mut self, prev: &Self) -> Result<(), MergeConfigError> {
+    fn merge(&mut self, prev: &Self) {
         let longest = &prev.longest;
         let (own, prev) = (&mut self.own, &prev.own);
         own.tunnel = own.tunnel.or(prev.tunnel);
@@ -64,13 +65,13 @@ impl Merge for LocationConf {
         own.send_timeout = own.send_timeout.or(prev.send_timeout);
         own.max_age = own.max_age.or(prev.max_age);
         own.drain = own.drain.or(prev.drain);
-        own.log = own.log.or(prev.log);
-        own.limit = own.limit.or(prev.limit);
+        own.log = own.log.take().or_else(|| prev.log.clone());
+        own.limit = own.limit.take().or_else(|| prev.limit.clone());
 
         self.tunnel = own.tunnel.unwrap_or(false);
         self.drain = own.drain.unwrap_or_default();
-        self.log = own.log.flatten();
-        self.limit = own.limit.flatten();
+        self.log = own.log.clone().flatten();
+        self.limit = own.limit.clone().flatten();
         self.longest = Rc::clone(longest);
         if self.tunnel && self.drain.longest() > longest.get().and_then(|times| times.longest()) {
             longest.set(Some(self.drain));
@@ -90,7 +91,6 @@ impl Merge for LocationConf {
             handshake: self.drain.handshake,
             ..Settings::default()
         };
-        Ok(())
     }
 }
 
@@ -123,7 +123,10 @@ impl LocationConf {
             ("websocket_max_age", max_age),
             ("websocket_drain", drain),
             ("websocket_log", on_off(self.log.is_some())),
-            ("websocket_limit_conn", self.limit.map_or("off".to_owned(), |limit| limit.most())),
+            (
+                "websocket_limit_conn",
+                self.limit.as_ref().map_or("off".to_owned(), limit::Limit::most),
+            ),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()

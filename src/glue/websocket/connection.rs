@@ -12,8 +12,8 @@ use ngx::ffi::{
     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TCP_INFO, TIOCOUTQ,
 };
 
-use crate::glue::bits::Bits;
-use crate::glue::event::{ngx_add_timer, ngx_del_timer, ngx_post_event};
+use nginx::bits::Bits;
+use nginx::event::{ngx_add_timer, ngx_del_timer, ngx_post_event};
 
 /// A thin wrapper; it owns nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -19,13 +19,15 @@ use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
 
 use super::balancer::Share;
 use super::connection::Connection;
+use super::context::{self, Fate};
 use super::handshake::{self, NO_MEMORY};
 use super::tunnel::{Parts, Tunnel};
 use super::worker::Worker;
-use super::{Fate, LocationConf, RequestContext};
-use crate::glue::bits::Bits;
-use crate::glue::event::{ngx_add_timer, ngx_delete_posted_event, ngx_post_event};
-use crate::guard::guarded;
+use super::{LocationConf, WebSocket};
+use nginx::bits::Bits;
+use nginx::event::{ngx_add_timer, ngx_delete_posted_event, ngx_post_event};
+use nginx::guard::guarded;
+use nginx::request::Request;
 
 /// A request on its way to be a tunnel; it lives in the request's pool.
 #[repr(C)]
@@ -69,11 +71,25 @@ impl Handlers {
 /// Where the copier's buffers point meanwhile: no byte, and no room for one.
 static mut NOTHING: [u8; 1] = [0];
 
+/// The 101 of a request has just been sent.
+pub fn begin(request: &Request) {
+    let Some(conf) = request.location::<WebSocket>() else { return };
+    let fit = request.upstream().ok_or(NO_MEMORY).and_then(|u| handshake::check(request, &u));
+    // SAFETY: checked
+    let fit = fit.and_then(|()| match unsafe { prepare(request.as_ptr(), conf) } {
+        true => Ok(()),
+        false => Err(NO_MEMORY),
+    });
+    if let Err(why) = fit {
+        handshake::leave(request, why);
+    }
+}
+
 /// Prepares the request of a 101 that has just been sent; `false` where nginx goes on alone.
 ///
 /// # Safety
 /// `r` is live, its answer an upgrade that `handshake::check` has let pass.
-pub unsafe fn prepare(r: *mut ngx_http_request_t, conf: &LocationConf) -> bool {
+unsafe fn prepare(r: *mut ngx_http_request_t, conf: &LocationConf) -> bool {
     // SAFETY: by contract; the pool and the list of cleanups are the request's
     unsafe {
         let handover = ngx_pcalloc((*r).pool, size_of::<Handover>()).cast::<Handover>();
@@ -136,7 +152,9 @@ unsafe fn proceed(handover: *mut Handover) {
     unsafe {
         let r = (*handover).request;
         let u = (*r).upstream;
-        if let Err(why) = handshake::check(&*r, &*u) {
+        let Some(request) = Request::from_ptr(r) else { return };
+        let upstream = request.upstream().ok_or(NO_MEMORY);
+        if let Err(why) = upstream.and_then(|upstream| handshake::check(&request, &upstream)) {
             return give_back(handover, why);
         }
         let client = Connection::from_ptr((*r).connection);
@@ -166,7 +184,9 @@ unsafe fn give_back(handover: *mut Handover, why: handshake::Why) {
         if (*handover).is_flushing {
             (*handover).copier.put(&mut *r, &mut *u);
         }
-        handshake::leave(r, why);
+        if let Some(request) = Request::from_ptr(r) {
+            handshake::leave(&request, why);
+        }
         // a write event has the copier send what is in its buffers, a read event read on
         for connection in [(*u).peer.connection, (*r).connection] {
             if !connection.is_null() {
@@ -186,8 +206,9 @@ unsafe fn flush_first(handover: *mut Handover) {
     unsafe {
         let r = (*handover).request;
         let u = (*r).upstream;
-        if let Some(context) = RequestContext::of(r) {
-            context.handover = NonNull::new(handover);
+        if let Some(context) = Request::from_ptr(r).as_ref().and_then(Request::context::<WebSocket>)
+        {
+            context.handover.set(NonNull::new(handover));
         }
         if !(*handover).is_flushing {
             (*handover).is_flushing = true;
@@ -256,7 +277,11 @@ unsafe fn write_on(r: *mut ngx_http_request_t) {
             }
             return;
         }
-        if let Some(handover) = RequestContext::of(r).and_then(|context| context.handover) {
+        if let Some(handover) = Request::from_ptr(r)
+            .as_ref()
+            .and_then(Request::context::<WebSocket>)
+            .and_then(|context| context.handover.get())
+        {
             // not from here: the caller goes on with the request
             ngx_post_event(&raw mut (*handover.as_ptr()).event, &raw mut ngx_posted_events);
         }
@@ -291,9 +316,10 @@ unsafe fn detach(handover: *mut Handover, client: Connection, destination: Conne
         let from_client = between((*handover).header_in, (*header_in).last);
         let from_destination = between((*handover).buffer.pos, (*handover).buffer.last);
         let share = Share::take(&*u);
-        let hold = RequestContext::of(r).and_then(|context| context.hold.take());
-        RequestContext::note(r, Fate::Tunnelled);
-        let head = conf.log.map(|log| log.head(r, u));
+        let Some(request) = Request::from_ptr(r) else { return };
+        let hold = request.context::<WebSocket>().and_then(|context| context.hold.take());
+        context::note(&request, Fate::Tunnelled);
+        let head = conf.log.as_ref().map(|log| log.head(&request));
 
         client.delete_timers();
         destination.delete_timers();

@@ -1,41 +1,37 @@
 //! The `websocket_*` directives.
 
-use ngx::ffi::{
-    ngx_command_t, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF_OFFSET,
-    NGX_HTTP_SERVICE_UNAVAILABLE, NGX_HTTP_TOO_MANY_REQUESTS,
-};
-use ngx::http::HttpModuleMainConf;
+use std::ffi::CStr;
+
+use nginx::command::{Command, Handler};
+use nginx::request;
 
 use super::conf::{LocationConf, MainConf};
-use super::{drain, limit, log, Module};
-use crate::glue::conf::{command, invalid, time, time_or_off, Conf, Error, Outcome};
-use crate::glue::request::PhaseHandler;
+use super::{drain, limit, log, WebSocket};
+use crate::glue::conf::{invalid, kind, time, time_or_off, Conf, Error, Outcome, ReadSettings};
 use crate::glue::{status, zone};
 use crate::tunnel_log::Format;
 
-/// An entry of the table for what stands in http, server and location.
-macro_rules! setting {
-    ($name:literal, $handler:path) => {
-        command!($name, NGX_HTTP_LOC_CONF_OFFSET, $handler)
-    };
-}
-
 /// The table of directives.
-pub static mut COMMANDS: [ngx_command_t; 13] = [
-    setting!("websocket_tunnel", websocket_tunnel),
-    setting!("websocket_ping", websocket_ping),
-    setting!("websocket_pong_timeout", websocket_pong_timeout),
-    setting!("websocket_idle_timeout", websocket_idle_timeout),
-    setting!("websocket_send_timeout", websocket_send_timeout),
-    setting!("websocket_max_age", websocket_max_age),
-    setting!("websocket_drain", websocket_drain),
-    setting!("websocket_log", websocket_log),
-    setting!("websocket_limit_conn", websocket_limit_conn),
-    command!("websocket_zone", NGX_HTTP_MAIN_CONF_OFFSET, websocket_zone),
-    command!("websocket_metrics", NGX_HTTP_LOC_CONF_OFFSET, websocket_metrics),
-    command!("websocket_status", NGX_HTTP_LOC_CONF_OFFSET, websocket_status),
-    ngx_command_t::empty(),
+pub const COMMANDS: &[Command] = &[
+    setting(c"websocket_tunnel", websocket_tunnel),
+    setting(c"websocket_ping", websocket_ping),
+    setting(c"websocket_pong_timeout", websocket_pong_timeout),
+    setting(c"websocket_idle_timeout", websocket_idle_timeout),
+    setting(c"websocket_send_timeout", websocket_send_timeout),
+    setting(c"websocket_max_age", websocket_max_age),
+    setting(c"websocket_drain", websocket_drain),
+    setting(c"websocket_log", websocket_log),
+    setting(c"websocket_limit_conn", websocket_limit_conn),
+    Command::main::<WebSocket>(c"websocket_zone", kind(c"websocket_zone"), websocket_zone),
+    setting(c"websocket_metrics", websocket_metrics),
+    setting(c"websocket_status", websocket_status),
+    Command::END,
 ];
+
+/// An entry of the table for what a location has.
+const fn setting(name: &'static CStr, handler: Handler<LocationConf>) -> Command {
+    Command::location::<WebSocket>(name, kind(name), handler)
+}
 
 /// `websocket_tunnel on | off;`
 fn websocket_tunnel(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
@@ -148,18 +144,16 @@ fn websocket_limit_conn(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     let args = cf.args()?;
     let [key, most, rest @ ..] = args.as_slice() else { return Err(Error::Logged) };
     let status = match rest.first().map(String::as_str) {
-        None | Some("status=503") => NGX_HTTP_SERVICE_UNAVAILABLE,
-        Some("status=429") => NGX_HTTP_TOO_MANY_REQUESTS,
+        None | Some("status=503") => 503,
+        Some("status=429") => 429,
         Some(word) => return Err(invalid(cf, word, "\"status=503\" or \"status=429\"")),
     };
     let limit = match most.as_str() {
         "off" => None,
         most => match most.parse() {
             Ok(most) if most > 0 => {
-                let limit = limit::Limit::new(cf, key, most, status as _)?;
-                if let Some(main) = Module::main_conf_mut(cf) {
-                    main.limit_zone = Some(limit.zone());
-                }
+                let limit = limit::Limit::new(cf, key, most, status)?;
+                cf.main::<WebSocket>()?.limit_zone = Some(limit.zone());
                 Some(limit)
             }
             _ => return Err(invalid(cf, most, "a number above 0 or \"off\"")),
@@ -171,7 +165,7 @@ fn websocket_limit_conn(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
 /// `websocket_zone name:size;`
 fn websocket_zone(cf: &mut Conf, conf: &mut MainConf) -> Outcome {
     if conf.zone.is_some() {
-        return Err(Error::Directive(c"is duplicate"));
+        return Err(Error::DUPLICATE);
     }
     let args = cf.args()?;
     let word = args.first().map_or("", String::as_str);
@@ -181,26 +175,24 @@ fn websocket_zone(cf: &mut Conf, conf: &mut MainConf) -> Outcome {
 
 /// `websocket_metrics;`
 fn websocket_metrics(cf: &mut Conf, _: &mut LocationConf) -> Outcome {
-    tell(cf, "websocket_metrics", status::on_metrics)
+    report::<status::OnMetrics>(cf, "websocket_metrics")
 }
 
 /// `websocket_status;`
 fn websocket_status(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
     let environment = cf.read(|env| Ok::<_, Vec<_>>(crate::settings::in_effect(env)));
     conf.environment = environment.unwrap_or_default();
-    tell(cf, "websocket_status", status::on_status)
+    report::<status::OnStatus>(cf, "websocket_status")
 }
 
-fn tell(cf: &mut Conf, directive: &'static str, handler: PhaseHandler) -> Outcome {
-    if let Some(main) = Module::main_conf_mut(cf) {
-        main.told_by.get_or_insert(directive);
-    }
-    status::answer_with(cf, handler)
+fn report<H: request::Handler>(cf: &mut Conf, directive: &'static str) -> Outcome {
+    cf.main::<WebSocket>()?.told_by.get_or_insert(directive);
+    cf.answer_with::<H>()
 }
 
 fn once<T>(slot: &mut Option<T>, value: T) -> Outcome {
     if slot.is_some() {
-        return Err(Error::Directive(c"is duplicate"));
+        return Err(Error::DUPLICATE);
     }
     *slot = Some(value);
     Ok(())

@@ -8,11 +8,11 @@ use ngx::ffi::{ngx_cycle, ngx_event_t, ngx_log_t, ngx_shm_alloc, ngx_shm_t, ngx_
 use websocket_tunnel::Drain;
 
 use super::tunnel::{self, now};
-use super::worker::Random;
-use crate::glue::bits::Bits;
 use crate::glue::elb::shutdown;
-use crate::glue::event::ngx_add_timer;
-use crate::guard::guarded;
+use nginx::bits::Bits;
+use nginx::event::ngx_add_timer;
+use nginx::guard::guarded;
+use nginx::random::Random;
 
 /// The status code of each Close of ours: "1001 indicates that an endpoint is "going away", such
 /// as a server going down" (RFC 6455 section 7.4.1).

@@ -1,20 +1,18 @@
 //! Is this upgrade a WebSocket, and can its request be freed?
 
-use ngx::ffi::{
-    ngx_http_core_loc_conf_t, ngx_http_request_t, ngx_http_upstream_t, ngx_msec_t,
-    NGX_HTTP_AIO_OFF, NGX_HTTP_GET, NGX_HTTP_SWITCHING_PROTOCOLS, NGX_HTTP_VERSION_11,
-    NGX_LOG_INFO, NGX_LOG_WARN,
-};
-use ngx::http::{HttpModuleLocationConf, NgxHttpCoreModule};
+use nginx::process::now;
+use nginx::request::Request;
+use nginx::upgrade::State;
+use nginx::upstream::Upstream;
 
-use super::tunnel::now;
-use super::{Fate, RequestContext};
+use super::context::{self, Fate};
 use crate::busy::{Busy, Flags, Minutely};
-use crate::glue::bits::Bits;
-use crate::glue::request::{asks_for_websocket, header, headers};
 use crate::glue::zone;
 use crate::handshake::has_websocket;
 use crate::metrics::{Left, RefusedBy, HANDSHAKE};
+
+/// The status code of an upgrade.
+const SWITCHING_PROTOCOLS: usize = 101;
 
 /// Why nginx's own copier keeps an upgrade: what is counted, and in words.
 pub type Why = (Left, &'static str);
@@ -25,50 +23,37 @@ pub const NO_MEMORY: Why = (Left::Unexplained, "there is no memory for its tunne
 static UNEXPLAINED: Minutely = Minutely::new();
 
 /// Notes an upgrade that nginx's own copier keeps.
-///
-/// # Safety
-/// `r` is live, and nobody else holds its context.
-pub unsafe fn leave(r: *mut ngx_http_request_t, (why, words): Why) {
+pub fn leave(request: &Request, (why, words): Why) {
     zone::slot().counts.leave(why);
-    // SAFETY: by contract; a live request has a connection with a log
-    let log = unsafe {
-        RequestContext::note(r, Fate::Left(why));
-        (*(*r).connection).log
-    };
+    context::note(request, Fate::Left(why));
     if why != Left::Unexplained {
-        ngx::ngx_log_error!(NGX_LOG_INFO, log, "not tunnelled: {words}");
+        request.log().info(format_args!("not tunnelled: {words}"));
     } else if let Some(count) = UNEXPLAINED.pass(now()) {
-        ngx::ngx_log_error!(
-            NGX_LOG_WARN,
-            log,
+        request.log().warn(format_args!(
             "not tunnelled: {words}, for no known cause, {count} since the last such message: \
              these WebSockets get no Pings and no drain, please report it with \"nginx -V\""
-        );
+        ));
     }
 }
 
 /// Counts how long the destination took for its 101.
-pub fn count_time(r: &ngx_http_request_t) {
-    // SAFETY: null, or the upstream of the request with its state
-    let state = unsafe { r.upstream.as_ref().and_then(|u| u.state.as_ref()) };
-    let unset = ngx_msec_t::MAX;
-    if let Some(time) = state.map(|state| state.header_time).filter(|time| *time != unset) {
-        zone::slot().counts.handshake.observe(&HANDSHAKE, time as u64);
+pub fn count_time(request: &Request) {
+    if let Some(time) = request.upstream().and_then(|upstream| upstream.header_time()) {
+        zone::slot().counts.handshake.observe(&HANDSHAKE, time);
     }
 }
 
 /// Counts the answer to a handshake that has been refused, if it is one. `websocket_limit_conn`
 /// counts what it refuses, whoever makes the answer then (`error_page`).
-pub fn count_refused(r: &ngx_http_request_t) {
-    // SAFETY: null or the upstream of the request
-    let Some(u) = (unsafe { r.upstream.as_ref() }) else { return };
-    if r.headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS as usize
-        || !is_asked_for(r)
-        || RequestContext::is_refused(r)
+pub fn count_refused(request: &Request) {
+    let Some(upstream) = request.upstream() else { return };
+    if request.status() == SWITCHING_PROTOCOLS
+        || !is_asked_for(request)
+        || context::is_refused(request)
     {
         return;
     }
-    let by = match u.headers_in.status_n {
+    let by = match upstream.status() {
         0 => RefusedBy::Unreachable,
         _ => RefusedBy::Destination,
     };
@@ -76,23 +61,20 @@ pub fn count_refused(r: &ngx_http_request_t) {
 }
 
 /// Whether an answer is an upgrade by `proxy_pass`.
-pub fn is_upgrade(r: &ngx_http_request_t) -> bool {
-    // SAFETY: null or the upstream of the request
-    let upstream = unsafe { r.upstream.as_ref() };
-    r.headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS as usize
-        && upstream.is_some_and(|u| u.bits().upgrade() != 0)
+pub fn is_upgrade(request: &Request) -> bool {
+    request.status() == SWITCHING_PROTOCOLS
+        && request.upstream().is_some_and(|upstream| upstream.upgrades())
 }
 
 /// Whether the request of an upgrade can be freed and its connections be ours.
-pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Why> {
-    let is_http1 = r.stream.is_null() && r.http_version <= NGX_HTTP_VERSION_11 as usize;
-    if !std::ptr::eq(r, r.main) || !is_http1 {
+pub fn check(request: &Request, upstream: &Upstream) -> Result<(), Why> {
+    if !request.is_main() || !request.has_own_connection() {
         return Err((Left::NotOfItsOwn, "its request has no connection of its own"));
     }
-    if !is_websocket(r, u) {
+    if !is_websocket(request, upstream) {
         return Err((Left::NotWebSocket, "it is no WebSocket"));
     }
-    match flags(r, u).busy() {
+    match flags(request, upstream).busy() {
         None => Ok(()),
         Some(Busy::Known(words)) => Err((Left::Busy, words)),
         Some(Busy::Unexplained(words)) => Err((Left::Unexplained, words)),
@@ -100,36 +82,37 @@ pub fn check(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Result<(), Why>
 }
 
 /// What the request says of itself.
-fn flags(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> Flags {
-    let core: Option<&ngx_http_core_loc_conf_t> = NgxHttpCoreModule::location_conf(r);
-    let bits = r.bits();
+fn flags(request: &Request, upstream: &Upstream) -> Flags {
+    let state = State::of(request);
     Flags {
-        count: bits.count(),
-        reading_body: bits.reading_body() != 0,
-        discard_body: bits.discard_body() != 0,
-        blocked: bits.blocked() != 0 || bits.aio() != 0,
-        subrequests: !r.posted_requests.is_null() || !r.postponed.is_null(),
-        // nginx has something to do when the request is over (`ngx_http_post_action`)
-        post_action: core.is_some_and(|core| !core.post_action.data.is_null()),
-        destination: !u.peer.connection.is_null(),
-        has_body: r.headers_in.content_length_n > 0 || !r.headers_in.transfer_encoding.is_null(),
-        has_aio: core.is_some_and(|core| core.aio as u32 != NGX_HTTP_AIO_OFF),
-        has_background: RequestContext::has_background(r),
+        count: state.count,
+        reading_body: state.reading_body,
+        discard_body: state.discard_body,
+        blocked: state.blocked,
+        subrequests: state.subrequests,
+        post_action: state.post_action,
+        destination: upstream.is_connected(),
+        has_body: state.has_body,
+        has_aio: state.has_aio,
+        has_background: context::has_background(request),
     }
 }
 
 /// Whether a client asks for a WebSocket, in a request of its own.
-pub fn is_asked_for(r: &ngx_http_request_t) -> bool {
-    std::ptr::eq(r, r.main) && asks_for_websocket(r)
+pub fn is_asked_for(request: &Request) -> bool {
+    request.is_main() && asks_for_websocket(request)
+}
+
+/// Whether the client asks for a WebSocket, by `Upgrade`.
+pub fn asks_for_websocket(request: &Request) -> bool {
+    request.has_upgrade() && has_websocket(request.headers(b"upgrade"))
 }
 
 /// RFC 6455 section 4: what the client has to send (4.1) and the server to answer (4.2.2).
-fn is_websocket(r: &ngx_http_request_t, u: &ngx_http_upstream_t) -> bool {
-    let asked = &r.headers_in.headers;
-    let answered = &u.headers_in.headers;
-    r.method == NGX_HTTP_GET as usize
-        && asks_for_websocket(r)
-        && header(asked, b"sec-websocket-key").is_some()
-        && has_websocket(headers(answered, b"upgrade"))
-        && header(answered, b"sec-websocket-accept").is_some()
+fn is_websocket(request: &Request, upstream: &Upstream) -> bool {
+    request.is_get()
+        && asks_for_websocket(request)
+        && request.header(b"sec-websocket-key").is_some()
+        && has_websocket(upstream.headers(b"upgrade"))
+        && upstream.header(b"sec-websocket-accept").is_some()
 }

@@ -1,60 +1,47 @@
 //! `websocket_limit_conn`: how many WebSockets one key may have.
 
-use std::cell::Cell;
-use std::ffi::c_void;
-use std::ptr::NonNull;
+use std::cell::RefCell;
 
-use ngx::ffi::{
-    ngx_http_request_t, ngx_int_t, ngx_log_t, ngx_process, ngx_shm_zone_t, ngx_slab_calloc,
-    ngx_slab_pool_t, NGX_ERROR, NGX_LOG_EMERG, NGX_LOG_ERR, NGX_OK, NGX_PROCESS_SINGLE,
-    NGX_PROCESS_WORKER,
-};
+use nginx::log::Log;
+use nginx::process::{self, is_alive, now, Role};
+use nginx::request::Request;
+use nginx::value::Value;
+use nginx::zone::{Exclusive, Shared, Tag};
 
-use super::now;
 use crate::glue::conf::{Conf, Error};
-use crate::glue::shared::{add_zone, is_alive, locked, own, refuse_layout, Use};
-use crate::glue::value::Value;
-use crate::guard::guarded;
-use crate::limit::{
-    Entry, Head, Link, Parts, Place, Process, Refused, Table, KEYS, LAYOUT, PROCESSES,
-};
+use crate::limit::{Memory, Place, Process, Refused, Table, PROCESSES, VERSION};
 
 /// The table, and what nginx's allocator needs for itself.
 const ZONE_SIZE: usize = 1792 * 1024;
 
-/// The table's memory.
-#[repr(C)]
-struct Memory {
-    head: Head,
-    processes: [Process; PROCESSES],
-    chains: [Link; KEYS],
-    next: [Link; KEYS],
-    entries: [Entry; KEYS],
-}
-
 // an allocator of pages of 64 kB, which take 24 bytes more each, loses two of them at the ends
 const _: () = assert!(size_of::<Memory>() / 100 * 101 + 2 * 65_536 < ZONE_SIZE);
 
-/// What [`Head::layout`] says in memory of this version.
-const OWN_LAYOUT: u64 = (LAYOUT << 32) | size_of::<Memory>() as u64;
+impl Shared for Memory {
+    const DIRECTIVE: &'static str = "websocket_limit_conn";
+    const VERSION: u32 = VERSION;
 
-static USE: Use = Use::new();
-
-thread_local! {
-    /// Where this process counts.
-    static OWN: Cell<Option<(Zone, Place)>> = const { Cell::new(None) };
+    fn tag() -> &'static Tag<Self> {
+        static TAG: Tag<Memory> = Tag::new();
+        &TAG
+    }
 }
 
 /// The zone with the table.
-type Zone = NonNull<ngx_shm_zone_t>;
+type Zone = Exclusive<Memory>;
+
+thread_local! {
+    /// Where this process counts.
+    static OWN: RefCell<Option<(Zone, Place)>> = const { RefCell::new(None) };
+}
 
 /// A limit as configured.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Limit {
     key: Value,
     most: u64,
     /// Answered over the limit.
-    pub status: ngx_int_t,
+    pub status: u16,
     zone: Zone,
 }
 
@@ -68,16 +55,16 @@ impl Limit {
     ///
     /// # Errors
     /// nginx refuses the key, or there is no memory.
-    pub fn new(cf: &mut Conf, key: &str, most: u64, status: ngx_int_t) -> Result<Self, Error> {
+    pub fn new(cf: &mut Conf, key: &str, most: u64, status: u16) -> Result<Self, Error> {
         let key = Value::new(cf, key)?;
         // every limit of a configuration gets the same zone
-        let zone = add_zone(cf, "websocket_limit_conn", ZONE_SIZE, &USE, Some(init_zone))?;
+        let zone = Exclusive::add(cf, "websocket_limit_conn", ZONE_SIZE)?;
         Ok(Self { key, most, status, zone })
     }
 
     /// Where it counts.
     pub fn zone(&self) -> Zone {
-        self.zone
+        self.zone.clone()
     }
 
     /// How many a key may have, in words.
@@ -85,27 +72,27 @@ impl Limit {
         self.most.to_string()
     }
 
-    /// Counts the WebSocket that `r` asks for; `None` where its key is empty, or where nginx is a
-    /// single process, whose reload may free the zone under its connections.
+    /// Counts the WebSocket that `request` asks for; `None` where its key is empty, or where nginx is
+    /// a single process, whose reload may free the zone under its connections.
     ///
     /// # Errors
     /// The key has as many as it may have, or there is no room for it.
-    pub fn take(&self, r: &mut ngx_http_request_t) -> Result<Option<Hold>, Refused> {
-        // SAFETY: a global that nginx sets once per process
-        if unsafe { ngx_process } == NGX_PROCESS_SINGLE as usize {
+    pub fn take(&self, request: &Request) -> Result<Option<Hold>, Refused> {
+        if process::role() == Role::Single {
             return Ok(None);
         }
-        // SAFETY: a live request
-        let Some(value) = (unsafe { self.key.of(r) }) else { return Ok(None) };
-        let (zone, place) = OWN.get().ok_or(Refused::Full)?;
-        let take = |table: &mut Table| {
-            let key = table.hash(value.as_bytes());
+        let Some(value) = self.key.of(request) else { return Ok(None) };
+        let own = OWN.with_borrow(Clone::clone);
+        let (zone, place) = own.ok_or(Refused::Full)?;
+        let taken = with_table(&zone, |table| {
+            let key = table.hash(value);
             let refused = table.take(key, place, self.most).err();
             (key, refused, refused.is_some() && table.is_time_to_look(now()))
-        };
-        let (key, mut refused, look) = with_table(zone, take);
-        if look && remove_dead(zone) {
-            refused = with_table(zone, |table| table.take(key, place, self.most).err());
+        });
+        let (key, mut refused, look) = taken.ok_or(Refused::Full)?;
+        if look && remove_dead(&zone) {
+            let again = with_table(&zone, |table| table.take(key, place, self.most).err());
+            refused = again.unwrap_or(refused);
         }
         match refused {
             Some(refused) => Err(refused),
@@ -116,104 +103,45 @@ impl Limit {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some((zone, place)) = OWN.get() {
-            with_table(zone, |table| table.give_back(self.key, place));
+        if let Some((zone, place)) = OWN.with_borrow(Clone::clone) {
+            with_table(&zone, |table| table.give_back(self.key, place));
         }
     }
 }
 
-/// A worker begins to count, in the place of one that has died, as the case may be.
-///
-/// # Safety
-/// Called from `init_process`, with the zone of its configuration.
-pub unsafe fn enter(zone: Zone, log: *mut ngx_log_t) {
-    // SAFETY: a global that nginx sets once per process
-    if unsafe { ngx_process } != NGX_PROCESS_WORKER as usize {
+/// A worker begins to count, in the place of one that has died, as the case may be. To be called as
+/// it begins, with the zone of its configuration.
+pub fn enter(zone: &Zone, log: Log) {
+    if !matches!(process::role(), Role::Worker(_)) {
         return;
     }
     remove_dead(zone);
-    let (pid, started) = own();
-    let place = with_table(zone, |table| table.enter(Process { pid, started }));
+    let (pid, started) = process::own();
+    let place = with_table(zone, |table| table.enter(Process { pid, started })).flatten();
     if place.is_none() {
-        ngx::ngx_log_error!(
-            NGX_LOG_ERR,
-            log,
+        log.error(format_args!(
             "\"websocket_limit_conn\" refuses all: there are more than {PROCESSES} processes"
-        );
+        ));
     }
-    OWN.set(place.map(|place| (zone, place)));
+    OWN.set(place.map(|place| (zone.clone(), place)));
 }
 
 /// The process ends.
 pub fn leave() {
     if let Some((zone, place)) = OWN.take() {
-        with_table(zone, |table| table.leave(place));
+        with_table(&zone, |table| table.leave(place));
     }
 }
 
 /// Takes back what dead processes hold; whether there were any. They are looked for without the
 /// lock: that takes a system call or two for each.
-fn remove_dead(zone: Zone) -> bool {
-    let mut processes = with_table(zone, |table| table.processes());
+fn remove_dead(zone: &Zone) -> bool {
+    let Some(mut processes) = with_table(zone, |table| table.processes()) else { return false };
     processes.retain(|process| !is_alive(process.pid, process.started));
-    !processes.is_empty() && with_table(zone, |table| table.remove(&processes))
+    !processes.is_empty() && with_table(zone, |table| table.remove(&processes)) == Some(true)
 }
 
 /// Works on the table under the zone's lock.
-fn with_table<T>(zone: Zone, work: impl FnOnce(&mut Table) -> T) -> T {
-    // SAFETY: `init_zone` has run before any request; the zone lives as long as the configuration,
-    // and nobody else works on its memory while it is locked
-    unsafe {
-        let pool = zone.as_ref().shm.addr.cast::<ngx_slab_pool_t>();
-        let open = || {
-            let Memory { head, processes, chains, next, entries } = &mut *(*pool).data.cast();
-            Table::open(Parts { head, processes, chains, next, entries })
-        };
-        locked(pool, || work(&mut open()))
-    }
-}
-
-/// Makes the table; after a reload it is there already, and the counts go on.
-unsafe extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _: *mut c_void) -> ngx_int_t {
-    guarded(NGX_ERROR as _, || {
-        // SAFETY: nginx passes the zone with its memory mapped and its allocator ready
-        let made = unsafe {
-            let pool = (*zone).shm.addr.cast::<ngx_slab_pool_t>();
-            match (*pool).data.cast::<Head>().as_ref() {
-                Some(head) if head.layout == OWN_LAYOUT => true,
-                Some(_) => {
-                    refuse_layout(zone, "websocket_limit_conn");
-                    false
-                }
-                None => make(pool, (*zone).shm.log),
-            }
-        };
-        match made {
-            true => NGX_OK as _,
-            false => NGX_ERROR as _,
-        }
-    })
-}
-
-/// Makes a table in a zone; `false` where that cannot be.
-///
-/// # Safety
-/// `pool` is a new zone of [`ZONE_SIZE`].
-unsafe fn make(pool: *mut ngx_slab_pool_t, log: *mut ngx_log_t) -> bool {
-    let mut seed = [0; 16];
-    if let Err(error) = getrandom::fill(&mut seed) {
-        ngx::ngx_log_error!(NGX_LOG_EMERG, log, "no random bits for a zone: {error}");
-        return false;
-    }
-    let seed = u128::from_ne_bytes(seed);
-    // SAFETY: by contract; all-zero is a valid value of all parts but the head
-    unsafe {
-        let memory = ngx_slab_calloc(pool, size_of::<Memory>()).cast::<Memory>();
-        if memory.is_null() {
-            return false;
-        }
-        (&raw mut (*memory).head).write(Head::new(OWN_LAYOUT, [seed as u64, (seed >> 64) as u64]));
-        (*pool).data = memory.cast();
-    }
-    true
+fn with_table<T>(zone: &Zone, work: impl FnOnce(&mut Table) -> T) -> Option<T> {
+    zone.with(|memory, seed| work(&mut Table::open(memory.parts(), seed)))
 }

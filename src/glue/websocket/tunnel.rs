@@ -3,9 +3,7 @@
 use std::ops::ControlFlow;
 use std::ptr::null_mut;
 
-use ngx::ffi::{
-    ngx_connection_t, ngx_current_msec, ngx_event_handler_pt, ngx_event_t, ngx_exiting,
-};
+use ngx::ffi::{ngx_connection_t, ngx_event_handler_pt, ngx_event_t, ngx_exiting};
 use websocket_tunnel::{End, Next, Session, Settings};
 
 use super::balancer::Share;
@@ -13,12 +11,13 @@ use super::connection::{Connection, Io};
 use super::drain;
 use super::limit::Hold;
 use super::wire::{Pending, Wire};
-use super::worker::{Random, Worker};
+use super::worker::Worker;
 use super::LocationConf;
-use crate::glue::bits::Bits;
 use crate::glue::zone;
-use crate::guard::guarded;
 use crate::tunnel_log::Head;
+use nginx::bits::Bits;
+use nginx::guard::guarded;
+use nginx::random::Random;
 
 /// Reads of one end in a row, before other connections have their turn.
 const ROUNDS: usize = 8;
@@ -58,12 +57,7 @@ pub struct Tunnel {
 /// Goes on, or ends the tunnel.
 type Flow = ControlFlow<()>;
 
-/// nginx's clock in milliseconds.
-#[inline]
-pub fn now() -> u64 {
-    // SAFETY: a global of nginx that its single thread writes
-    unsafe { ngx_current_msec as u64 }
-}
+pub use nginx::process::now;
 
 impl Tunnel {
     /// Makes a tunnel. `early` is what came from the client and from the destination behind the
@@ -317,7 +311,7 @@ impl Tunnel {
         let (summary, duration) = (self.session.summary(), now().saturating_sub(self.since));
         zone::slot().counts.close(&summary, duration);
         // SAFETY: as in `settings`
-        if let (Some(head), Some(log)) = (&self.parts.head, unsafe { (*self.parts.conf).log }) {
+        if let (Some(head), Some(log)) = (&self.parts.head, unsafe { &(*self.parts.conf).log }) {
             log.write(head, duration, &summary);
         }
         let Parts { connections: [client, destination], share, hold, .. } = self.parts;
@@ -434,11 +428,8 @@ unsafe fn read_on(ev: *mut ngx_event_t) {
 }
 
 /// The process ends at once: every tunnel gets what can be written of its Closes.
-///
-/// # Safety
-/// Called from nginx's `exit_process`.
-pub unsafe fn finish_all() {
-    // SAFETY: the caller's
+pub fn finish_all() {
+    // SAFETY: nginx calls `exit_process`, and no tunnel is at work
     unsafe {
         for_each(|tunnel, worker| {
             let _ = tunnel.act(worker, None, |session, _, _, wire| session.finish_now(wire));

@@ -6,10 +6,10 @@ use ngx::ffi::NGX_LOG_INFO;
 use websocket_tunnel::{End, Event, Proof};
 
 use super::connection::{Connection, Io};
-use super::worker::Random;
 use crate::glue::conf::time_in_words;
 use crate::glue::zone;
 use crate::metrics::{FrameCounts, Slot};
+use nginx::random::Random;
 
 /// Bytes that a socket did not take.
 pub struct Pending {

@@ -2,6 +2,8 @@
 
 use std::cell::UnsafeCell;
 
+use nginx::cycle::Cycle;
+use nginx::random::Random;
 use ngx::ffi::{ngx_connection_t, ngx_cycle_t};
 
 /// Bytes that one read takes at most. The buffer costs no tunnel anything, and a large one is what
@@ -53,27 +55,8 @@ impl Worker {
     }
 }
 
-/// Bits from the system's generator, fetched many at a time.
-#[derive(Default)]
-pub struct Random {
-    words: [u64; 32],
-    left: usize,
-}
-
-impl Random {
-    /// 64 bits that nobody can guess.
-    pub fn next(&mut self) -> u64 {
-        if self.left == 0 {
-            let mut bytes = [0; size_of::<[u64; 32]>()];
-            // it fails only where the system has no generator, and then masks are no secret to
-            // anyone on the path between nginx and the application
-            let _ = getrandom::fill(&mut bytes);
-            for (word, chunk) in self.words.iter_mut().zip(bytes.chunks_exact(8)) {
-                *word = chunk.try_into().map(u64::from_ne_bytes).unwrap_or_default();
-            }
-            self.left = self.words.len();
-        }
-        self.left -= 1;
-        self.words[self.left]
-    }
+/// Makes the state of this process; to be called as it begins.
+pub fn init(cycle: Cycle) {
+    // SAFETY: no tunnel is there yet
+    unsafe { Worker::init(cycle.as_ptr()) };
 }

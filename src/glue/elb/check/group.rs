@@ -11,11 +11,11 @@ use ngx::ffi::{
 use super::probe::{Begin, Probe, Step};
 use super::{mark, Address};
 use crate::check::{request, Failure, Settings, State};
-use crate::glue::bits::Bits;
 use crate::glue::elb::peers::{for_each, text, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
-use crate::glue::event::{ngx_add_timer, ngx_del_timer};
-use crate::glue::websocket::worker::Random;
-use crate::guard::guarded;
+use nginx::bits::Bits;
+use nginx::event::{ngx_add_timer, ngx_del_timer};
+use nginx::guard::guarded;
+use nginx::random::Random;
 
 /// How often the peers are looked through for new ones, in milliseconds: core adds and removes them
 /// as names are looked up again.

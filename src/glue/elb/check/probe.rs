@@ -12,8 +12,8 @@ use ngx::ffi::{
 
 use super::Address;
 use crate::check::{Answer, Failure, Reader, Settings};
-use crate::glue::bits::Bits;
 use crate::glue::websocket::connection::{Connection, Io};
+use nginx::bits::Bits;
 
 /// Bytes of an answer that are read after its status, so that the destination may finish it and
 /// does not see a reset.

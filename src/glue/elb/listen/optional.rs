@@ -11,21 +11,21 @@ use std::ptr::fn_addr_eq;
 use std::sync::OnceLock;
 
 use ngx::ffi::{
-    getsockopt, ngx_connection_handler_pt, ngx_connection_t, ngx_cycle_t, ngx_event_t,
-    ngx_handle_read_event, ngx_http_addr_conf_t, ngx_http_close_connection, ngx_http_conf_addr_t,
-    ngx_http_conf_port_t, ngx_http_connection_t, ngx_http_core_srv_conf_t, ngx_http_in6_addr_t,
-    ngx_http_in_addr_t, ngx_http_init_connection, ngx_http_port_t, ngx_listening_t, recv,
-    socklen_t, tcp_info, IPPROTO_TCP, MSG_PEEK, NGX_LOG_INFO, NGX_OK, SOL_SOCKET, SO_RCVLOWAT,
-    TCP_ESTABLISHED, TCP_INFO,
+    getsockopt, ngx_connection_handler_pt, ngx_connection_t, ngx_event_t, ngx_handle_read_event,
+    ngx_http_addr_conf_t, ngx_http_close_connection, ngx_http_conf_addr_t, ngx_http_conf_port_t,
+    ngx_http_connection_t, ngx_http_core_srv_conf_t, ngx_http_in6_addr_t, ngx_http_in_addr_t,
+    ngx_http_init_connection, ngx_http_port_t, ngx_listening_t, recv, socklen_t, tcp_info,
+    IPPROTO_TCP, MSG_PEEK, NGX_LOG_INFO, NGX_OK, SOL_SOCKET, SO_RCVLOWAT, TCP_ESTABLISHED,
+    TCP_INFO,
 };
-use ngx::http::{HttpModule, HttpModuleMainConf, NgxHttpCoreModule};
+use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
-use super::super::{Module, ServerConf};
+use super::super::{Elb, ServerConf};
 use super::{address_of, set_option};
-use crate::glue::bits::Bits;
 use crate::glue::conf::{Conf, Outcome, Place};
-use crate::guard::guarded;
 use crate::proxy_header::{beginning, Beginning, LONGEST};
+use nginx::bits::Bits;
+use nginx::guard::guarded;
 
 /// A handler of an event.
 type Handler = unsafe extern "C" fn(*mut ngx_event_t);
@@ -59,7 +59,7 @@ unsafe fn server_conf<'a>(server: *const ngx_http_core_srv_conf_t) -> Option<&'a
     // SAFETY: each server has a slot for each module; ours holds what create_srv_conf made
     unsafe {
         let ctx = server.as_ref()?.ctx.as_ref()?;
-        (*ctx.srv_conf.add(Module::module().ctx_index)).cast::<ServerConf>().as_mut()
+        nginx::module::server_of::<Elb>(ctx).map(|conf| &mut *conf)
     }
 }
 
@@ -67,7 +67,8 @@ unsafe fn server_conf<'a>(server: *const ngx_http_core_srv_conf_t) -> Option<&'a
 /// are read by now; core makes its listening sockets next (`ngx_http_optimize_servers`).
 pub fn check(cf: &mut Conf) -> Outcome {
     // SAFETY: null or core's array of ports, each with its array of addresses
-    let ports = NgxHttpCoreModule::main_conf(cf).and_then(|core| unsafe { core.ports.as_ref() });
+    let ports = NgxHttpCoreModule::main_conf(unsafe { &*cf.as_ptr() })
+        .and_then(|core| unsafe { core.ports.as_ref() });
     // SAFETY: as above
     let ports = ports.map_or(&[][..], |p| unsafe { p.as_slice::<ngx_http_conf_port_t>() });
     // SAFETY: as above
@@ -102,12 +103,9 @@ pub fn is_http(handler: ngx_connection_handler_pt) -> bool {
 }
 
 /// Wraps the handlers of the listening sockets that core has made.
-///
-/// # Safety
-/// `cycle` is the new cycle, which nobody serves yet.
-pub unsafe fn wrap(cycle: *mut ngx_cycle_t) {
-    // SAFETY: by contract; the array of listeners
-    let listening = unsafe { (*cycle).listening.as_slice_mut::<ngx_listening_t>() };
+pub fn wrap(cycle: nginx::cycle::Cycle) {
+    // SAFETY: the new cycle; the array of listeners
+    let listening = unsafe { (*cycle.as_ptr()).listening.as_slice_mut::<ngx_listening_t>() };
     for listening in listening {
         // SAFETY: of a socket of http, `servers` is what ngx_http_init_listening made
         if is_http(listening.handler) && unsafe { note_confs(listening) } {

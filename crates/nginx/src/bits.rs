@@ -1,5 +1,5 @@
 //! nginx's bit-fields. The accessors that nginx-sys has for them may be wrong (see
-//! `build-script/layout.rs`), so these are used: `r.bits().count()`, `r.bits_mut().bits_mut().set_count(2)`.
+//! `build/layout.rs`), so these are used: `r.bits().count()`, `r.bits_mut().bits_mut().set_count(2)`.
 //! `scripts/lint` refuses the others.
 
 /// A structure of nginx with bit-fields.

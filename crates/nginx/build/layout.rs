@@ -4,7 +4,7 @@
 //! The types in use are those of `ngx::ffi`. Where a bit-field is they cannot be trusted with: the
 //! bindgen that nginx-sys has (0.72) places those of `ngx_http_request_s` two bits low since nginx
 //! 1.29.3 (rust-lang/rust-bindgen#3384). So a newer bindgen writes the same structures once more,
-//! and `src/glue/bits.rs` reads and writes bit-fields through those.
+//! and `src/bits.rs` reads and writes bit-fields through those.
 //!
 //! No list says which structures and fields these are, so none can be forgotten: all of nginx's
 //! are generated and proven. The truth comes from C in one constant of an object file, which is

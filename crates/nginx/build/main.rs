@@ -1,0 +1,34 @@
+//! Turns what nginx-sys found out about nginx into cfg values, and has nginx's bit-fields and the
+//! proof of its structures written.
+
+mod layout;
+mod nginx;
+
+use std::env;
+
+/// First nginx version number with the feature behind each cfg.
+const VERSIONS: &[(u64, &str)] = &[
+    // `server name resolve;` and `resolver` inside upstream{}
+    (1_027_003, "nginx1_27_3"),
+];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build");
+    println!("cargo::rerun-if-env-changed=DEP_NGINX_VERSION_NUMBER");
+    println!("cargo::rerun-if-env-changed=DEP_NGINX_FEATURES");
+
+    let features = env::var("DEP_NGINX_FEATURES_CHECK").unwrap_or_else(|_| "any()".into());
+    println!("cargo::rustc-check-cfg=cfg(ngx_feature, values({features}))");
+    for feature in env::var("DEP_NGINX_FEATURES").iter().flat_map(|f| f.split(',')) {
+        println!("cargo::rustc-cfg=ngx_feature=\"{feature}\"");
+    }
+
+    let version = env::var("DEP_NGINX_VERSION_NUMBER").ok().and_then(|v| v.parse::<u64>().ok());
+    for (since, cfg) in VERSIONS {
+        println!("cargo::rustc-check-cfg=cfg({cfg})");
+        if version.is_some_and(|version| version >= *since) {
+            println!("cargo::rustc-cfg={cfg}");
+        }
+    }
+    nginx::generate();
+}

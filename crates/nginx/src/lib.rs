@@ -1,0 +1,41 @@
+//! nginx, as a module in Rust sees it: safe, typed wrappers on the [`ngx`] crate, and all of the
+//! `unsafe` code behind them.
+//!
+//! nginx is one thread in each process, and calls a module by functions that it was given. Each of
+//! those is here, does its work in [`guarded`](guard::guarded), and calls safe code with handles
+//! that are good for that call, or with values that it owns. What a handle stands for is therefore
+//! alive:
+//!
+//! - of the *configuration that is being read*, [`Conf`](conf::Conf) is the only gate: whoever
+//!   holds one of its configurations holds the gate;
+//! - what a *configuration* has made and a module keeps ([`Value`](value::Value),
+//!   [`Place`](conf::Place), ...) knows when that configuration is gone ([`life`]);
+//! - a [`Request`](request::Request) and a [`Cycle`](cycle::Cycle) are lent for a call.
+//!
+//! Modules are declared as constants: [`module::HttpModule`], [`module::CoreModule`], with tables of
+//! [`Command`](command::Command)s, whose handlers are safe functions.
+#![allow(unsafe_code)]
+
+pub mod bits;
+pub mod command;
+pub mod compat;
+pub mod conf;
+pub mod cycle;
+pub mod event;
+pub mod filter;
+pub mod guard;
+pub mod life;
+pub mod log;
+pub mod module;
+pub mod open_file;
+pub mod process;
+pub mod random;
+pub mod request;
+pub mod text;
+pub mod timer;
+pub mod upgrade;
+pub mod upstream;
+pub mod value;
+pub use ngx::ffi::NGINX_VERSION;
+pub mod variable;
+pub mod zone;
