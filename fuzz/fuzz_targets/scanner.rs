@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use websocket_tunnel::frame::{Control, Fault, Scanner, Step, Stop};
+use websocket_tunnel::frame::{Control, FrameError, Scanner, Step, Stop};
 
 #[path = "../../crates/websocket-tunnel/tests/common/table.rs"]
 mod table;
@@ -14,7 +14,7 @@ use table::Table;
 enum Seen {
     Frame(usize),
     Control(Control, usize),
-    Fault(Fault),
+    FrameError(FrameError),
 }
 
 fn scan(mut scanner: Scanner, chunks: &[&[u8]], stop: Stop) -> (Vec<Seen>, Table, Vec<u8>) {
@@ -26,7 +26,7 @@ fn scan(mut scanner: Scanner, chunks: &[&[u8]], stop: Stop) -> (Vec<Seen>, Table
                 Step::End => break,
                 Step::Frame => seen.push(Seen::Frame(before + at)),
                 Step::Control(control) => seen.push(Seen::Control(control, before + at)),
-                Step::Fault(fault) => seen.push(Seen::Fault(fault)),
+                Step::Fault(fault) => seen.push(Seen::FrameError(fault)),
             }
         }
         assert_eq!(at, chunk.len());

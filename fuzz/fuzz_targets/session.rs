@@ -12,7 +12,7 @@ use harness::{settings, Client, Destination};
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use model::{Model, Op};
-use websocket_tunnel::{End, Settings};
+use websocket_tunnel::{End, SessionSettings};
 
 fn end(input: &mut Unstructured) -> Result<End> {
     Ok(if input.arbitrary()? { Client } else { Destination })
@@ -52,14 +52,14 @@ fn op(input: &mut Unstructured) -> Result<Op> {
 
 #[derive(Debug)]
 struct Schedule {
-    settings: Settings,
+    settings: SessionSettings,
     ops: Vec<Op>,
 }
 
 impl<'a> Arbitrary<'a> for Schedule {
     fn arbitrary(input: &mut Unstructured<'a>) -> Result<Self> {
         let mut time = |time: u64| Ok(if input.arbitrary()? { time } else { 0 });
-        let settings = Settings {
+        let settings = SessionSettings {
             ping: time(25_000)?,
             pong_timeout: time(10_000)?,
             destination_pong_timeout: time(7_000)?,

@@ -4,7 +4,7 @@ use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Through
 use std::hint::black_box;
 use std::time::Duration;
 use websocket_tunnel::frame::{Scanner, Step, Stop};
-use websocket_tunnel::{End, Session, Settings};
+use websocket_tunnel::{End, Session, SessionSettings};
 
 #[path = "common/input.rs"]
 mod input;
@@ -36,7 +36,7 @@ fn bench(criterion: &mut Criterion) {
                         }
                     });
                 });
-                let (settings, mut sink) = (Settings::default(), input::Sink::default());
+                let (settings, mut sink) = (SessionSettings::default(), input::Sink::default());
                 let mut session = Session::new(&settings, 0, &mut sink);
                 group.bench_function(name("session"), |bencher| {
                     bencher.iter(|| {

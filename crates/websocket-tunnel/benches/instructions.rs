@@ -6,7 +6,7 @@ use std::env;
 use std::hint::black_box;
 use std::process::{exit, Command};
 use websocket_tunnel::frame::{Step, Stop};
-use websocket_tunnel::{End, Session, Settings};
+use websocket_tunnel::{End, Session, SessionSettings};
 
 #[path = "common/input.rs"]
 mod input;
@@ -40,7 +40,7 @@ fn work(what: &str, from: End, payload: usize, frames: usize, times: u64) {
         }
         assert_eq!(scanner.frames(), frames as u64 * times);
     } else {
-        let settings = Settings::default();
+        let settings = SessionSettings::default();
         let mut session = Session::new(&settings, 0, &mut sink);
         if what == "middle" {
             // The chunks lie within one frame.

@@ -6,23 +6,27 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::ops::Range;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
-use websocket_tunnel::{End, Io, Next, Session, Settings};
+use websocket_tunnel::{Driver, End, Next, Sent, Session, SessionSettings};
 
 fn main() -> io::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let [listen, destination] = &arguments[..] else {
         return Err(io::Error::new(ErrorKind::InvalidInput, "usage: proxy LISTEN DESTINATION"));
     };
-    let settings = Settings { ping: 25_000, pong_timeout: 10_000, ..Settings::default() };
+    let settings =
+        SessionSettings { ping: 25_000, pong_timeout: 10_000, ..SessionSettings::default() };
     serve(&TcpListener::bind(listen)?, destination, &settings)
 }
 
 /// Proxies each connection that comes, in threads of its own, until accepting one fails.
-pub fn serve(listener: &TcpListener, destination: &str, settings: &Settings) -> io::Result<()> {
+pub fn serve(
+    listener: &TcpListener,
+    destination: &str,
+    settings: &SessionSettings,
+) -> io::Result<()> {
     for client in listener.incoming() {
         let (client, destination, settings) = (client?, destination.to_owned(), settings.clone());
         thread::spawn(move || proxy(client, &destination, &settings));
@@ -30,7 +34,7 @@ pub fn serve(listener: &TcpListener, destination: &str, settings: &Settings) -> 
     Ok(())
 }
 
-fn proxy(mut client: TcpStream, destination: &str, settings: &Settings) -> io::Result<()> {
+fn proxy(mut client: TcpStream, destination: &str, settings: &SessionSettings) -> io::Result<()> {
     let mut destination = TcpStream::connect(destination)?;
     for stream in [&client, &destination] {
         stream.set_nodelay(true)?;
@@ -50,8 +54,7 @@ fn proxy(mut client: TcpStream, destination: &str, settings: &Settings) -> io::R
         stream.set_read_timeout(Some(Duration::from_millis(100)))?;
     }
     let streams = [client, destination];
-    let mut wire = Wire { chunk: &[], streams: &streams, failed: [false; 2] };
-    let session = Mutex::new(Session::new(settings, 0, &mut wire));
+    let session = Mutex::new(Session::new(settings, 0, &mut Wire(&streams)));
     let tunnel = &Tunnel { session, streams, settings, start: Instant::now() };
     thread::scope(|scope| {
         for (end, early) in End::BOTH.into_iter().zip([from_client, from_destination]) {
@@ -77,23 +80,19 @@ fn head(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
     }
 }
 
-/// What a session sends, written.
-struct Wire<'a> {
-    chunk: &'a [u8],
-    streams: &'a [TcpStream; 2],
-    failed: [bool; 2],
-}
+/// Writes what a session sends.
+struct Wire<'a>(&'a [TcpStream; 2]);
 
-impl Io for Wire<'_> {
+impl Driver for Wire<'_> {
     type Count = ();
     fn count(&self, _from: End) -> &() {
         &()
     }
-    fn forward(&mut self, to: End, part: Range<usize>) {
-        self.insert(to, &self.chunk[part]);
-    }
-    fn insert(&mut self, to: End, bytes: &[u8]) {
-        self.failed[to as usize] |= (&self.streams[to as usize]).write_all(bytes).is_err();
+    fn send(&mut self, to: End, bytes: &[u8]) -> Sent {
+        match (&self.0[to as usize]).write_all(bytes) {
+            Ok(()) => Sent::Written,
+            Err(_) => Sent::Failed,
+        }
     }
     fn random(&mut self) -> u64 {
         let mut bytes = [0; 8];
@@ -106,23 +105,20 @@ impl Io for Wire<'_> {
 struct Tunnel<'a> {
     session: Mutex<Session>,
     streams: [TcpStream; 2],
-    settings: &'a Settings,
+    settings: &'a SessionSettings,
     start: Instant,
 }
 
 impl Tunnel<'_> {
     /// Calls the session with the time; where that ends the tunnel, both threads find no more.
-    fn act(&self, chunk: &[u8], call: impl FnOnce(&mut Session, u64, &mut Wire) -> Next) {
-        let mut wire = Wire { chunk, streams: &self.streams, failed: [false; 2] };
+    fn act(&self, call: impl FnOnce(&mut Session, u64, &mut Wire) -> Next) {
         let mut session = self.session.lock().expect("no thread has panicked");
-        let now = self.start.elapsed().as_millis() as u64;
-        let mut all = vec![call(&mut session, now, &mut wire)];
+        let (now, wire) = (self.start.elapsed().as_millis() as u64, &mut Wire(&self.streams));
+        let mut next = call(&mut session, now, wire);
         if session.deadline(self.settings).is_some_and(|due| due <= now) {
-            all.push(session.on_timer(self.settings, now, &mut wire));
+            next = session.on_timer(self.settings, now, wire);
         }
-        let failed = End::BOTH.into_iter().filter(|end| wire.failed[*end as usize]);
-        all.extend(failed.map(|end| session.on_unwritable(end)));
-        if all.contains(&Next::Close) {
+        if next == Next::Close {
             let _ = self.streams.each_ref().map(|stream| stream.shutdown(Shutdown::Both));
         }
     }
@@ -130,19 +126,19 @@ impl Tunnel<'_> {
     /// Reads one end until it has closed.
     fn follow(&self, from: End, early: &[u8]) {
         let bytes = |chunk: &[u8]| {
-            self.act(chunk, |s, now, wire| s.on_bytes(self.settings, from, chunk, now, wire))
+            self.act(|session, now, wire| session.on_bytes(self.settings, from, chunk, now, wire));
         };
         bytes(early);
         let mut chunk = [0; 16 << 10];
         loop {
             match (&self.streams[from as usize]).read(&mut chunk).map_err(|error| error.kind()) {
-                Ok(0) => return self.act(&[], |s, now, wire| s.on_eof(from, now, wire)),
+                Ok(0) => return self.act(|s, now, wire| s.on_eof(from, now, wire)),
                 Ok(n) => bytes(&chunk[..n]),
-                Err(ErrorKind::WouldBlock) => self.act(&[], |s, now, wire| match s.is_last(from) {
+                Err(ErrorKind::WouldBlock) => self.act(|s, now, wire| match s.is_last(from) {
                     true => s.on_rest(from, now, wire),
                     false => Next::Keep,
                 }),
-                Err(_) => return self.act(&[], |s, now, wire| s.on_error(from, now, wire)),
+                Err(_) => return self.act(|s, now, wire| s.on_error(from, now, wire)),
             }
         }
     }

@@ -5,7 +5,7 @@
 //! messages end; only the first bytes of a control frame are kept while it is incomplete.
 //!
 //! A proxy is not an endpoint: it refuses only what leaves it unsure where the next frame
-//! begins, or what neither end could have meant as a frame ([`Fault`]). Reserved bits, reserved
+//! begins, or what neither end could have meant as a frame ([`FrameError`]). Reserved bits, reserved
 //! opcodes, a continuation with nothing to continue or a length in more bytes than it needs are
 //! between the two ends, and pass.
 
@@ -61,7 +61,7 @@ impl Opcode {
 
 /// Why a stream cannot be followed as RFC 6455 frames any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FrameError {
     /// A 64-bit length with its highest bit set.
     LengthTooBig,
     /// A control frame of more than 125 bytes.
@@ -74,7 +74,7 @@ pub enum Fault {
     Masked,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::LengthTooBig => "frame length has its highest bit set",
@@ -86,7 +86,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for FrameError {}
 
 /// The longest payload of a control frame (RFC 6455 section 5.5).
 pub const MAX_CONTROL: usize = 125;

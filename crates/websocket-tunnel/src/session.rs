@@ -2,85 +2,19 @@
 
 mod clock;
 mod closing;
+mod driver;
+mod phase;
 mod report;
 mod settings;
 mod stream;
 
 pub use closing::Drain;
+pub use driver::{Driver, Sent};
 pub use report::{End, Event, Next, Proof, Reason, Summary, Traffic};
-pub use settings::Settings;
+pub use settings::SessionSettings;
 
-use crate::frame::{Count, Scanner};
-use std::ops::Range;
-
-/// What a session does to its surroundings.
-pub trait Io {
-    /// What counts frames; `()` where nothing is counted.
-    type Count: Count;
-
-    /// Sends a part of the chunk that [`Session::on_bytes`] was called with towards `to`.
-    fn forward(&mut self, to: End, part: Range<usize>);
-
-    /// Sends bytes that are not in the chunk towards `to`.
-    fn insert(&mut self, to: End, bytes: &[u8]);
-
-    /// Random bits that nobody can guess: they mask what goes to the destination ("the masking
-    /// key MUST be derived from a strong source of entropy", RFC 6455 section 5.3) and make the
-    /// tokens of our Pings.
-    fn random(&mut self) -> u64;
-
-    /// What counts the frames that come from `from`.
-    fn count(&self, from: End) -> &Self::Count;
-
-    /// How many of the bytes sent towards `to` its host has not acknowledged yet, those kept by
-    /// the owner included. Asked when a Ping goes out and when its Pong is overdue, when bytes
-    /// begin to wait and when they have waited too long: as long as the queue moves, neither says
-    /// anything about the end.
-    fn queued(&mut self, to: End) -> u64 {
-        let _ = to;
-        0
-    }
-
-    /// Whether the host of `to`, where [`queued`](Self::queued) bytes do not move, has answered all
-    /// the same: it has no room for more. Asked before an end is found dead by those bytes.
-    fn is_held_off(&mut self, to: End) -> bool {
-        let _ = to;
-        false
-    }
-
-    /// Whether bytes of `from` lie unread. Asked before an end is found dead or a tunnel idle: an
-    /// owner that was held up may hear of the time before it hears of the bytes.
-    fn unread(&mut self, from: End) -> bool {
-        let _ = from;
-        false
-    }
-
-    /// Something happened that counters may want to know.
-    fn event(&mut self, event: Event) {
-        let _ = event;
-    }
-}
-
-/// Where a tunnel is on its way to the end; `Session::at` belongs to each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Everything passes. `at`: when to begin a drain.
-    Open,
-    /// Waits until both directions stand between messages. `at`: when to stop waiting.
-    Grace,
-    /// Waits for any boundary towards the client. `at`: when to give up.
-    Late,
-    /// Our Close has gone to the client, and the destination hears of it when the client's
-    /// comes. `at`: when a client that says nothing is not waited for any longer.
-    Asked,
-    /// Waits for whatever each end still owes. `at`: when to give up.
-    Parting,
-    /// One end has closed its connection; what it had sent is being written, and what the other had
-    /// sent until then. `at`: when to give up.
-    Flush,
-    /// Nothing more is to be done.
-    Over,
-}
+use crate::frame::Scanner;
+use phase::{short, Moment, Phase, Plan};
 
 /// Who closed the stream of frames towards an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +36,7 @@ struct Side {
     last: u64,
     /// When it was last asked for a sign of life, 0 for never.
     asked: u64,
-    /// When the socket last took some of what is kept for it.
+    /// When the socket last took some of what is kept for it, while `BLOCKED` is set.
     moved: u64,
     received: u64,
     sent: u64,
@@ -126,7 +60,7 @@ struct Side {
 
 /// Bits of [`Side::flags`].
 mod flag {
-    /// The owner keeps bytes for it.
+    /// The driver keeps bytes for it; `moved` is when it last took some of them.
     pub const BLOCKED: u16 = 1;
     /// It closed its side of the connection, or nothing more of it is wanted.
     pub const EOF: u16 = 1 << 1;
@@ -195,16 +129,9 @@ pub struct Session {
     secret: u64,
     /// When anything last passed, or was found unread as the tunnel seemed idle.
     active: u64,
-    /// What it is for depends on `phase`; `u64::MAX` is never.
-    at: u64,
     /// Low bits of the time that the idle tunnel was given anew for bytes unread: while nothing
     /// has passed since then, that does not help it again.
     excused: u32,
-    /// How long to wait for a message boundary. In `Asked`, how long `Parting` will take; in
-    /// `Parting`, how long `at` may be put off while somebody is still being written to.
-    grace: u32,
-    /// How long to wait for answers to our Close.
-    handshake: u32,
     /// The status code of our Close.
     code: u16,
     /// The status code of the first Close either way, 0 for none.
@@ -213,13 +140,9 @@ pub struct Session {
     reason: Option<Reason>,
     /// What proves that the end that `reason` names is dead.
     proof: Option<Proof>,
-    /// What `reason` will be if the drain at `at` comes to pass.
-    cause: Reason,
+    /// Whether the owner has planned a drain; otherwise it is the one of `max_age`.
+    is_drained: bool,
     phase: Phase,
-    /// Whether a stream could not be followed; nothing is put into either any more.
-    opaque: bool,
-    /// Whether each end gets our Close at the next boundary towards it.
-    eager: bool,
 }
 
 // A tunnel is to cost little more than its sockets.
@@ -229,34 +152,37 @@ impl Session {
     /// A tunnel that begins at `now`, in milliseconds of any clock that does not go back.
     ///
     /// Bytes that came with the handshake are the first chunks of [`on_bytes`](Self::on_bytes).
-    pub fn new<I: Io>(settings: &Settings, now: u64, io: &mut I) -> Self {
-        Self {
-            sides: [Side::new(Scanner::of_client(), now), Side::new(Scanner::of_server(), now)],
-            secret: io.random(),
-            active: now,
-            at: settings.expiry(now, io),
-            excused: !(now as u32),
+    pub fn new<D: Driver>(settings: &SessionSettings, now: u64, driver: &mut D) -> Self {
+        let secret = driver.random();
+        let plan = Plan {
+            at: Moment(settings.expiry(now, driver)),
             grace: short(settings.grace),
             handshake: short(settings.handshake),
+        };
+        Self {
+            sides: [Side::new(Scanner::of_client(), now), Side::new(Scanner::of_server(), now)],
+            secret,
+            active: now,
+            excused: !(now as u32),
             code: settings.close_code,
             close_code: 0,
             reason: None,
             proof: None,
-            cause: Reason::MaxAge,
-            phase: Phase::Open,
-            opaque: false,
-            eager: false,
+            is_drained: false,
+            phase: Phase::Open(plan),
         }
     }
 
-    /// Whether a stream could not be followed, so that the tunnel only passes bytes on.
+    /// Whether a stream could not be followed, so that the tunnel only passes bytes on and nothing is
+    /// put into either stream any more.
     pub fn is_opaque(&self) -> bool {
-        self.opaque
+        self.sides.iter().any(|side| side.scanner.is_lost())
     }
 
     /// Whether a Close frame of either end or of ours has gone by, or a drain has begun.
     pub fn is_closing(&self) -> bool {
-        self.phase != Phase::Open || self.sides.iter().any(|side| side.has(flag::CLOSED))
+        !matches!(self.phase, Phase::Open(_))
+            || self.sides.iter().any(|side| side.has(flag::CLOSED))
     }
 
     /// What there is to say about the tunnel, in its log line for example.
@@ -273,7 +199,7 @@ impl Session {
             code: (self.close_code != 0).then_some(self.close_code),
             client: traffic(self.side(End::Client)),
             destination: traffic(self.side(End::Destination)),
-            opaque: self.opaque,
+            opaque: self.is_opaque(),
         }
     }
 
@@ -292,11 +218,6 @@ impl Session {
     fn is_clear(&self, to: End) -> bool {
         let (side, from) = (self.side(to), self.side(to.peer()));
         let between = from.scanner.between_frames() || from.held > 0;
-        between && !self.opaque && side.tail == Tail::Open && !side.has(flag::DEAF)
+        between && !self.is_opaque() && side.tail == Tail::Open && !side.has(flag::DEAF)
     }
-}
-
-/// Milliseconds as they are stored; 49 days are as good as never.
-fn short(milliseconds: u64) -> u32 {
-    u32::try_from(milliseconds).unwrap_or(u32::MAX)
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use websocket_tunnel::frame::{
-    self, apply_mask, Control, Fault, Header, Opcode, Scanner, Step, Stop,
+    self, apply_mask, Control, FrameError, Header, Opcode, Scanner, Step, Stop,
 };
 
 #[path = "common/table.rs"]
@@ -71,14 +71,14 @@ fn lengths_at_the_edges() {
 
 #[test]
 fn faults_name_themselves() {
-    let table: &[(&[u8], Fault)] = &[
-        (b"\x82\x7f\x80", Fault::LengthTooBig),
-        (b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff", Fault::LengthTooBig),
-        (b"\x89\x7e", Fault::ControlTooLong),
-        (b"\x8a\xff", Fault::ControlTooLong),
-        (b"\x8b\x7e\x00\x05", Fault::ControlTooLong),
-        (b"\x09\x00", Fault::ControlFragmented),
-        (b"\x08\x82", Fault::ControlFragmented),
+    let table: &[(&[u8], FrameError)] = &[
+        (b"\x82\x7f\x80", FrameError::LengthTooBig),
+        (b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff", FrameError::LengthTooBig),
+        (b"\x89\x7e", FrameError::ControlTooLong),
+        (b"\x8a\xff", FrameError::ControlTooLong),
+        (b"\x8b\x7e\x00\x05", FrameError::ControlTooLong),
+        (b"\x09\x00", FrameError::ControlFragmented),
+        (b"\x08\x82", FrameError::ControlFragmented),
     ];
     for (bytes, fault) in table {
         assert_eq!(Header::parse(bytes), Err(*fault), "{bytes:02x?}");
@@ -93,11 +93,11 @@ fn a_frame_masked_the_wrong_way_is_a_fault() {
     let masked = frame::ping(*b"12345678", Some(MASK));
     let plain = frame::ping(*b"12345678", None);
     for (mut scanner, bytes, fault) in [
-        (Scanner::of_client(), plain, Fault::NotMasked),
-        (Scanner::of_server(), masked, Fault::Masked),
+        (Scanner::of_client(), plain, FrameError::NotMasked),
+        (Scanner::of_server(), masked, FrameError::Masked),
     ] {
         let steps = steps(&mut scanner, &[&bytes], Stop::AtControl, &Table::default());
-        assert_eq!(steps, [Seen::Fault(fault, 0)]);
+        assert_eq!(steps, [Seen::FrameError(fault, 0)]);
         assert!(scanner.is_lost() && !scanner.between_frames());
     }
 }
@@ -108,7 +108,7 @@ enum Seen {
     Frame(usize),
     Control(Control, usize),
     /// With the bytes before the chunk in which it was found out.
-    Fault(Fault, usize),
+    FrameError(FrameError, usize),
 }
 
 fn steps(scanner: &mut Scanner, chunks: &[&[u8]], stop: Stop, table: &Table) -> Vec<Seen> {
@@ -121,7 +121,7 @@ fn steps(scanner: &mut Scanner, chunks: &[&[u8]], stop: Stop, table: &Table) -> 
                 Step::End => break,
                 Step::Frame => seen.push(Seen::Frame(before + at)),
                 Step::Control(control) => seen.push(Seen::Control(control, before + at)),
-                Step::Fault(fault) => seen.push(Seen::Fault(fault, before)),
+                Step::Fault(fault) => seen.push(Seen::FrameError(fault, before)),
             }
         }
         assert_eq!(at, chunk.len(), "all of a chunk is consumed: {chunk:02x?}");
@@ -193,7 +193,7 @@ fn scanner_of(masked: bool) -> Scanner {
 /// What is seen may not depend on the cuts; only the chunk in which a fault shows does.
 fn without_place(seen: &[Seen]) -> Vec<Seen> {
     let strip = |step: &Seen| match step {
-        Seen::Fault(fault, _) => Seen::Fault(*fault, 0),
+        Seen::FrameError(fault, _) => Seen::FrameError(*fault, 0),
         other => other.clone(),
     };
     seen.iter().map(strip).collect()

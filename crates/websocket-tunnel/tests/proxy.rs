@@ -7,7 +7,7 @@ use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::WebSocket;
 use tungstenite::{accept, client, Message};
-use websocket_tunnel::Settings;
+use websocket_tunnel::SessionSettings;
 
 #[allow(dead_code)]
 #[path = "../examples/proxy.rs"]
@@ -16,7 +16,7 @@ mod proxy;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A client and a server with the proxy between them.
-fn connect(settings: Settings) -> [WebSocket<TcpStream>; 2] {
+fn connect(settings: SessionSettings) -> [WebSocket<TcpStream>; 2] {
     let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
     let (front, back) = (bind(), bind());
     let address = front.local_addr().unwrap();
@@ -47,7 +47,7 @@ fn close_code(end: &mut WebSocket<TcpStream>) -> Option<CloseCode> {
 #[test]
 fn messages_pass_both_ways_and_the_close_of_either_end() {
     for closes in 0..2 {
-        let mut ends = connect(Settings::default());
+        let mut ends = connect(SessionSettings::default());
         for size in [0, 5, 1_000, 100_000, 1 << 20] {
             for from in 0..2 {
                 let message = Message::binary(vec![7; size]);
@@ -70,7 +70,8 @@ fn messages_pass_both_ways_and_the_close_of_either_end() {
 
 #[test]
 fn an_idle_tunnel_is_closed_at_both_ends() {
-    let settings = Settings { idle_timeout: 300, close_code: 1001, ..Settings::default() };
+    let settings =
+        SessionSettings { idle_timeout: 300, close_code: 1001, ..SessionSettings::default() };
     for mut end in connect(settings) {
         assert_eq!(close_code(&mut end), Some(CloseCode::Away));
     }
@@ -78,7 +79,7 @@ fn an_idle_tunnel_is_closed_at_both_ends() {
 
 #[test]
 fn a_client_that_answers_no_ping_is_dead() {
-    let settings = Settings { ping: 200, pong_timeout: 300, ..Settings::default() };
+    let settings = SessionSettings { ping: 200, pong_timeout: 300, ..SessionSettings::default() };
     // the client reads nothing, so it does not answer; the server does
     let [client, mut server] = connect(settings);
     assert_eq!(close_code(&mut server), Some(CloseCode::Normal));

@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use nginx::module::Merge;
-use nginx::zone::Exclusive;
-use websocket_tunnel::Settings;
+use ngx::ffi::ngx_shm_zone_t;
+use ngx::http::{Merge, MergeConfigError};
+use websocket_tunnel::SessionSettings;
 
 use super::{drain, limit, log};
 use crate::glue::conf::time_in_words;
@@ -28,7 +28,7 @@ pub struct MainConf {
 pub struct LocationConf {
     pub own: Own,
     pub tunnel: bool,
-    pub settings: Settings,
+    pub settings: SessionSettings,
     pub drain: drain::Times,
     pub log: Option<log::Log>,
     pub limit: Option<limit::Limit>,
@@ -78,7 +78,7 @@ impl Merge for LocationConf {
         }
         let (pong_timeout, destination_pong_timeout) = own.pong_timeout.unwrap_or((10_000, 0));
         let (max_age, max_age_jitter) = own.max_age.unwrap_or((0, 10));
-        self.settings = Settings {
+        self.settings = SessionSettings {
             ping: own.ping.unwrap_or(25_000),
             pong_timeout,
             destination_pong_timeout,
@@ -89,7 +89,7 @@ impl Merge for LocationConf {
             close_code: drain::GOING_AWAY,
             grace: self.drain.grace,
             handshake: self.drain.handshake,
-            ..Settings::default()
+            ..SessionSettings::default()
         };
     }
 }
@@ -97,8 +97,8 @@ impl Merge for LocationConf {
 impl LocationConf {
     /// The settings of this place as they would be written.
     pub fn in_words(&self) -> Vec<(String, String)> {
-        let Settings { ping, idle_timeout, send_timeout, max_age, .. } = self.settings;
-        let Settings { pong_timeout, destination_pong_timeout, .. } = self.settings;
+        let SessionSettings { ping, idle_timeout, send_timeout, max_age, .. } = self.settings;
+        let SessionSettings { pong_timeout, destination_pong_timeout, .. } = self.settings;
         let [pong_timeout, destination] = [pong_timeout, destination_pong_timeout].map(in_words);
         let max_age = match max_age {
             0 => "off".to_owned(),

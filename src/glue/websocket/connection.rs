@@ -20,7 +20,7 @@ use nginx::event::{ngx_add_timer, ngx_del_timer, ngx_post_event};
 pub struct Connection(NonNull<ngx_connection_t>);
 
 /// What a read or a write came to.
-pub enum Io {
+pub enum Transfer {
     /// So many bytes, at least one.
     Bytes(usize),
     /// Nothing now; nginx calls the handler when there is more to do. That says nothing about
@@ -70,13 +70,18 @@ impl Connection {
         unsafe { &mut *self.raw().write }
     }
 
-    /// Makes `handler` the one for all events of the connection and `data` what it finds there, and
+    /// Makes these the handlers of the connection's events and `data` what they find there, and
     /// takes off what nginx has left that would take `data` for its own.
-    pub fn adopt(self, data: *mut c_void, handler: ngx_event_handler_pt) {
+    pub fn adopt(
+        self,
+        data: *mut c_void,
+        on_readable: ngx_event_handler_pt,
+        on_writable: ngx_event_handler_pt,
+    ) {
         let c = self.raw();
         c.data = data;
-        self.read_event().handler = handler;
-        self.write_event().handler = handler;
+        self.read_event().handler = on_readable;
+        self.write_event().handler = on_writable;
         // SAFETY: null or the TLS state of an open connection
         if let Some(ssl) = unsafe { c.ssl.as_mut() } {
             // put back when TLS can go on with what it has to write before it reads, or to read
@@ -113,29 +118,29 @@ impl Connection {
 
     /// Reads into `buf` what is there.
     #[inline]
-    pub fn recv(self, buf: &mut [u8]) -> Io {
-        let Some(recv) = self.raw().recv else { return Io::Error };
+    pub fn recv(self, buf: &mut [u8]) -> Transfer {
+        let Some(recv) = self.raw().recv else { return Transfer::Error };
         // SAFETY: the buffer is writable for its length
         match unsafe { recv(self.as_ptr(), buf.as_mut_ptr(), buf.len()) } {
-            n if n > 0 => Io::Bytes(n as usize),
-            0 => Io::Eof,
-            n if n == NGX_AGAIN as isize => Io::Again,
-            _ => Io::Error,
+            n if n > 0 => Transfer::Bytes(n as usize),
+            0 => Transfer::Eof,
+            n if n == NGX_AGAIN as isize => Transfer::Again,
+            _ => Transfer::Error,
         }
     }
 
     /// Writes what the socket takes of `bytes`.
     #[inline]
-    pub fn send(self, bytes: &[u8]) -> Io {
+    pub fn send(self, bytes: &[u8]) -> Transfer {
         if self.write_event().bits().ready() == 0 {
-            return Io::Again;
+            return Transfer::Again;
         }
-        let Some(send) = self.raw().send else { return Io::Error };
+        let Some(send) = self.raw().send else { return Transfer::Error };
         // SAFETY: nginx only reads the bytes
         match unsafe { send(self.as_ptr(), bytes.as_ptr().cast_mut(), bytes.len()) } {
-            n if n > 0 => Io::Bytes(n as usize),
-            n if n == NGX_AGAIN as isize || n == 0 => Io::Again,
-            _ => Io::Error,
+            n if n > 0 => Transfer::Bytes(n as usize),
+            n if n == NGX_AGAIN as isize || n == 0 => Transfer::Again,
+            _ => Transfer::Error,
         }
     }
 
@@ -234,10 +239,13 @@ impl Connection {
     }
 
     /// Whether the call of the handler is due to the timer; asks once.
+    #[inline]
     pub fn take_timeout(self) -> bool {
         let event = self.read_event();
         let due = event.bits().timedout() != 0;
-        event.bits_mut().set_timedout(0);
+        if due {
+            event.bits_mut().set_timedout(0);
+        }
         due
     }
 
@@ -261,6 +269,7 @@ impl Connection {
 
     /// Whether nginx wants the connection closed; asks once. `Some(true)` is at once
     /// (`ngx_shutdown_timer_handler`), `Some(false)` as soon as it suits.
+    #[inline]
     pub fn take_close(self) -> Option<bool> {
         let c = self.raw();
         if c.bits().close() == 0 {

@@ -3,11 +3,13 @@
 use std::ops::ControlFlow;
 use std::ptr::null_mut;
 
-use ngx::ffi::{ngx_connection_t, ngx_event_handler_pt, ngx_event_t, ngx_exiting};
-use websocket_tunnel::{End, Next, Session, Settings};
+use ngx::ffi::{
+    ngx_connection_t, ngx_current_msec, ngx_event_handler_pt, ngx_event_t, ngx_exiting,
+};
+use websocket_tunnel::{End, Next, Sent, Session, SessionSettings};
 
 use super::balancer::Share;
-use super::connection::{Connection, Io};
+use super::connection::{Connection, Transfer};
 use super::drain;
 use super::limit::Hold;
 use super::wire::{Pending, Wire};
@@ -44,10 +46,18 @@ pub struct Parts {
     pub head: Option<Head>,
 }
 
+impl Parts {
+    fn conf(&self) -> &LocationConf {
+        // SAFETY: it lives as long as the connections, which are open as long as there are parts
+        unsafe { &*self.conf }
+    }
+}
+
 /// A WebSocket after its handshake.
 pub struct Tunnel {
     session: Session,
-    /// By the end they go to; while there are any, nothing is read from the other end.
+    /// What sockets have not taken yet, by the end it goes to. Whether an end is blocked for it, the
+    /// session knows.
     pending: [Option<Box<Pending>>; 2],
     /// When it began.
     since: u64,
@@ -65,21 +75,17 @@ impl Tunnel {
     pub fn start(parts: Parts, early: [&[u8]; 2], worker: &mut Worker) {
         let mut pending = [None, None];
         let mut wire = Wire {
-            chunk: &[],
-            connections: parts.connections,
+            connections: &parts.connections,
             pending: &mut pending,
             slot: zone::slot(),
             random: &mut worker.random,
-            failed: [false; 2],
         };
-        // SAFETY: as in `settings`
-        let settings = unsafe { &(*parts.conf).settings };
-        let session = Session::new(settings, now(), &mut wire);
+        let session = Session::new(&parts.conf().settings, now(), &mut wire);
         zone::slot().counts.opened.add(1);
         let [client, destination] = parts.connections;
         let tunnel = Box::into_raw(Box::new(Self { session, pending, since: now(), parts }));
-        client.adopt(tunnel.cast(), Some(on_event));
-        destination.adopt(tunnel.cast(), Some(on_event));
+        client.adopt(tunnel.cast(), Some(on_readable), Some(on_writable));
+        destination.adopt(tunnel.cast(), Some(on_readable), Some(on_writable));
         client.set_action(c"tunnelling a WebSocket");
         client.let_tls_writes_move();
         destination.let_tls_writes_move();
@@ -94,9 +100,7 @@ impl Tunnel {
         for end in End::BOTH {
             let bytes = early[end as usize];
             for chunk in bytes.chunks(worker.scratch.len()) {
-                self.act(worker, Some(chunk), |session, settings, chunk, wire| {
-                    session.on_bytes(settings, end, chunk, now(), wire)
-                })?;
+                self.pass(end, chunk, &mut worker.random)?;
             }
         }
         // SAFETY: a global of nginx
@@ -104,46 +108,78 @@ impl Tunnel {
             self.drain(worker)?;
         }
         for end in End::BOTH {
-            self.or_error(end, self.parts.connections[end as usize].wait_writable(), worker)?;
+            self.or_error(end, self.connection(end).wait_writable(), worker)?;
             self.pump(end, worker)?;
         }
         Flow::Continue(())
     }
 
-    fn settings(&self) -> &Settings {
-        // SAFETY: the configuration lives as long as its connections, see `LocationConf`
-        unsafe { &(*self.parts.conf).settings }
+    #[inline]
+    fn connection(&self, end: End) -> Connection {
+        self.parts.connections[end as usize]
     }
 
-    /// Something happened to the connection of `end`.
-    fn on_event(&mut self, end: End, write: bool, worker: &mut Worker) -> Flow {
-        let connection = self.parts.connections[end as usize];
-        match connection.take_close() {
-            Some(true) => {
-                return self.act(worker, None, |session, _, _, wire| session.finish_now(wire))
-            }
-            Some(false) => return self.drain(worker),
-            None => {}
+    /// There may be something to read of `end`.
+    #[inline]
+    fn on_readable(&mut self, end: End, worker: &mut Worker) -> Flow {
+        if let Some(flow) = self.on_request(end, worker) {
+            return flow;
         }
-        if connection.take_timeout() {
-            return self.on_timer(worker);
-        }
-        if write {
-            return self.flush(end, worker);
-        }
-        if connection.reads_by_writing() && self.pending[end.peer() as usize].is_some() {
-            // a read would have nginx give the write event back, but there is none now
-            self.flush(end, worker)?;
+        if self.session.is_blocked(end.peer()) {
+            return self.on_unread(end, worker);
         }
         self.pump(end, worker)
     }
 
+    /// The socket of `end` may take bytes again.
+    #[inline]
+    fn on_writable(&mut self, end: End, worker: &mut Worker) -> Flow {
+        match self.on_request(end, worker) {
+            Some(flow) => flow,
+            None => self.write_on(end, worker),
+        }
+    }
+
+    /// There may be something to read of `end`, and the other one takes nothing now.
+    #[cold]
+    fn on_unread(&mut self, end: End, worker: &mut Worker) -> Flow {
+        if self.connection(end).reads_by_writing() {
+            // a read would have nginx give the write event back, but there is none now
+            self.write_on(end, worker)?;
+        }
+        self.pump(end, worker)
+    }
+
+    /// Does what nginx wants where it calls for no event of the socket: it is leaving, or the timer
+    /// has fired. It calls the read handler then, and that stands for the other while TLS has to
+    /// read before it can write.
+    #[inline]
+    fn on_request(&mut self, end: End, worker: &mut Worker) -> Option<Flow> {
+        let connection = self.connection(end);
+        match connection.take_close() {
+            Some(true) => return Some(self.finish_now(worker)),
+            Some(false) => return Some(self.drain(worker)),
+            None => {}
+        }
+        connection.take_timeout().then(|| self.on_timer(worker))
+    }
+
+    /// Writes what waits for `end`, if anything does.
+    #[inline]
+    fn write_on(&mut self, end: End, worker: &mut Worker) -> Flow {
+        if self.session.is_blocked(end) {
+            return self.flush(end, worker);
+        }
+        self.or_error(end, self.connection(end).wait_writable(), worker)
+    }
+
     /// Reads what `from` has sent and passes it on, until nothing is left, the other end takes no
     /// more, or others want their turn.
+    #[inline]
     fn pump(&mut self, from: End, worker: &mut Worker) -> Flow {
-        let connection = self.parts.connections[from as usize];
+        let connection = self.connection(from);
         for _ in 0..ROUNDS {
-            if self.pending[from.peer() as usize].is_some() {
+            if self.session.is_blocked(from.peer()) {
                 return self.or_error(from, connection.wait_readable(), worker);
             }
             if !connection.is_readable() {
@@ -154,164 +190,148 @@ impl Tunnel {
                 return self.or_error(from, connection.wait_readable(), worker);
             }
             match connection.recv(&mut worker.scratch) {
-                Io::Bytes(n) => self.act_on_scratch(worker, n, from)?,
-                Io::Again if self.session.is_last(from) => {
-                    self.act(worker, None, |session, _, _, io| session.on_rest(from, now(), io))?;
-                    return self.or_error(from, connection.wait_readable(), worker);
+                Transfer::Bytes(n) => {
+                    let chunk = worker.scratch.get(..n).unwrap_or_default();
+                    self.pass(from, chunk, &mut worker.random)?;
                 }
-                Io::Again => return self.or_error(from, connection.wait_readable(), worker),
-                Io::Eof => {
+                Transfer::Again => {
                     self.or_error(from, connection.wait_readable(), worker)?;
-                    return self.act(worker, None, |session, _, _, wire| {
-                        session.on_eof(from, now(), wire)
-                    });
+                    return self.on_nothing(from, worker);
                 }
-                Io::Error => return self.or_error(from, false, worker),
+                Transfer::Eof => {
+                    self.or_error(from, connection.wait_readable(), worker)?;
+                    return self.act(worker, |session, _, wire| session.on_eof(from, now(), wire));
+                }
+                Transfer::Error => return self.or_error(from, false, worker),
             }
         }
         connection.read_later();
         Flow::Continue(())
     }
 
-    fn act_on_scratch(&mut self, worker: &mut Worker, n: usize, from: End) -> Flow {
-        let Worker { scratch, random, .. } = worker;
-        let chunk = scratch.get(..n).unwrap_or_default();
-        self.act_with(random, chunk, |session, settings, chunk, wire| {
-            session.on_bytes(settings, from, chunk, now(), wire)
-        })
+    /// A read of `from` has found nothing.
+    fn on_nothing(&mut self, from: End, worker: &mut Worker) -> Flow {
+        if !self.session.is_last(from) {
+            return Flow::Continue(());
+        }
+        self.act(worker, |session, _, wire| session.on_rest(from, now(), wire))
     }
 
     /// Writes what waits for `to`.
     fn flush(&mut self, to: End, worker: &mut Worker) -> Flow {
-        let connection = self.parts.connections[to as usize];
-        let Some(pending) = &mut self.pending[to as usize] else {
-            return self.or_error(to, connection.wait_writable(), worker);
+        let connection = self.connection(to);
+        let mut sent = match &mut self.pending[to as usize] {
+            Some(pending) => pending.write_to(connection),
+            None => Sent::Written,
         };
-        while !pending.rest().is_empty() {
-            match connection.send(pending.rest()) {
-                Io::Bytes(n) => pending.advance(n),
-                Io::Again => {
-                    self.session.on_progress(to, now());
-                    if connection.wait_writable() {
-                        return Flow::Continue(());
-                    }
-                    return self.drop_pending(to, worker);
-                }
-                Io::Eof | Io::Error => return self.drop_pending(to, worker),
-            }
+        if sent == Sent::Written {
+            self.pending[to as usize] = None;
         }
-        self.pending[to as usize] = None;
-        self.or_error(to, connection.wait_writable(), worker)?;
-        let next = self.session.on_drained(to, now());
-        self.follow(next)?;
-        self.pump(to.peer(), worker)
-    }
-
-    /// What waits for `to` cannot be written.
-    fn drop_pending(&mut self, to: End, worker: &mut Worker) -> Flow {
-        self.pending[to as usize] = None;
-        let next = self.session.on_unwritable(to);
-        self.follow(next)?;
+        if sent != Sent::Failed && !connection.wait_writable() {
+            sent = Sent::Failed;
+        }
+        self.act(worker, |session, _, wire| session.on_sent(to, sent, now(), wire))?;
+        if self.session.is_blocked(to) {
+            return Flow::Continue(());
+        }
         self.pump(to.peer(), worker)
     }
 
     fn on_timer(&mut self, worker: &mut Worker) -> Flow {
-        self.act(worker, None, |session, settings, _, wire| {
-            session.on_timer(settings, now(), wire)
-        })?;
+        self.act(worker, |session, settings, wire| session.on_timer(settings, now(), wire))?;
         self.set_timer();
         Flow::Continue(())
     }
 
     /// The worker is leaving.
     fn drain(&mut self, worker: &mut Worker) -> Flow {
-        // SAFETY: as in `settings`
-        let drain = unsafe { (*self.parts.conf).drain };
         zone::slot().set_draining();
-        let Some(drain) = drain::plan(drain, now(), &mut worker.random) else {
+        let times = self.parts.conf().drain;
+        let Some(drain) = drain::plan(times, now(), &mut worker.random) else {
             return Flow::Continue(());
         };
         let next = self.session.begin_drain(&drain);
         self.follow(next)
     }
 
-    /// Calls the session with `chunk`, and sees to what came of it.
+    /// The process or the time of a shutdown ends.
+    fn finish_now(&mut self, worker: &mut Worker) -> Flow {
+        self.act(worker, |session, _, wire| session.finish_now(now(), wire))
+    }
+
+    /// Bytes came from `from`.
+    #[inline]
+    fn pass(&mut self, from: End, chunk: &[u8], random: &mut Random) -> Flow {
+        self.act_with(random, |session, settings, wire| {
+            session.on_bytes(settings, from, chunk, now(), wire)
+        })
+    }
+
+    /// Tells the session where an operation on the connection of `end` has failed.
+    #[inline]
+    fn or_error(&mut self, end: End, ok: bool, worker: &mut Worker) -> Flow {
+        if ok {
+            return Flow::Continue(());
+        }
+        self.act(worker, |session, _, wire| session.on_error(end, now(), wire))
+    }
+
+    /// Calls the session, and sees to what came of it.
     fn act(
         &mut self,
         worker: &mut Worker,
-        chunk: Option<&[u8]>,
-        call: impl FnOnce(&mut Session, &Settings, &[u8], &mut Wire) -> Next,
+        call: impl FnOnce(&mut Session, &SessionSettings, &mut Wire) -> Next,
     ) -> Flow {
-        self.act_with(&mut worker.random, chunk.unwrap_or_default(), call)
+        self.act_with(&mut worker.random, call)
     }
 
     #[inline]
     fn act_with(
         &mut self,
         random: &mut Random,
-        chunk: &[u8],
-        call: impl FnOnce(&mut Session, &Settings, &[u8], &mut Wire) -> Next,
+        call: impl FnOnce(&mut Session, &SessionSettings, &mut Wire) -> Next,
     ) -> Flow {
-        // SAFETY: as in `settings`, without borrowing the tunnel
-        let settings = unsafe { &(*self.parts.conf).settings };
-        let mut wire = Wire {
-            chunk,
-            connections: self.parts.connections,
-            pending: &mut self.pending,
-            slot: zone::slot(),
-            random,
-            failed: [false; 2],
-        };
-        let next = call(&mut self.session, settings, chunk, &mut wire);
-        let is_written = wire.pending.iter().all(Option::is_none) && wire.failed == [false; 2];
-        if is_written {
-            return self.follow(next);
+        let Self { session, pending, parts, .. } = self;
+        let connections = &parts.connections;
+        let mut wire = Wire { connections, pending, slot: zone::slot(), random };
+        match call(session, &parts.conf().settings, &mut wire) {
+            Next::Keep => Flow::Continue(()),
+            next => self.follow(next),
         }
-        let told = End::BOTH.map(|end| after_sends(&mut self.session, end, &mut wire));
-        self.follow(next)?;
-        told.into_iter().try_for_each(|next| self.follow(next))
     }
 
-    #[inline]
     fn follow(&mut self, next: Next) -> Flow {
         match next {
-            Next::Keep => Flow::Continue(()),
-            Next::Timer => {
+            Next::Keep => {}
+            Next::Timer => self.set_timer(),
+            Next::Rest => {
                 self.set_timer();
-                Flow::Continue(())
+                let is_last = |end: &End| self.session.is_last(*end);
+                for end in End::BOTH.into_iter().filter(is_last) {
+                    self.connection(end).read_later();
+                }
             }
-            Next::Rest(end) => {
-                self.set_timer();
-                self.parts.connections[end as usize].read_later();
-                Flow::Continue(())
-            }
-            Next::Close => Flow::Break(()),
+            Next::Close => return Flow::Break(()),
         }
+        Flow::Continue(())
     }
 
     /// Sets the timer, unless it fires early enough as it is: firing too early is harmless.
     fn set_timer(&mut self) {
-        let client = self.parts.connections[End::Client as usize];
-        let deadline = self.session.deadline(self.settings()).unwrap_or(now() + NEVER);
+        let client = self.connection(End::Client);
+        let settings = &self.parts.conf().settings;
+        let deadline = self.session.deadline(settings).unwrap_or(now() + NEVER);
         if client.timer().is_none_or(|at| at > deadline) {
             client.set_timer(deadline);
         }
-    }
-
-    /// Tells the session where an operation on the connection of `end` has failed.
-    fn or_error(&mut self, end: End, ok: bool, worker: &mut Worker) -> Flow {
-        if ok {
-            return Flow::Continue(());
-        }
-        self.act(worker, None, |session, _, _, io| session.on_error(end, now(), io))
     }
 
     /// Closes both connections.
     fn close(self: Box<Self>) {
         let (summary, duration) = (self.session.summary(), now().saturating_sub(self.since));
         zone::slot().counts.close(&summary, duration);
-        // SAFETY: as in `settings`
-        if let (Some(head), Some(log)) = (&self.parts.head, unsafe { &(*self.parts.conf).log }) {
+        let (log, times) = (self.parts.conf().log, self.parts.conf().drain);
+        if let (Some(head), Some(log)) = (&self.parts.head, log) {
             log.write(head, duration, &summary);
         }
         let Parts { connections: [client, destination], share, hold, .. } = self.parts;
@@ -320,30 +340,12 @@ impl Tunnel {
         drop((share, hold));
         client.delete_timers();
         client.set_idle(false);
-        // SAFETY: as in `settings`
-        let times = unsafe { (*self.parts.conf).drain };
         let until = drain::over_by(times).map_or(now() + LINGER, |end| end.min(now() + LINGER));
         if client.can_linger() && until > now() {
             linger(client, until);
         } else {
             client.close_client();
         }
-    }
-}
-
-/// Tells the session what has become of all that was sent towards `end`, where that was not just
-/// written.
-fn after_sends(session: &mut Session, end: End, wire: &mut Wire) -> Next {
-    let at = end as usize;
-    let kept = wire.pending[at].is_some();
-    let failed = wire.failed[at] || (kept && !wire.connections[at].wait_writable());
-    if failed || session.is_deaf(end) {
-        wire.pending[at] = None;
-    }
-    match wire.pending[at] {
-        _ if failed => session.on_unwritable(end),
-        Some(_) => session.on_blocked(end, now(), wire),
-        None => Next::Keep,
     }
 }
 
@@ -361,41 +363,66 @@ unsafe fn run(tunnel: *mut Tunnel, part: impl FnOnce(&mut Tunnel) -> Flow) {
     unsafe { Box::from_raw(tunnel) }.close();
 }
 
-/// The handler of both connections of a tunnel.
-unsafe extern "C" fn on_event(ev: *mut ngx_event_t) {
+/// The handler of read events, and of all that nginx reports as one. Here and below, one guard for
+/// what happens on each event, and another for the end, which is rare: a second one around both would
+/// cost every message.
+unsafe extern "C" fn on_readable(ev: *mut ngx_event_t) {
     // SAFETY: nginx passes an event of a connection that `Tunnel::start` has adopted; where the
-    // tunnel is to end, it is still there. One guard for what happens on each event, and another
-    // for the end, which is rare: a second one around both would cost every message.
-    guarded(Flow::Break(()), || unsafe { handle(ev) })
+    // tunnel is to end, it is still there
+    guarded(Flow::Break(()), || unsafe { handle(ev, Tunnel::on_readable) })
         .break_value()
-        .map_or((), |()| guarded((), || unsafe { Box::from_raw(tunnel_of(ev)) }.close()))
+        // SAFETY: as above
+        .map_or((), |()| unsafe { end(ev) })
+}
+
+/// The handler of write events.
+unsafe extern "C" fn on_writable(ev: *mut ngx_event_t) {
+    // SAFETY: as above
+    guarded(Flow::Break(()), || unsafe { handle(ev, Tunnel::on_writable) })
+        .break_value()
+        // SAFETY: as above
+        .map_or((), |()| unsafe { end(ev) })
 }
 
 /// # Safety
 /// `ev` is an event of a connection of a tunnel.
+#[inline]
+unsafe fn handle(
+    ev: *mut ngx_event_t,
+    part: impl FnOnce(&mut Tunnel, End, &mut Worker) -> Flow,
+) -> Flow {
+    // SAFETY: by contract; the worker's state is taken here alone, and nobody else holds the tunnel
+    unsafe {
+        let tunnel = &mut *tunnel_of(ev);
+        let is_client = tunnel.connection(End::Client).as_ptr() == (*ev).data.cast();
+        let end = if is_client { End::Client } else { End::Destination };
+        let Some(worker) = Worker::get() else { return Flow::Continue(()) };
+        part(tunnel, end, worker)
+    }
+}
+
+/// Ends a tunnel.
+///
+/// # Safety
+/// As of `handle`; the tunnel is not used after.
+#[cold]
+unsafe fn end(ev: *mut ngx_event_t) {
+    // SAFETY: by contract; made by Box::into_raw in `start`
+    guarded((), || unsafe { Box::from_raw(tunnel_of(ev)) }.close());
+}
+
+/// # Safety
+/// As of `handle`.
+#[inline]
 unsafe fn tunnel_of(ev: *mut ngx_event_t) -> *mut Tunnel {
     // SAFETY: the data of an event is its connection, whose data is the tunnel (`Tunnel::start`)
     unsafe { (*(*ev).data.cast::<ngx_connection_t>()).data.cast() }
 }
 
-/// # Safety
-/// As of `tunnel_of`.
-unsafe fn handle(ev: *mut ngx_event_t) -> Flow {
-    // SAFETY: by contract; the worker's state is taken here alone, and nobody else holds the tunnel
-    unsafe {
-        let (tunnel, write) = (&mut *tunnel_of(ev), (*ev).bits().write() != 0);
-        let is_client =
-            tunnel.parts.connections[End::Client as usize].as_ptr() == (*ev).data.cast();
-        let end = if is_client { End::Client } else { End::Destination };
-        let Some(worker) = Worker::get() else { return Flow::Continue(()) };
-        tunnel.on_event(end, write, worker)
-    }
-}
-
 /// Waits a while for the client to have read all (`ngx_http_set_lingering_close`).
 fn linger(client: Connection, until: u64) {
     client.end_tls();
-    client.adopt(null_mut(), Some(on_linger));
+    client.adopt(null_mut(), Some(on_linger), Some(on_linger));
     client.set_idle(true);
     client.set_timer(until);
     client.shut_down_sending();
@@ -417,8 +444,8 @@ unsafe fn read_on(ev: *mut ngx_event_t) {
     if client.take_close().is_none() && !client.take_timeout() && client.wait_writable() {
         for _ in 0..ROUNDS {
             match client.recv(&mut worker.scratch) {
-                Io::Bytes(_) => {}
-                Io::Again if client.wait_readable() => return,
+                Transfer::Bytes(_) => {}
+                Transfer::Again if client.wait_readable() => return,
                 _ => return client.close_client(),
             }
         }
@@ -432,7 +459,7 @@ pub fn finish_all() {
     // SAFETY: nginx calls `exit_process`, and no tunnel is at work
     unsafe {
         for_each(|tunnel, worker| {
-            let _ = tunnel.act(worker, None, |session, _, _, wire| session.finish_now(wire));
+            let _ = tunnel.finish_now(worker);
             Flow::Break(())
         });
     }
@@ -452,7 +479,7 @@ pub unsafe fn drain_all() {
 /// # Safety
 /// `c` is an open connection of nginx.
 pub unsafe fn is_tunnel(c: *const ngx_connection_t) -> bool {
-    let ours: [unsafe extern "C" fn(*mut ngx_event_t); 2] = [on_event, on_linger];
+    let ours: [unsafe extern "C" fn(*mut ngx_event_t); 2] = [on_readable, on_linger];
     let is_ours = |handler: ngx_event_handler_pt| {
         handler.is_some_and(|handler| ours.iter().any(|ours| std::ptr::fn_addr_eq(handler, *ours)))
     };
@@ -469,7 +496,7 @@ pub unsafe fn is_tunnel(c: *const ngx_connection_t) -> bool {
 /// # Safety
 /// No tunnel is at work.
 unsafe fn for_each(part: impl Fn(&mut Tunnel, &mut Worker) -> Flow) {
-    let ours: unsafe extern "C" fn(*mut ngx_event_t) = on_event;
+    let ours: unsafe extern "C" fn(*mut ngx_event_t) = on_readable;
     // SAFETY: the caller's; a connection in use has a read event, and where that has our handler,
     // the data is a tunnel, seen here by its client's connection. What runs may free connections,
     // so nothing is kept over it.

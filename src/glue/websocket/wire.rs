@@ -1,11 +1,10 @@
-//! What a session does, done on two connections.
-
-use std::ops::Range;
+//! What a session asks for, done on two connections.
 
 use ngx::ffi::NGX_LOG_INFO;
-use websocket_tunnel::{End, Event, Proof};
+use websocket_tunnel::{Driver, End, Event, Proof, Sent};
 
-use super::connection::{Connection, Io};
+use super::connection::{Connection, Transfer};
+use super::worker::Random;
 use crate::glue::conf::time_in_words;
 use crate::glue::zone;
 use crate::metrics::{FrameCounts, Slot};
@@ -29,14 +28,23 @@ impl Pending {
     }
 
     /// What is still to be written.
-    pub fn rest(&self) -> &[u8] {
+    fn rest(&self) -> &[u8] {
         self.bytes.get(self.written..).unwrap_or_default()
     }
 
-    /// So many more bytes are written.
-    pub fn advance(&mut self, bytes: usize) {
-        zone::slot().buffered.sub(bytes as u64);
-        self.written += bytes;
+    /// Writes what the socket takes.
+    pub fn write_to(&mut self, connection: Connection) -> Sent {
+        while !self.rest().is_empty() {
+            match connection.send(self.rest()) {
+                Transfer::Bytes(n) => {
+                    zone::slot().buffered.sub(n as u64);
+                    self.written += n;
+                }
+                Transfer::Again => return Sent::Kept,
+                Transfer::Eof | Transfer::Error => return Sent::Failed,
+            }
+        }
+        Sent::Written
     }
 }
 
@@ -46,61 +54,52 @@ impl Drop for Pending {
     }
 }
 
-/// What a session does, done: the chunk is in the scratch buffer, sockets take what they can.
+/// What a session drives: sockets take what they can, and the rest is kept.
 pub struct Wire<'a> {
-    /// What the session was given.
-    pub chunk: &'a [u8],
     /// The client's and the destination's.
-    pub connections: [Connection; 2],
+    pub connections: &'a [Connection; 2],
     /// By the end they go to.
     pub pending: &'a mut [Option<Box<Pending>>; 2],
     /// Where it is counted.
     pub slot: &'static Slot,
     /// Random bits.
     pub random: &'a mut Random,
-    /// By the end that a send has failed to.
-    pub failed: [bool; 2],
 }
 
 impl Wire<'_> {
-    #[inline]
-    fn send(&mut self, to: End, mut bytes: &[u8]) {
-        if self.failed[to as usize] {
-            // not tried again: OpenSSL would complain each time
-            return;
-        }
-        if let Some(pending) = &mut self.pending[to as usize] {
-            pending.append(bytes);
-            return;
-        }
-        while !bytes.is_empty() {
-            match self.connections[to as usize].send(bytes) {
-                Io::Bytes(n) => bytes = bytes.get(n..).unwrap_or_default(),
-                Io::Again => {
-                    self.pending[to as usize] = Some(Pending::new(bytes));
-                    return;
-                }
-                Io::Eof | Io::Error => {
-                    self.failed[to as usize] = true;
-                    return;
-                }
-            }
+    /// Keeps bytes that the socket does not take now.
+    #[cold]
+    fn keep(&mut self, to: End, bytes: &[u8]) -> Sent {
+        self.pending[to as usize] = Some(Pending::new(bytes));
+        if self.connections[to as usize].wait_writable() {
+            Sent::Kept
+        } else {
+            Sent::Failed
         }
     }
 }
 
-impl websocket_tunnel::Io for Wire<'_> {
+impl Driver for Wire<'_> {
     type Count = FrameCounts;
 
     #[inline]
-    fn forward(&mut self, to: End, part: Range<usize>) {
-        if let Some(bytes) = self.chunk.get(part) {
-            self.send(to, bytes);
+    fn send(&mut self, to: End, mut bytes: &[u8]) -> Sent {
+        if let Some(pending) = &mut self.pending[to as usize] {
+            pending.append(bytes);
+            return Sent::Kept;
         }
+        while !bytes.is_empty() {
+            match self.connections[to as usize].send(bytes) {
+                Transfer::Bytes(n) => bytes = bytes.get(n..).unwrap_or_default(),
+                Transfer::Again => return self.keep(to, bytes),
+                Transfer::Eof | Transfer::Error => return Sent::Failed,
+            }
+        }
+        Sent::Written
     }
 
-    fn insert(&mut self, to: End, bytes: &[u8]) {
-        self.send(to, bytes);
+    fn discard(&mut self, to: End) {
+        self.pending[to as usize] = None;
     }
 
     fn random(&mut self) -> u64 {

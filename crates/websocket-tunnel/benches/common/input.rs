@@ -1,8 +1,7 @@
 //! Streams for the benchmarks, and a sink for sessions.
 
-use std::ops::Range;
 use websocket_tunnel::frame::Scanner;
-use websocket_tunnel::{End, Io};
+use websocket_tunnel::{Driver, End, Sent};
 
 #[path = "../../tests/common/table.rs"]
 mod table;
@@ -16,15 +15,12 @@ pub struct Sink {
     pub calls: u64,
 }
 
-impl Io for Sink {
+impl Driver for Sink {
     type Count = Table;
 
-    fn forward(&mut self, _to: End, _part: Range<usize>) {
+    fn send(&mut self, _to: End, _bytes: &[u8]) -> Sent {
         self.calls += 1;
-    }
-
-    fn insert(&mut self, _to: End, _bytes: &[u8]) {
-        self.calls += 1;
+        Sent::Written
     }
 
     fn random(&mut self) -> u64 {

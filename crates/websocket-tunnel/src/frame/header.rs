@@ -1,6 +1,6 @@
 //! One frame header.
 
-use super::{Fault, Opcode, MAX_CONTROL};
+use super::{FrameError, Opcode, MAX_CONTROL};
 
 /// The longest header: two bytes, a 64-bit length and a mask.
 pub const MAX_HEADER: usize = 14;
@@ -37,7 +37,7 @@ impl Header {
     /// assert_eq!(Header::parse(b"\x81"), Ok(None));
     /// ```
     #[inline]
-    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, Fault> {
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, FrameError> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         let opcode = Opcode::of(*first);
         let fin = first & 0x80 != 0;
@@ -47,10 +47,10 @@ impl Header {
         // fragmented" (section 5.5), which leaves them the short form of the length alone.
         if opcode.is_control() {
             if usize::from(short) > MAX_CONTROL {
-                return Err(Fault::ControlTooLong);
+                return Err(FrameError::ControlTooLong);
             }
             if !fin {
-                return Err(Fault::ControlFragmented);
+                return Err(FrameError::ControlFragmented);
             }
         }
 
@@ -66,7 +66,7 @@ impl Header {
             },
             127 => {
                 if rest.first().is_some_and(|first| first & 0x80 != 0) {
-                    return Err(Fault::LengthTooBig);
+                    return Err(FrameError::LengthTooBig);
                 }
                 match rest.split_first_chunk::<8>() {
                     Some((len, rest)) => (u64::from_be_bytes(*len), rest),

@@ -1,6 +1,6 @@
 //! Following one direction of a stream that arrives in chunks.
 
-use super::{Count, Fault, Header, Opcode, MAX_HEADER};
+use super::{Count, FrameError, Header, Opcode, MAX_HEADER};
 
 /// Where [`Scanner::scan`] is to stop, besides the end of the chunk, a complete control frame
 /// and a fault.
@@ -22,7 +22,7 @@ pub enum Step {
     /// A control frame is complete.
     Control(Control),
     /// The bytes at this place are no frame. Whatever follows is no longer looked at.
-    Fault(Fault),
+    Fault(FrameError),
 }
 
 /// A complete control frame.
@@ -254,7 +254,7 @@ impl Scanner {
 
     /// Reads a header, of which `have` bytes came in earlier chunks, from the start of `rest`.
     /// Returns how many bytes of `rest` it took, or none if all of them are not enough.
-    fn header<C: Count>(&mut self, rest: &[u8], count: &C) -> Result<Option<usize>, Fault> {
+    fn header<C: Count>(&mut self, rest: &[u8], count: &C) -> Result<Option<usize>, FrameError> {
         let had = usize::from(self.have);
         let fresh = rest.len().min(MAX_HEADER - had);
         let mut bytes = self.begun;
@@ -287,10 +287,10 @@ impl Scanner {
     /// client MUST close a connection if it detects a masked frame" (RFC 6455 section 5.1): no
     /// WebSocket goes on after such a frame. If these two ends do, they speak something else,
     /// in which our frames have no place.
-    fn check_mask(&self, header: &Header) -> Result<(), Fault> {
+    fn check_mask(&self, header: &Header) -> Result<(), FrameError> {
         match (self.mask_bit != 0, header.mask.is_some()) {
-            (true, false) => Err(Fault::NotMasked),
-            (false, true) => Err(Fault::Masked),
+            (true, false) => Err(FrameError::NotMasked),
+            (false, true) => Err(FrameError::Masked),
             _ => Ok(()),
         }
     }

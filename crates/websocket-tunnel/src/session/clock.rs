@@ -1,13 +1,14 @@
 //! Time: silence, Pings, and everything that has a deadline.
 
-use super::{flag, End, Event, Io, Next, Phase, Proof, Reason, Session, Settings, Tail};
+use super::phase::{Moment, Phase};
+use super::{flag, Driver, End, Event, Next, Proof, Reason, Sent, Session, SessionSettings, Tail};
 use crate::frame;
 
 impl Session {
     /// When [`on_timer`](Self::on_timer) is due, or none for never. A time that has passed is
     /// due now.
-    pub fn deadline(&self, settings: &Settings) -> Option<u64> {
-        let mut soonest = self.at;
+    pub fn deadline(&self, settings: &SessionSettings) -> Option<u64> {
+        let mut soonest = self.phase.until().0;
         for end in End::BOTH {
             let due = [
                 self.send_deadline(settings, end),
@@ -21,119 +22,128 @@ impl Session {
     }
 
     /// The timer fired, perhaps early. The caller asks for the next [`deadline`](Self::deadline).
-    pub fn on_timer<I: Io>(&mut self, settings: &Settings, now: u64, io: &mut I) -> Next {
-        while self.at <= now && self.phase != Phase::Over {
-            self.on_phase_end(now, io);
+    pub fn on_timer<D: Driver>(
+        &mut self,
+        settings: &SessionSettings,
+        now: u64,
+        driver: &mut D,
+    ) -> Next {
+        while self.phase.until() <= Moment(now) {
+            self.on_phase_end(now, driver);
         }
         for end in End::BOTH {
             if is_due(self.send_deadline(settings, end), now) {
                 // A socket says that it is writable only once a good part of its buffer is free:
                 // a slow reader may take long for that.
-                if self.has_moved(end, io) {
-                    self.on_progress(end, now);
+                if self.has_moved(end, driver) {
+                    self.note_progress(end, now);
                 } else {
-                    self.drop_stuck(end, now, io);
+                    self.drop_stuck(end, now, driver);
                 }
             }
             if is_due(self.pong_deadline(settings, end), now) {
-                if let Some(proof) = self.proof_of_death(settings, end, now, io) {
+                if let Some(proof) = self.proof_of_death(settings, end, now, driver) {
                     self.side_mut(end).set(flag::GONE);
                     self.proof.get_or_insert(proof);
-                    io.event(Event::Died(end, proof, settings.patience(end)));
-                    self.part(Reason::Dead(end), settings, now, io);
+                    driver.event(Event::Died(end, proof, settings.patience(end)));
+                    self.part(Reason::Dead(end), settings, now, driver);
                 }
             }
             if is_due(self.ping_deadline(settings, end), now) {
                 if self.is_clear(end) {
-                    self.probe(settings, end, now, io);
+                    self.probe(settings, end, now, driver);
                 } else {
                     self.side_mut(end).set(flag::DUE);
                 }
             }
         }
         match self.idle_deadline(settings) {
-            Some((due, since)) if due <= now && !self.is_unheard(since, now, io) => {
-                if self.is_half_closed() || self.opaque {
-                    return self.give_up(Reason::Idle, io);
+            Some((due, since)) if due <= now && !self.is_unheard(since, now, driver) => {
+                if self.is_half_closed() || self.is_opaque() {
+                    return self.give_up(Reason::Idle, now, driver);
                 }
-                self.part(Reason::Idle, settings, now, io);
+                self.part(Reason::Idle, settings, now, driver);
             }
             _ => {}
         }
-        if self.phase == Phase::Over {
-            Next::Close
-        } else {
-            Next::Timer
-        }
+        self.settle(Next::Timer)
     }
 
     /// `end` has taken nothing for too long. The other one, if it is slow as well but does take
     /// something, gets what is kept for it.
-    fn drop_stuck<I: Io>(&mut self, end: End, now: u64, io: &mut I) {
+    fn drop_stuck<D: Driver>(&mut self, end: End, now: u64, driver: &mut D) {
         self.reason.get_or_insert(Reason::SendTimeout(end));
         let _ = if self.side(end.peer()).has(flag::BLOCKED) {
-            self.on_error(end, now, io)
+            self.on_error(end, now, driver)
         } else {
-            self.give_up(Reason::SendTimeout(end), io)
+            self.give_up(Reason::SendTimeout(end), now, driver)
         };
     }
 
-    /// The socket did not take all that is to go to `to`: some of it is kept from now on. Saying so
-    /// again changes nothing.
-    pub fn on_blocked<I: Io>(&mut self, to: End, now: u64, io: &mut I) -> Next {
-        if !self.side(to).has(flag::BLOCKED) {
-            self.has_moved(to, io);
+    /// What came of bytes for `to`, where [`Driver::send`] has not said it already: the driver has
+    /// tried to write what it keeps.
+    pub fn on_sent<D: Driver>(&mut self, to: End, sent: Sent, now: u64, driver: &mut D) -> Next {
+        match sent {
+            _ if self.phase == Phase::Over => {}
+            Sent::Written => self.note_drained(to, now),
+            Sent::Kept if self.is_blocked(to) => {
+                // no deadline comes earlier for that
+                self.note_progress(to, now);
+                return Next::Keep;
+            }
+            _ => self.note_unwritten(to, sent, now, driver),
+        }
+        self.settle(Next::Timer)
+    }
+
+    /// Whether bytes for `to` are kept, so that the other end is not to be read.
+    #[inline]
+    pub fn is_blocked(&self, to: End) -> bool {
+        self.side(to).has(flag::BLOCKED)
+    }
+
+    /// The socket did not take all that was sent to `to`.
+    #[cold]
+    pub(super) fn note_unwritten<D: Driver>(
+        &mut self,
+        to: End,
+        sent: Sent,
+        now: u64,
+        driver: &mut D,
+    ) {
+        if sent == Sent::Failed {
+            self.lose(to, driver);
+        } else if !self.is_blocked(to) {
+            self.has_moved(to, driver);
             let side = self.side_mut(to);
             side.set(flag::BLOCKED);
             side.moved = now;
         }
-        match self.phase {
-            Phase::Flush => self.after_flush(to.peer()),
-            _ => self.or_close(Next::Timer),
-        }
     }
 
     /// The socket took some of what is kept for `to`, and not all.
-    pub fn on_progress(&mut self, to: End, now: u64) {
+    fn note_progress(&mut self, to: End, now: u64) {
         let side = self.side_mut(to);
         side.moved = now;
         side.last = now;
     }
 
     /// The socket took the rest of what was kept for `to`.
-    pub fn on_drained(&mut self, to: End, now: u64) -> Next {
+    fn note_drained(&mut self, to: End, now: u64) {
         self.side_mut(to).clear(flag::BLOCKED);
         self.side_mut(to).last = now;
         // The other end was not read all the while: its silence begins now.
         self.side_mut(to.peer()).last = now;
         self.active = now;
-        match self.phase {
-            Phase::Flush => {
-                // either may have said something meanwhile; the other is read now anyway
-                for side in &mut self.sides {
-                    side.clear(flag::DRY);
-                }
-                self.after_flush(to)
+        if matches!(self.phase, Phase::Flush { .. }) {
+            // either may have said something meanwhile; the other is read now anyway
+            for side in &mut self.sides {
+                side.clear(flag::DRY);
             }
-            Phase::Asked | Phase::Parting => self.after_answer(),
-            _ => self.or_close(Next::Timer),
         }
     }
 
-    pub(super) fn or_close(&self, next: Next) -> Next {
-        if self.phase == Phase::Over {
-            Next::Close
-        } else {
-            next
-        }
-    }
-
-    /// Whether anything is kept for either end.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.sides.iter().any(|side| side.has(flag::BLOCKED))
-    }
-
-    fn send_deadline(&self, settings: &Settings, to: End) -> Option<u64> {
+    fn send_deadline(&self, settings: &SessionSettings, to: End) -> Option<u64> {
         let side = self.side(to);
         after(side.has(flag::BLOCKED).then_some(side.moved), settings.send_timeout)
     }
@@ -141,20 +151,20 @@ impl Session {
     /// Whether the silence of `end` is its own: the tunnel is open, and it is being read.
     fn is_judged(&self, end: End) -> bool {
         let closing = self.sides.iter().any(|s| s.has(flag::CLOSED) || s.tail != Tail::Open);
-        self.phase == Phase::Open
+        matches!(self.phase, Phase::Open(_))
             && !closing
-            && !self.opaque
+            && !self.is_opaque()
             && !self.side(end).has(flag::DEAF)
             && self.side(end.peer()).flags & (flag::BLOCKED | flag::DEAF) == 0
     }
 
-    fn pong_deadline(&self, settings: &Settings, end: End) -> Option<u64> {
+    fn pong_deadline(&self, settings: &SessionSettings, end: End) -> Option<u64> {
         let side = self.side(end);
         let waiting = side.asked > side.last && !side.has(flag::SETTLED) && self.is_judged(end);
         after(waiting.then_some(side.asked), settings.patience(end))
     }
 
-    fn ping_deadline(&self, settings: &Settings, end: End) -> Option<u64> {
+    fn ping_deadline(&self, settings: &SessionSettings, end: End) -> Option<u64> {
         let side = self.side(end);
         let may = self.is_judged(end)
             && !side.has(flag::DUE)
@@ -164,8 +174,10 @@ impl Session {
     }
 
     /// When the tunnel has been idle for too long, and since when it is.
-    fn idle_deadline(&self, settings: &Settings) -> Option<(u64, u64)> {
-        if self.phase != Phase::Open || self.is_blocked() {
+    fn idle_deadline(&self, settings: &SessionSettings) -> Option<(u64, u64)> {
+        if !matches!(self.phase, Phase::Open(_))
+            || End::BOTH.into_iter().any(|end| self.is_blocked(end))
+        {
             return None;
         }
         let due = |since: u64, time| after(Some(since), time).map(|due| (due, since));
@@ -181,16 +193,16 @@ impl Session {
     }
 
     /// A boundary came that a Ping waited for, which may be needless by now.
-    pub(super) fn probe_if_silent<I: Io>(
+    pub(super) fn probe_if_silent<D: Driver>(
         &mut self,
-        settings: &Settings,
+        settings: &SessionSettings,
         end: End,
         now: u64,
-        io: &mut I,
+        driver: &mut D,
     ) {
         self.side_mut(end).clear(flag::DUE);
         if is_due(self.ping_deadline(settings, end), now) {
-            self.probe(settings, end, now, io);
+            self.probe(settings, end, now, driver);
         }
     }
 
@@ -200,8 +212,8 @@ impl Session {
     /// could take its answer away (RFC 6455 section 5.5.3). Where only the host has to answer, it
     /// gets a Pong then: "a Pong frame MAY be sent unsolicited. This serves as a unidirectional
     /// heartbeat".
-    fn probe<I: Io>(&mut self, settings: &Settings, end: End, now: u64, io: &mut I) {
-        let queued = io.queued(end);
+    fn probe<D: Driver>(&mut self, settings: &SessionSettings, end: End, now: u64, driver: &mut D) {
+        let queued = driver.queued(end);
         let side = self.side_mut(end);
         side.asked = now;
         side.acked = side.sent.saturating_sub(queued) as u32;
@@ -220,13 +232,13 @@ impl Session {
             side.clear(flag::FOREIGN);
             side.pings += 1;
             let token = u64::from(side.pings) ^ self.tag(end);
-            let ping = frame::ping(token.to_be_bytes(), mask_for(end, io));
-            self.insert(end, &ping, io);
-            io.event(Event::Pinged(end));
+            let ping = frame::ping(token.to_be_bytes(), mask_for(end, driver));
+            self.send(end, &ping, now, driver);
+            driver.event(Event::Pinged(end));
         } else if queued == 0 && !self.owes_pong(settings, end) {
             // no Ping of anybody's has such a payload
-            let pong = frame::pong(&self.tag(end).to_be_bytes(), mask_for(end, io));
-            self.insert(end, &pong, io);
+            let pong = frame::pong(&self.tag(end).to_be_bytes(), mask_for(end, driver));
+            self.send(end, &pong, now, driver);
         }
         let side = self.side_mut(end);
         side.ping_end = side.sent as u32;
@@ -234,13 +246,13 @@ impl Session {
 
     /// Whether `end` has to answer a Ping. In the middle of a frame of its own it cannot: control
     /// frames may stand between the frames of a message, not within one (RFC 6455 section 5.4).
-    fn owes_pong(&self, settings: &Settings, end: End) -> bool {
+    fn owes_pong(&self, settings: &SessionSettings, end: End) -> bool {
         settings.awaits_pong(end) && self.side(end).scanner.between_frames()
     }
 
     /// Whether the host of `end` has acknowledged anything since this was last asked.
-    fn has_moved<I: Io>(&mut self, end: End, io: &mut I) -> bool {
-        let queued = io.queued(end);
+    fn has_moved<D: Driver>(&mut self, end: End, driver: &mut D) -> bool {
+        let queued = driver.queued(end);
         let side = self.side_mut(end);
         let acked = side.sent.saturating_sub(queued) as u32;
         std::mem::replace(&mut side.acked, acked) != acked
@@ -248,14 +260,14 @@ impl Session {
 
     /// What proves that `end`, whose time to answer a Ping is over, is dead; none where it gets more
     /// time.
-    fn proof_of_death<I: Io>(
+    fn proof_of_death<D: Driver>(
         &mut self,
-        settings: &Settings,
+        settings: &SessionSettings,
         end: End,
         now: u64,
-        io: &mut I,
+        driver: &mut D,
     ) -> Option<Proof> {
-        let moved = self.has_moved(end, io);
+        let moved = self.has_moved(end, driver);
         let side = self.side_mut(end);
         let arrived = side.acked.wrapping_sub(side.ping_end) <= i32::MAX as u32;
         let was_queued = side.has(flag::QUEUED);
@@ -267,7 +279,7 @@ impl Session {
             side.asked = now;
             return None;
         }
-        let proof = if !arrived && !io.is_held_off(end) {
+        let proof = if !arrived && !driver.is_held_off(end) {
             Proof::Unacknowledged
         } else if self.owes_pong(settings, end) {
             Proof::Pong
@@ -275,13 +287,13 @@ impl Session {
             self.side_mut(end).set(flag::SETTLED);
             return None;
         };
-        (!self.is_excused(end, now, io)).then_some(proof)
+        (!self.is_excused(end, now, driver)).then_some(proof)
     }
 
     /// Whether `end`, whose Pong is overdue, has said something that was not read yet. It gets more
     /// time then, once for each Ping: an end that is judged is read, so that is time enough.
-    fn is_excused<I: Io>(&mut self, end: End, now: u64, io: &mut I) -> bool {
-        if self.side(end).has(flag::EXCUSED) || !io.unread(end) {
+    fn is_excused<D: Driver>(&mut self, end: End, now: u64, driver: &mut D) -> bool {
+        if self.side(end).has(flag::EXCUSED) || !driver.unread(end) {
             return false;
         }
         let side = self.side_mut(end);
@@ -292,8 +304,8 @@ impl Session {
 
     /// Whether the tunnel, idle since `since`, only seems so, as an end has said something that
     /// was not read yet. It gets the whole time once more then, until something passes.
-    fn is_unheard<I: Io>(&mut self, since: u64, now: u64, io: &mut I) -> bool {
-        if self.excused == since as u32 || !End::BOTH.into_iter().any(|end| io.unread(end)) {
+    fn is_unheard<D: Driver>(&mut self, since: u64, now: u64, driver: &mut D) -> bool {
+        if self.excused == since as u32 || !End::BOTH.into_iter().any(|end| driver.unread(end)) {
             return false;
         }
         // what is read still in this millisecond is to be told from it
@@ -310,8 +322,8 @@ impl Session {
 }
 
 /// The mask of a frame of ours towards `to` (RFC 6455 section 5.1).
-pub(super) fn mask_for<I: Io>(to: End, io: &mut I) -> Option<[u8; 4]> {
-    (to == End::Destination).then(|| (io.random() as u32).to_le_bytes())
+pub(super) fn mask_for<D: Driver>(to: End, driver: &mut D) -> Option<[u8; 4]> {
+    (to == End::Destination).then(|| (driver.random() as u32).to_le_bytes())
 }
 
 /// The end of a time that began at `since`, if there is one.

@@ -1,7 +1,8 @@
 //! Ways to the end.
 
 use super::clock::mask_for;
-use super::{flag, short, End, Event, Io, Next, Phase, Reason, Session, Settings, Side, Tail};
+use super::phase::{short, Moment, Parting, Phase, Plan};
+use super::{flag, Driver, End, Event, Next, Reason, Session, SessionSettings, Side, Tail};
 use crate::frame;
 
 /// How a tunnel is to be drained.
@@ -23,42 +24,35 @@ impl Session {
     /// It is over at `at + grace + handshake` at the latest. A drain that is planned or under way
     /// is at most made earlier and shorter.
     pub fn begin_drain(&mut self, drain: &Drain) -> Next {
-        let (grace, handshake) = (short(drain.grace), short(drain.handshake));
-        let grace_end = drain.at.saturating_add(grace.into());
-        let end = grace_end.saturating_add(handshake.into());
-        let is_sooner = end < self.hard_end();
-        match self.phase {
-            Phase::Open if drain.at < self.at || is_sooner => {
-                let end = end.min(self.hard_end());
-                self.at = drain.at.min(self.at);
-                self.grace = grace.min(short(end - self.at));
-                self.handshake = handshake.min(short(end - self.at) - self.grace);
+        let planned = Plan::of(drain);
+        let end = planned.end();
+        let is_sooner = end < self.phase.hard_end();
+        self.phase = match self.phase {
+            Phase::Open(plan) if planned.at < plan.at || is_sooner => {
                 self.code = drain.code;
-                self.cause = Reason::Drain;
+                self.is_drained = true;
+                Phase::Open(plan.sooner(planned))
             }
-            Phase::Grace => {
-                self.at = self.at.min(grace_end);
-                self.handshake = self.handshake.min(handshake);
+            Phase::Grace { until, handshake } => Phase::Grace {
+                until: until.min(planned.grace_end()),
+                handshake: handshake.min(planned.handshake),
+            },
+            Phase::Asked { .. } if is_sooner => Phase::Parting(Parting::until(end)),
+            Phase::Parting(parting) if is_sooner => {
+                let until = parting.until.min(end);
+                Phase::Parting(Parting { until, more: end.since(until), ..parting })
             }
-            Phase::Asked if is_sooner => {
-                self.phase = Phase::Parting;
-                self.at = end;
-                self.grace = 0;
-            }
-            Phase::Parting if is_sooner => {
-                self.at = self.at.min(end);
-                self.grace = short(end - self.at);
-            }
-            Phase::Late | Phase::Flush => self.at = self.at.min(end),
-            Phase::Open | Phase::Asked | Phase::Parting | Phase::Over => {}
-        }
-        self.or_close(Next::Timer)
+            Phase::Late { until } => Phase::Late { until: until.min(end) },
+            Phase::Flush { until } => Phase::Flush { until: until.min(end) },
+            unchanged => unchanged,
+        };
+        self.settle(Next::Timer)
     }
 
     /// The tunnel is to end now: both ends get a Close, where one may go. The caller closes both
     /// connections.
-    pub fn finish_now<I: Io>(&mut self, io: &mut I) -> Next {
-        self.give_up(Reason::Drain, io)
+    pub fn finish_now<D: Driver>(&mut self, now: u64, driver: &mut D) -> Next {
+        self.give_up(Reason::Drain, now, driver)
     }
 
     /// `from` closed its side of the connection. All it had sent came before.
@@ -66,89 +60,109 @@ impl Session {
     /// As in nginx's own copier, the tunnel ends once that is written, whatever else the other end
     /// has to say. But what that had sent until now still goes to `from`, which may have closed one
     /// side only, as far as its socket takes it.
-    pub fn on_eof<I: Io>(&mut self, from: End, now: u64, io: &mut I) -> Next {
-        self.release(from, now, io);
+    pub fn on_eof<D: Driver>(&mut self, from: End, now: u64, driver: &mut D) -> Next {
+        if self.phase == Phase::Over {
+            return Next::Close;
+        }
+        self.release(from, now, driver);
         let failed = self.side(from).has(flag::DEAF);
         self.side_mut(from).set(flag::EOF);
         let reason = if failed { Reason::Error(from) } else { Reason::closed_by(from) };
         self.reason.get_or_insert(reason);
         let to = from.peer();
         let drained = self.sides.iter().any(|side| side.tail == Tail::Ours);
-        if drained && matches!(self.phase, Phase::Asked | Phase::Parting) {
+        if drained && matches!(self.phase, Phase::Asked { .. } | Phase::Parting(_)) {
             if self.is_clear(to) {
-                self.send_close(to, io);
+                self.send_close(to, now, driver);
             }
             if self.side(to).tail != Tail::Open {
-                return self.after_answer();
+                return self.settle(Next::Timer);
             }
             // It stopped within a frame: there is nothing left to say.
         }
-        if self.phase != Phase::Over {
-            self.at = self.hard_end();
-            self.phase = Phase::Flush;
-        }
-        self.after_flush(to)
+        self.phase = Phase::Flush { until: self.phase.hard_end() };
+        self.settle(Next::Timer)
     }
 
-    /// A send to `end` failed: it is told nothing more, and what was kept for it is dropped.
+    /// Nothing can be sent to `end` any more: what is kept for it is dropped, and what comes.
     ///
     /// What it had said before that can still be read: Linux delivers what a socket has received
     /// before the reset that a failed send reports. Where a Close is in that, the end has closed
     /// the tunnel; else its connection failed.
-    pub fn on_unwritable(&mut self, end: End) -> Next {
-        if self.phase == Phase::Over {
-            return Next::Close;
-        }
+    pub(super) fn lose<D: Driver>(&mut self, end: End, driver: &mut D) {
         let side = self.side_mut(end);
         side.set(flag::DEAF | flag::DROP);
         side.clear(flag::BLOCKED | flag::DUE);
-        match (self.phase, self.side(end).has(flag::EOF)) {
-            (_, false) => Next::Rest(end),
-            (Phase::Flush, true) => self.after_flush(end.peer()),
-            (_, true) => self.after_answer(),
-        }
+        driver.discard(end);
     }
 
     /// The connection of `end` failed, and nothing of it is left to read.
-    pub fn on_error<I: Io>(&mut self, end: End, now: u64, io: &mut I) -> Next {
-        let _ = self.on_unwritable(end);
-        self.on_eof(end, now, io)
+    pub fn on_error<D: Driver>(&mut self, end: End, now: u64, driver: &mut D) -> Next {
+        if self.phase != Phase::Over {
+            self.lose(end, driver);
+        }
+        self.on_eof(end, now, driver)
     }
 
     /// Whether `end` is read for the last time, so that [`on_rest`](Self::on_rest) is to be called
     /// when nothing is left.
+    #[inline]
     pub fn is_last(&self, end: End) -> bool {
         let side = self.side(end);
-        !side.has(flag::EOF) && (self.phase == Phase::Flush || side.has(flag::DEAF))
-    }
-
-    /// Whether `end` can be written to no longer; nothing is to be kept for it.
-    pub fn is_deaf(&self, end: End) -> bool {
-        self.side(end).has(flag::DEAF)
+        let is_last = side.has(flag::DEAF) || matches!(self.phase, Phase::Flush { .. });
+        is_last && !side.has(flag::EOF)
     }
 
     /// A read of `end`, which [is read for the last time](Self::is_last), has found nothing.
-    pub fn on_rest<I: Io>(&mut self, end: End, now: u64, io: &mut I) -> Next {
+    pub fn on_rest<D: Driver>(&mut self, end: End, now: u64, driver: &mut D) -> Next {
         if self.side(end).has(flag::DEAF) {
-            return self.on_eof(end, now, io);
+            return self.on_eof(end, now, driver);
         }
         self.side_mut(end).set(flag::DRY);
-        self.after_flush(end)
+        self.settle(Next::Timer)
     }
 
-    /// Ends a tunnel whose connections are about to end, once each end has what the other had said;
-    /// else has `end` read to the end, if somebody hears it.
-    pub(super) fn after_flush(&mut self, end: End) -> Next {
-        let is_done = |end: End| {
-            let side = self.side(end);
-            let waits = side.has(flag::BLOCKED) && !side.has(flag::EOF);
-            !waits && (side.has(flag::DRY) || !self.is_heard(end))
+    /// What the driver does after a call: `next`, unless the tunnel is over by now, or an end is to
+    /// be read for the last time.
+    pub(super) fn settle(&mut self, next: Next) -> Next {
+        let is_over = match self.phase {
+            Phase::Flush { .. } => End::BOTH.into_iter().all(|end| self.is_flushed(end)),
+            Phase::Asked { .. } | Phase::Parting(_) => self.is_answered(),
+            Phase::Over => true,
+            Phase::Open(_) | Phase::Grace { .. } | Phase::Late { .. } => false,
         };
-        if self.phase == Phase::Flush && End::BOTH.into_iter().all(is_done) {
+        if is_over {
             self.phase = Phase::Over;
+            return Next::Close;
         }
-        let is_wanted = self.is_last(end) && self.is_heard(end) && !self.side(end).has(flag::DRY);
-        self.or_close(if is_wanted { Next::Rest(end) } else { Next::Timer })
+        if End::BOTH.into_iter().any(|end| self.has_rest(end)) {
+            return Next::Rest;
+        }
+        next
+    }
+
+    /// Whether `end`, as the connections are about to end, has all that the other had said, and has
+    /// said all that somebody hears.
+    fn is_flushed(&self, end: End) -> bool {
+        let side = self.side(end);
+        let waits = side.has(flag::BLOCKED) && !side.has(flag::EOF);
+        !waits && (side.has(flag::DRY) || !self.is_heard(end))
+    }
+
+    /// Whether each end has answered our Closes, or cannot any more, and has what is kept for it.
+    fn is_answered(&self) -> bool {
+        let ours = self.sides.iter().any(|side| side.tail == Tail::Ours);
+        let is_done = |side: &Side| {
+            side.has(flag::GONE) || (side.has(flag::CLOSED | flag::EOF) && !side.has(flag::BLOCKED))
+        };
+        ours && self.sides.iter().all(is_done)
+    }
+
+    /// Whether what is left of `end`, which is read for the last time, is to be read now.
+    fn has_rest(&self, end: End) -> bool {
+        let is_wanted = self.side(end).has(flag::DEAF)
+            || (self.is_heard(end) && !self.side(end).has(flag::DRY));
+        self.is_last(end) && is_wanted && !self.is_blocked(end.peer())
     }
 
     /// Whether what `end` may say yet is of use: whatever follows its Close is no message, and an
@@ -160,60 +174,58 @@ impl Session {
         !is_mute && !is_gone && !self.is_dropping(end.peer())
     }
 
-    /// When the tunnel is over at the latest, if nothing new happens; `u64::MAX` for never.
-    fn hard_end(&self) -> u64 {
-        let (grace, handshake) = (u64::from(self.grace), u64::from(self.handshake));
-        self.at.saturating_add(match self.phase {
-            Phase::Open => grace + handshake,
-            Phase::Grace => handshake,
-            Phase::Asked | Phase::Parting => grace,
-            Phase::Late | Phase::Flush | Phase::Over => 0,
-        })
-    }
-
     /// The time of a phase is over.
-    pub(super) fn on_phase_end<I: Io>(&mut self, now: u64, io: &mut I) {
-        let (grace, handshake) = (u64::from(self.grace), u64::from(self.handshake));
+    pub(super) fn on_phase_end<D: Driver>(&mut self, now: u64, driver: &mut D) {
         match self.phase {
-            Phase::Open if self.opaque => self.finish(io),
-            Phase::Open if self.sides.iter().any(|side| side.has(flag::CLOSED)) => {
+            Phase::Open(_) if self.is_opaque() => self.finish(now, driver),
+            Phase::Open(plan) if self.sides.iter().any(|side| side.has(flag::CLOSED)) => {
                 // The ends are about to part by themselves.
-                self.phase = Phase::Parting;
-                self.at = self.at.saturating_add(handshake);
+                let (until, step) = (plan.at.after(plan.handshake), plan.handshake);
+                self.phase =
+                    Phase::Parting(Parting { until, more: plan.grace, step, eager: false });
             }
-            Phase::Open => {
-                self.phase = Phase::Grace;
-                self.at = self.at.saturating_add(grace);
-                self.ask_if_possible(now, io);
+            Phase::Open(plan) => {
+                self.phase = Phase::Grace { until: plan.grace_end(), handshake: plan.handshake };
+                self.ask_if_possible(now, driver);
             }
-            Phase::Grace => {
-                self.phase = Phase::Late;
-                self.at = self.at.saturating_add(handshake);
-                self.ask_if_possible(now, io);
+            Phase::Grace { .. } => {
+                self.phase = Phase::Late { until: self.phase.hard_end() };
+                self.ask_if_possible(now, driver);
             }
-            Phase::Asked => {
+            Phase::Asked { until, parting } => {
                 let client = self.side(End::Client);
-                let mute = client.last <= self.at.saturating_sub(grace);
+                let mute = Moment(client.last) <= until.before(parting);
                 if mute && self.is_clear(End::Destination) {
-                    self.send_close(End::Destination, io);
+                    self.send_close(End::Destination, now, driver);
                 }
-                self.phase = Phase::Parting;
-                self.at = self.at.saturating_add(grace);
-                self.grace = 0;
+                self.phase = Phase::Parting(Parting::until(self.phase.hard_end()));
             }
-            Phase::Parting if self.grace > 0 && self.is_blocked() => {
+            Phase::Parting(Parting { until, more, step, eager })
+                if more > 0 && End::BOTH.into_iter().any(|end| self.is_blocked(end)) =>
+            {
                 // What the ends have said is still on its way to a slow one.
-                let more = self.grace.min(self.handshake.max(1));
-                self.at = self.at.saturating_add(more.into());
-                self.grace -= more;
+                let put_off = more.min(step.max(1));
+                let (until, more) = (until.after(put_off), more - put_off);
+                self.phase = Phase::Parting(Parting { until, more, step, eager });
             }
-            Phase::Late | Phase::Parting | Phase::Flush | Phase::Over => self.finish(io),
+            Phase::Late { .. } | Phase::Parting(_) | Phase::Flush { .. } | Phase::Over => {
+                self.finish(now, driver);
+            }
         }
     }
 
-    fn ask_if_possible<I: Io>(&mut self, now: u64, io: &mut I) {
+    /// Why a tunnel ends that nothing but a drain has ended.
+    fn cause(&self) -> Reason {
+        if self.is_drained {
+            Reason::Drain
+        } else {
+            Reason::MaxAge
+        }
+    }
+
+    fn ask_if_possible<D: Driver>(&mut self, now: u64, driver: &mut D) {
         if self.may_ask() {
-            self.ask(now, io);
+            self.ask(now, driver);
         }
     }
 
@@ -222,37 +234,34 @@ impl Session {
     pub(super) fn may_ask(&self) -> bool {
         let whole = |end: End| self.is_clear(end.peer()) && !self.side(end).scanner.in_message();
         match self.phase {
-            Phase::Grace => End::BOTH.into_iter().all(whole),
-            Phase::Late => self.is_clear(End::Client),
+            Phase::Grace { .. } => End::BOTH.into_iter().all(whole),
+            Phase::Late { .. } => self.is_clear(End::Client),
             _ => false,
         }
     }
 
     /// Sends our Close to the client and gives it half of the time that is left to answer; the
     /// other half is the destination's.
-    pub(super) fn ask<I: Io>(&mut self, now: u64, io: &mut I) {
+    pub(super) fn ask<D: Driver>(&mut self, now: u64, driver: &mut D) {
         let end = match self.phase {
-            Phase::Grace => now.saturating_add(self.handshake.into()),
-            _ => self.at,
+            Phase::Grace { handshake, .. } => Moment(now).after(handshake),
+            _ => self.phase.until(),
         };
-        self.reason.get_or_insert(self.cause);
-        self.send_close(End::Client, io);
-        let half = short(end.saturating_sub(now) / 2);
-        self.phase = Phase::Asked;
-        self.grace = half;
-        self.at = now.saturating_add(half.into());
+        self.reason.get_or_insert(self.cause());
+        self.send_close(End::Client, now, driver);
+        let half = short(end.0.saturating_sub(now) / 2);
+        self.phase = Phase::Asked { until: Moment(now).after(half), parting: half };
     }
 
     /// Sends our Close to `to`; the stream towards it is clear.
-    pub(super) fn send_close<I: Io>(&mut self, to: End, io: &mut I) {
-        let reason = self.cause;
-        self.note_close(reason, Some(self.code));
-        let close = frame::close(self.code, "", mask_for(to, io));
-        self.insert(to, &close, io);
+    pub(super) fn send_close<D: Driver>(&mut self, to: End, now: u64, driver: &mut D) {
+        self.note_close(self.cause(), Some(self.code));
+        let close = frame::close(self.code, "", mask_for(to, driver));
+        self.send(to, &close, now, driver);
         let side = self.side_mut(to);
         side.tail = Tail::Ours;
         side.set(flag::DROP);
-        io.event(Event::CloseSent(to, self.code));
+        driver.event(Event::CloseSent(to, self.code));
     }
 
     /// Keeps the code of the first Close, and who sent it.
@@ -264,76 +273,57 @@ impl Session {
     }
 
     /// What follows from a Close frame of an end.
-    pub(super) fn after_close(&mut self, now: u64) -> Next {
+    pub(super) fn after_close(&mut self, now: u64) {
         let both = self.sides.iter().all(|side| side.has(flag::CLOSED));
-        match self.phase {
+        self.phase = match self.phase {
             // "The server MUST close the underlying TCP connection immediately; the client SHOULD
             // wait for the server" (RFC 6455 section 5.5.1). That is up to them, for a while.
-            Phase::Open if !both => {}
-            Phase::Open | Phase::Grace => {
-                let end = self.hard_end();
-                self.at = end.min(now.saturating_add(self.handshake.into()));
-                self.grace = short(end - self.at);
-                self.phase = Phase::Parting;
+            Phase::Open(Plan { handshake, .. }) | Phase::Grace { handshake, .. }
+                if both || !matches!(self.phase, Phase::Open(_)) =>
+            {
+                let end = self.phase.hard_end();
+                let until = end.min(Moment(now).after(handshake));
+                let more = end.since(until);
+                Phase::Parting(Parting { until, more, step: handshake, eager: false })
             }
-            Phase::Late => {
-                self.phase = Phase::Parting;
-                self.grace = 0;
-            }
-            Phase::Asked | Phase::Parting => return self.after_answer(),
-            _ => {}
-        }
-        Next::Timer
-    }
-
-    /// Once each end has answered our Closes, or cannot any more, and has what is kept for it, both
-    /// connections are closed.
-    pub(super) fn after_answer(&mut self) -> Next {
-        let ours = self.sides.iter().any(|side| side.tail == Tail::Ours);
-        let is_done = |side: &Side| {
-            side.has(flag::GONE) || (side.has(flag::CLOSED | flag::EOF) && !side.has(flag::BLOCKED))
+            Phase::Late { until } => Phase::Parting(Parting::until(until)),
+            unchanged => unchanged,
         };
-        if ours && self.sides.iter().all(is_done) {
-            self.phase = Phase::Over;
-        }
-        self.or_close(Next::Timer)
     }
 
     /// Both ends get our Close at the next boundary, and a while to answer.
-    pub(super) fn part<I: Io>(
+    pub(super) fn part<D: Driver>(
         &mut self,
         reason: Reason,
-        settings: &Settings,
+        settings: &SessionSettings,
         now: u64,
-        io: &mut I,
+        driver: &mut D,
     ) {
         self.reason.get_or_insert(reason);
-        self.eager = true;
-        self.at = self.hard_end().min(now.saturating_add(settings.handshake));
-        self.phase = Phase::Parting;
-        self.grace = 0;
+        let until = Moment(now.saturating_add(settings.handshake)).min(self.phase.hard_end());
+        self.phase = Phase::Parting(Parting { eager: true, ..Parting::until(until) });
         for end in End::BOTH {
             if self.is_clear(end) {
-                self.send_close(end, io);
+                self.send_close(end, now, driver);
             }
         }
     }
 
     /// Both ends get our Close, where one may go, and nothing is waited for.
-    pub(super) fn give_up<I: Io>(&mut self, reason: Reason, io: &mut I) -> Next {
+    pub(super) fn give_up<D: Driver>(&mut self, reason: Reason, now: u64, driver: &mut D) -> Next {
         self.reason.get_or_insert(reason);
-        self.finish(io);
+        self.finish(now, driver);
         Next::Close
     }
 
-    fn finish<I: Io>(&mut self, io: &mut I) {
+    fn finish<D: Driver>(&mut self, now: u64, driver: &mut D) {
         if self.phase == Phase::Over {
             return;
         }
-        self.reason.get_or_insert(self.cause);
+        self.reason.get_or_insert(self.cause());
         for end in End::BOTH {
             if self.is_clear(end) {
-                self.send_close(end, io);
+                self.send_close(end, now, driver);
             }
         }
         self.phase = Phase::Over;

@@ -1,6 +1,6 @@
 //! What a session says to whoever owns it.
 
-use crate::frame::Fault;
+use crate::frame::FrameError;
 use std::fmt;
 
 /// One of the two ends of a tunnel.
@@ -43,10 +43,11 @@ pub enum Next {
     Keep,
     /// Go on; the timer may have to fire earlier than it was set.
     Timer,
-    /// Go on as after [`Timer`](Self::Timer), and read this end to where nothing is left, whatever
-    /// is known of its socket: what it has sent until now is the last that passes.
+    /// Go on as after [`Timer`](Self::Timer), and read each end that
+    /// [`Session::is_last`](super::Session::is_last) names to where nothing is left, whatever is
+    /// known of its socket: what it has sent until now is the last that passes.
     /// [`Session::on_rest`](super::Session::on_rest) is to be called then.
-    Rest(End),
+    Rest,
     /// Close both connections. What cannot be written at once is lost.
     Close,
 }
@@ -161,7 +162,7 @@ pub enum Event {
     /// The Pong of this end to a Ping of ours was taken out.
     Ponged(End),
     /// What this end sends cannot be followed: the tunnel is opaque from now on.
-    Opaque(End, Fault),
+    Opaque(End, FrameError),
     /// A Close frame of this end went by, with its code if it had one.
     CloseSeen(End, Option<u16>),
     /// A Close frame of ours was sent to this end.

@@ -1,11 +1,11 @@
-//! What a tunnel is told about times.
+//! What a session goes by: times, mostly.
 
-use super::{End, Io};
+use super::{Driver, End};
 
 /// The settings of a tunnel, shared by all that have the same: every call that needs them takes
 /// them by reference. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct SessionSettings {
     /// After so long without a sign of life from an end it gets a Ping; 0 for never.
     pub ping: u64,
     /// An end whose host acknowledges nothing for so long after a Ping is dead, and so is a client
@@ -36,7 +36,7 @@ pub struct Settings {
     pub handshake: u64,
 }
 
-impl Default for Settings {
+impl Default for SessionSettings {
     /// Everything that acts of its own accord is off. The code is that of a normal closure.
     fn default() -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl SessionSettings {
     /// Whether `end` owes a Pong.
     pub(super) fn awaits_pong(&self, end: End) -> bool {
         end == End::Client || self.destination_pong_timeout > 0
@@ -70,12 +70,12 @@ impl Settings {
     }
 
     /// When a tunnel that begins at `now` has reached its age; `u64::MAX` for never.
-    pub(super) fn expiry<I: Io>(&self, now: u64, io: &mut I) -> u64 {
+    pub(super) fn expiry<D: Driver>(&self, now: u64, driver: &mut D) -> u64 {
         if self.max_age == 0 {
             return u64::MAX;
         }
         let spread = self.max_age.saturating_mul(self.max_age_jitter.min(100).into()) / 100;
-        let early = if spread > 0 { io.random() % (spread + 1) } else { 0 };
+        let early = if spread > 0 { driver.random() % (spread + 1) } else { 0 };
         now.saturating_add(self.max_age - early)
     }
 }

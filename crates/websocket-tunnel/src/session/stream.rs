@@ -1,7 +1,8 @@
 //! Bytes in, bytes out.
 
-use super::{flag, End, Event, Io, Next, Phase, Reason, Session, Settings, Tail};
-use crate::frame::{Control, Fault, Opcode, Step, Stop};
+use super::phase::{Moment, Parting, Phase};
+use super::{flag, Driver, End, Event, Next, Reason, Sent, Session, SessionSettings, Tail};
+use crate::frame::{Control, FrameError, Opcode, Step, Stop};
 
 /// One chunk on its way through a session.
 pub(super) struct Pass<'a> {
@@ -19,17 +20,16 @@ pub(super) struct Pass<'a> {
 impl Session {
     /// A chunk came from one end.
     ///
-    /// Gives the chunk to [`Io::forward`], whole or in parts, in order, with whatever is to go
-    /// between; what it does not give is to be dropped. The caller may reuse the memory of
-    /// `chunk` once the call is over and the parts are written or kept.
+    /// Gives the chunk to [`Driver::send`], whole or in parts, in order, with whatever is to go
+    /// between.
     #[inline]
-    pub fn on_bytes<I: Io>(
+    pub fn on_bytes<D: Driver>(
         &mut self,
-        settings: &Settings,
+        settings: &SessionSettings,
         from: End,
         chunk: &[u8],
         now: u64,
-        io: &mut I,
+        driver: &mut D,
     ) -> Next {
         if self.phase == Phase::Over {
             return Next::Close;
@@ -44,40 +44,44 @@ impl Session {
         let mut pass = Pass { chunk, from, to, now, at: 0, done: 0, next };
         if !self.is_watching(to) {
             let side = self.side_mut(from);
-            pass.at = side.scanner.pass_data(chunk, io.count(from));
+            pass.at = side.scanner.pass_data(chunk, driver.count(from));
             if pass.at == chunk.len() && side.held == 0 {
-                self.forward(&mut pass, chunk.len(), io);
-                return next;
+                if self.forward(&mut pass, chunk.len(), driver) {
+                    return next;
+                }
+                return self.settle(Next::Timer);
             }
         }
-        self.scan(settings, &mut pass, io);
-        pass.next
+        self.scan(settings, &mut pass, driver);
+        // what was not written has a deadline of its own
+        let is_blocked = End::BOTH.into_iter().any(|end| self.is_blocked(end));
+        self.settle(if is_blocked { Next::Timer } else { pass.next })
     }
 
     /// Goes through a chunk with more than plain data in it, or at a time when boundaries matter.
     #[inline(never)]
-    fn scan<I: Io>(&mut self, settings: &Settings, pass: &mut Pass<'_>, io: &mut I) {
+    fn scan<D: Driver>(&mut self, settings: &SessionSettings, pass: &mut Pass<'_>, driver: &mut D) {
         loop {
             let mut stop = Stop::AtControl;
             if self.is_watching(pass.to) {
-                self.on_boundary(settings, pass, io);
+                self.on_boundary(settings, pass, driver);
                 stop = Stop::AtFrame;
             }
             let scanner = &mut self.side_mut(pass.from).scanner;
-            match scanner.scan(pass.chunk, &mut pass.at, stop, io.count(pass.from)) {
+            match scanner.scan(pass.chunk, &mut pass.at, stop, driver.count(pass.from)) {
                 Step::End => break,
                 Step::Frame => {}
-                Step::Control(control) => self.on_control(&control, pass, io),
-                Step::Fault(fault) => self.on_fault(fault, pass, io),
+                Step::Control(control) => self.on_control(&control, pass, driver),
+                Step::Fault(fault) => self.on_fault(fault, pass, driver),
             }
         }
-        self.on_end_of_chunk(pass, io);
+        self.on_end_of_chunk(pass, driver);
     }
 
     /// Whether boundaries in the stream towards `to` matter.
     #[inline]
     fn is_watching(&self, to: End) -> bool {
-        !matches!(self.phase, Phase::Open | Phase::Flush) || self.side(to).has(flag::DUE)
+        !matches!(self.phase, Phase::Open(_) | Phase::Flush { .. }) || self.side(to).has(flag::DUE)
     }
 
     /// Whether what comes for `to` is dropped: nothing may follow our Close, and some take nothing
@@ -87,25 +91,39 @@ impl Session {
         self.side(to).has(flag::DROP)
     }
 
-    /// Forwards the chunk up to `until`, or drops it.
+    /// Forwards the chunk up to `until`, or drops it; whether there is nothing to settle for that.
     #[inline]
-    fn forward<I: Io>(&mut self, pass: &mut Pass<'_>, until: usize, io: &mut I) {
-        if until > pass.done && !self.is_dropping(pass.to) {
-            self.active = pass.now;
-            self.side_mut(pass.to).sent += (until - pass.done) as u64;
-            io.forward(pass.to, pass.done..until);
-        }
+    fn forward<D: Driver>(&mut self, pass: &mut Pass<'_>, until: usize, driver: &mut D) -> bool {
+        let part = pass.chunk.get(pass.done..until).unwrap_or_default();
         pass.done = until;
+        if part.is_empty() || self.is_dropping(pass.to) {
+            return true;
+        }
+        self.active = pass.now;
+        self.send(pass.to, part, pass.now, driver)
     }
 
-    /// Sends towards `to` what is not in the chunk.
-    pub(super) fn insert<I: Io>(&mut self, to: End, bytes: &[u8], io: &mut I) {
+    /// Sends `bytes` to `to`, which is not one for which everything is dropped. Returns whether they
+    /// are written; what follows where they are not is to be [settled](Self::settle) before the call
+    /// of the driver is over.
+    #[inline]
+    pub(super) fn send<D: Driver>(
+        &mut self,
+        to: End,
+        bytes: &[u8],
+        now: u64,
+        driver: &mut D,
+    ) -> bool {
         self.side_mut(to).sent += bytes.len() as u64;
-        io.insert(to, bytes);
+        let sent = driver.send(to, bytes);
+        if sent != Sent::Written {
+            self.note_unwritten(to, sent, now, driver);
+        }
+        sent == Sent::Written
     }
 
     /// Sends on what was held back of `from`.
-    pub(super) fn release<I: Io>(&mut self, from: End, now: u64, io: &mut I) {
+    pub(super) fn release<D: Driver>(&mut self, from: End, now: u64, driver: &mut D) {
         let side = self.side_mut(from);
         let held = usize::from(side.held);
         if held == 0 {
@@ -116,39 +134,44 @@ impl Session {
             let mut bytes = [0; 16];
             bytes[..held].copy_from_slice(self.side(from).scanner.began_with(held));
             self.active = now;
-            self.insert(from.peer(), &bytes[..held], io);
+            self.send(from.peer(), &bytes[..held], now, driver);
         }
     }
 
     /// The scanner has stopped, perhaps between two frames: what waited for that goes in now.
-    fn on_boundary<I: Io>(&mut self, settings: &Settings, pass: &mut Pass<'_>, io: &mut I) {
+    fn on_boundary<D: Driver>(
+        &mut self,
+        settings: &SessionSettings,
+        pass: &mut Pass<'_>,
+        driver: &mut D,
+    ) {
         if !self.is_clear(pass.to) {
             return;
         }
         if self.side(pass.to).has(flag::DUE) {
-            self.forward(pass, pass.at, io);
-            self.probe_if_silent(settings, pass.to, pass.now, io);
+            self.forward(pass, pass.at, driver);
+            self.probe_if_silent(settings, pass.to, pass.now, driver);
             pass.next = Next::Timer;
         }
         let close = match self.phase {
-            Phase::Open | Phase::Flush | Phase::Over => return,
-            Phase::Grace | Phase::Late => {
+            Phase::Open(_) | Phase::Flush { .. } | Phase::Over => return,
+            Phase::Grace { .. } | Phase::Late { .. } => {
                 if self.may_ask() {
-                    self.forward(pass, pass.at, io);
-                    self.ask(pass.now, io);
+                    self.forward(pass, pass.at, driver);
+                    self.ask(pass.now, driver);
                     pass.next = Next::Timer;
                 }
                 // Towards the destination this boundary may be in front of the client's Close.
                 pass.to == End::Destination && self.is_asked() && self.close_comes(pass)
             }
-            Phase::Asked | Phase::Parting => {
-                self.eager
-                    || (pass.to == End::Destination && self.is_asked() && self.close_comes(pass))
+            Phase::Parting(Parting { eager: true, .. }) => true,
+            Phase::Asked { .. } | Phase::Parting(_) => {
+                pass.to == End::Destination && self.is_asked() && self.close_comes(pass)
             }
         };
         if close && self.is_clear(pass.to) {
-            self.forward(pass, pass.at, io);
-            self.send_close(pass.to, io);
+            self.forward(pass, pass.at, driver);
+            self.send_close(pass.to, pass.now, driver);
             pass.next = Next::Timer;
         }
     }
@@ -165,21 +188,21 @@ impl Session {
     }
 
     /// A control frame is complete; `pass.at` is behind it.
-    fn on_control<I: Io>(&mut self, control: &Control, pass: &mut Pass<'_>, io: &mut I) {
+    fn on_control<D: Driver>(&mut self, control: &Control, pass: &mut Pass<'_>, driver: &mut D) {
         let began_here = pass.at.checked_sub(control.size.into());
         if control.opcode == Opcode::PONG && self.is_own_pong(pass.from, control) {
             let held = self.side(pass.from).held > 0;
             if held || began_here.is_some() {
-                self.forward(pass, began_here.unwrap_or(0), io);
+                self.forward(pass, began_here.unwrap_or(0), driver);
                 pass.done = pass.at;
                 self.side_mut(pass.from).held = 0;
-                io.event(Event::Ponged(pass.from));
+                driver.event(Event::Ponged(pass.from));
                 return;
             }
         }
-        self.release(pass.from, pass.now, io);
+        self.release(pass.from, pass.now, driver);
         match control.opcode {
-            Opcode::CLOSE => self.on_close(control.close_code(), pass, io),
+            Opcode::CLOSE => self.on_close(control.close_code(), pass, driver),
             Opcode::PING if !self.is_dropping(pass.to) => {
                 let side = self.side_mut(pass.to);
                 side.set(flag::FOREIGN);
@@ -202,50 +225,49 @@ impl Session {
     }
 
     /// A Close frame of `pass.from` is complete.
-    fn on_close<I: Io>(&mut self, code: Option<u16>, pass: &mut Pass<'_>, io: &mut I) {
+    fn on_close<D: Driver>(&mut self, code: Option<u16>, pass: &mut Pass<'_>, driver: &mut D) {
         let (from, to) = (pass.from, pass.to);
-        io.event(Event::CloseSeen(from, code));
+        driver.event(Event::CloseSeen(from, code));
         self.note_close(Reason::closed_by(from), code);
         self.side_mut(from).set(flag::CLOSED);
         if self.side(to).tail == Tail::Open {
             self.side_mut(to).tail = Tail::Theirs;
         }
-        pass.next = self.after_close(pass.now);
+        self.after_close(pass.now);
+        pass.next = Next::Timer;
     }
 
     /// The bytes from `pass.at` on are no frames.
-    fn on_fault<I: Io>(&mut self, fault: Fault, pass: &mut Pass<'_>, io: &mut I) {
-        self.release(pass.from, pass.now, io);
-        self.opaque = true;
+    fn on_fault<D: Driver>(&mut self, fault: FrameError, pass: &mut Pass<'_>, driver: &mut D) {
+        self.release(pass.from, pass.now, driver);
         for side in &mut self.sides {
             side.clear(flag::DUE);
             side.asked = 0;
         }
-        io.event(Event::Opaque(pass.from, fault));
-        if matches!(self.phase, Phase::Grace | Phase::Late) {
+        driver.event(Event::Opaque(pass.from, fault));
+        if matches!(self.phase, Phase::Grace { .. } | Phase::Late { .. }) {
             // There is no boundary to wait for any more.
-            self.at = pass.now;
-            self.phase = Phase::Late;
+            self.phase = Phase::Late { until: Moment(pass.now) };
         }
         pass.next = Next::Timer;
     }
 
     /// The chunk is used up: its end is forwarded, or held back if it may become a Pong of ours.
     #[inline]
-    fn on_end_of_chunk<I: Io>(&mut self, pass: &mut Pass<'_>, io: &mut I) {
+    fn on_end_of_chunk<D: Driver>(&mut self, pass: &mut Pass<'_>, driver: &mut D) {
         let side = self.side(pass.from);
-        if side.pings > 0 && !side.scanner.begun().is_empty() && self.hold(pass, io) {
+        if side.pings > 0 && !side.scanner.begun().is_empty() && self.hold(pass, driver) {
             return;
         }
         if self.side(pass.from).held > 0 {
-            self.release(pass.from, pass.now, io);
+            self.release(pass.from, pass.now, driver);
         }
-        self.forward(pass, pass.chunk.len(), io);
+        self.forward(pass, pass.chunk.len(), driver);
     }
 
     /// Holds back the incomplete frame at the end of the chunk, if it may be a Pong of ours and
     /// none of it has been forwarded.
-    fn hold<I: Io>(&mut self, pass: &mut Pass<'_>, io: &mut I) -> bool {
+    fn hold<D: Driver>(&mut self, pass: &mut Pass<'_>, driver: &mut D) -> bool {
         let side = self.side(pass.from);
         let (begun, held) = (side.scanner.begun(), usize::from(side.held));
         let began_here = held == 0 && begun.len() <= pass.chunk.len();
@@ -253,7 +275,7 @@ impl Session {
             return false;
         }
         let total = begun.len();
-        self.forward(pass, pass.chunk.len() - (total - held), io);
+        self.forward(pass, pass.chunk.len() - (total - held), driver);
         pass.done = pass.chunk.len();
         self.side_mut(pass.from).held = total as u8;
         true

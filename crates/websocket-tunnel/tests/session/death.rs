@@ -1,15 +1,15 @@
 //! What proves that an end is dead, and what does not.
 
 use super::harness::*;
-use websocket_tunnel::{End, Event, Proof, Reason, Settings};
+use websocket_tunnel::{End, Event, Proof, Reason, SessionSettings};
 
 /// As the directives have it by default: a destination owes no Pong.
-fn by_default() -> Settings {
-    Settings { destination_pong_timeout: 0, ..settings() }
+fn by_default() -> SessionSettings {
+    SessionSettings { destination_pong_timeout: 0, ..settings() }
 }
 
 /// A tunnel in which `end` has just been pinged, and not answered.
-fn pinged(end: End, settings: Settings) -> Tunnel {
+fn pinged(end: End, settings: SessionSettings) -> Tunnel {
     let mut tunnel = Tunnel::new(settings);
     tunnel.wait_hearing(25_000, end.peer());
     token(end, &tunnel.take(end));
@@ -31,10 +31,18 @@ fn a_pong_that_is_missing_proves_the_death_of_those_who_owe_one() {
     let table = [
         (Client, by_default(), Some(10_000)),
         (Destination, by_default(), None),
-        (Client, Settings { pong_timeout: 0, ..settings() }, None),
-        (Destination, Settings { pong_timeout: 0, ..settings() }, Some(10_000)),
-        (Destination, Settings { destination_pong_timeout: 4_000, ..settings() }, Some(4_000)),
-        (Destination, Settings { destination_pong_timeout: 90_000, ..settings() }, Some(90_000)),
+        (Client, SessionSettings { pong_timeout: 0, ..settings() }, None),
+        (Destination, SessionSettings { pong_timeout: 0, ..settings() }, Some(10_000)),
+        (
+            Destination,
+            SessionSettings { destination_pong_timeout: 4_000, ..settings() },
+            Some(4_000),
+        ),
+        (
+            Destination,
+            SessionSettings { destination_pong_timeout: 90_000, ..settings() },
+            Some(90_000),
+        ),
     ];
     for (end, settings, time) in table {
         let mut tunnel = pinged(end, settings.clone());
@@ -144,7 +152,7 @@ fn an_application_that_does_not_read_is_not_a_dead_host() {
 
 #[test]
 fn a_destination_that_answers_when_it_pushes_lives() {
-    let settings = Settings { ping: 2_000, pong_timeout: 3_000, ..by_default() };
+    let settings = SessionSettings { ping: 2_000, pong_timeout: 3_000, ..by_default() };
     let mut tunnel = Tunnel::new(settings);
     for _ in 0..20 {
         tunnel.wait_hearing(8_000, Client);

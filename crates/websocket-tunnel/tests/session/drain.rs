@@ -265,13 +265,13 @@ fn ends_that_are_parting_by_themselves_are_left_alone() {
 fn finish_now_says_close_where_it_can() {
     let long = frame(Destination, 0x82, &[9; 1000]);
     let mut tunnel = Tunnel::new(settings());
-    assert_eq!(tunnel.session.finish_now(&mut tunnel.ends), Next::Close);
+    assert_eq!(tunnel.session.finish_now(tunnel.now, &mut tunnel.ends), Next::Close);
     assert!(is_close(Client, &tunnel.take(Client)));
     assert!(is_close(Destination, &tunnel.take(Destination)));
 
     let mut tunnel = Tunnel::new(settings());
     let _ = tunnel.from(Destination, &long[..10]);
-    assert_eq!(tunnel.session.finish_now(&mut tunnel.ends), Next::Close);
+    assert_eq!(tunnel.session.finish_now(tunnel.now, &mut tunnel.ends), Next::Close);
     assert_eq!(tunnel.take(Client), long[..10]);
     assert!(is_close(Destination, &tunnel.take(Destination)));
     assert_eq!(tunnel.session.summary().reason, Some(Reason::Drain));
@@ -280,7 +280,7 @@ fn finish_now_says_close_where_it_can() {
     let _ = tunnel.drain_in(0);
     tunnel.wait(10);
     tunnel.take(Client);
-    assert_eq!(tunnel.session.finish_now(&mut tunnel.ends), Next::Close);
+    assert_eq!(tunnel.session.finish_now(tunnel.now, &mut tunnel.ends), Next::Close);
     assert_eq!(tunnel.take(Client), b"", "once is enough");
     assert!(is_close(Destination, &tunnel.take(Destination)));
 }
@@ -322,7 +322,7 @@ fn connections_that_close_during_the_drain() {
     let (head, tail) = (&text(Client, "cut")[..7], &text(Client, "cut")[7..]);
     let _ = tunnel.from(Client, head);
     assert_eq!(tunnel.eof(Destination), Next::Timer);
-    assert_eq!(tunnel.session.on_unwritable(Destination), Next::Timer);
+    assert_eq!(tunnel.fail(Destination), Next::Timer);
     let _ = tunnel.from(Client, &[tail, &close(Client, 1001)].concat());
     assert_eq!(tunnel.closed, Some(tunnel.now));
     assert_eq!(tunnel.take(Destination), head);

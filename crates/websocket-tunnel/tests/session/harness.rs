@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use websocket_tunnel::frame::apply_mask;
-use websocket_tunnel::{Drain, End, Event, Io, Next, Session, Settings};
+use websocket_tunnel::{Drain, Driver, End, Event, Next, Sent, Session, SessionSettings};
 
 #[path = "../common/table.rs"]
 mod table;
@@ -15,53 +15,82 @@ pub const START: u64 = 1_000_000;
 pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// Pings after 25 s, which both ends are to answer, and everything else that acts by itself.
-pub fn settings() -> Settings {
-    Settings {
+pub fn settings() -> SessionSettings {
+    SessionSettings {
         ping: 25_000,
         pong_timeout: 10_000,
         destination_pong_timeout: 10_000,
         idle_timeout: 3_600_000,
         send_timeout: 60_000,
         close_code: 1001,
-        ..Settings::default()
+        ..SessionSettings::default()
     }
 }
 
 /// What the session did to its surroundings.
-#[derive(Default)]
 pub struct Ends {
-    chunk: Vec<u8>,
-    /// How far the chunk is forwarded.
-    done: usize,
+    /// What is left of the chunk that is being passed.
+    chunk: Range<*const u8>,
     random: u64,
     /// What each end was sent and has not been taken out yet.
     pub out: [Vec<u8>; 2],
-    /// Where in `out` bytes stand that came by `insert`.
+    /// Where in `out` bytes stand that are not of the chunk.
     pub inserted: [Vec<Range<usize>>; 2],
+    /// What comes of a send to each end.
+    pub sends: [Sent; 2],
+    /// Whether what is kept for an end is to be dropped.
+    pub discarded: [bool; 2],
     pub events: Vec<Event>,
     pub counts: [Table; 2],
     pub queued: [u64; 2],
     pub unread: [bool; 2],
     pub held_off: [bool; 2],
-    /// How often `forward` was called.
+    /// In how many parts chunks were forwarded.
     pub parts: usize,
 }
 
-impl Io for Ends {
+impl Ends {
+    fn new() -> Self {
+        Self {
+            chunk: std::ptr::null()..std::ptr::null(),
+            random: 7,
+            out: Default::default(),
+            inserted: Default::default(),
+            sends: [Sent::Written; 2],
+            discarded: [false; 2],
+            events: Vec::new(),
+            counts: Default::default(),
+            queued: [0; 2],
+            unread: [false; 2],
+            held_off: [false; 2],
+            parts: 0,
+        }
+    }
+}
+
+impl Driver for Ends {
     type Count = Table;
 
-    fn forward(&mut self, to: End, part: Range<usize>) {
-        assert!(part.start >= self.done && part.end > part.start, "{part:?} after {}", self.done);
-        self.done = part.end;
-        self.parts += 1;
-        self.out[to as usize].extend_from_slice(&self.chunk[part]);
+    fn send(&mut self, to: End, bytes: &[u8]) -> Sent {
+        assert!(!bytes.is_empty());
+        assert!(!self.discarded[to as usize], "{to} takes nothing: {bytes:02x?}");
+        if self.sends[to as usize] == Sent::Failed {
+            return Sent::Failed;
+        }
+        let part = bytes.as_ptr_range();
+        if self.chunk.start <= part.start && part.end <= self.chunk.end {
+            self.chunk.start = part.end;
+            self.parts += 1;
+        } else {
+            let start = self.out[to as usize].len();
+            self.inserted[to as usize].push(start..start + bytes.len());
+        }
+        self.out[to as usize].extend_from_slice(bytes);
+        self.sends[to as usize]
     }
 
-    fn insert(&mut self, to: End, bytes: &[u8]) {
-        assert!(!bytes.is_empty());
-        let start = self.out[to as usize].len();
-        self.inserted[to as usize].push(start..start + bytes.len());
-        self.out[to as usize].extend_from_slice(bytes);
+    fn discard(&mut self, to: End) {
+        self.discarded[to as usize] = true;
     }
 
     fn random(&mut self) -> u64 {
@@ -92,32 +121,43 @@ impl Io for Ends {
 
 pub struct Tunnel {
     pub session: Session,
-    pub settings: Settings,
+    pub settings: SessionSettings,
     pub now: u64,
     pub ends: Ends,
-    /// When and why the session said to close.
+    /// When the session said to close.
     pub closed: Option<u64>,
+    /// When a driver's timer fires, which it sets where a call says so.
+    timer: Option<u64>,
 }
 
 impl Tunnel {
-    pub fn new(settings: Settings) -> Self {
-        let mut ends = Ends { random: 7, ..Ends::default() };
+    pub fn new(settings: SessionSettings) -> Self {
+        let mut ends = Ends::new();
         let session = Session::new(&settings, START, &mut ends);
-        Self { session, settings, now: START, ends, closed: None }
+        let timer = session.deadline(&settings);
+        Self { session, settings, now: START, ends, closed: None, timer }
     }
 
+    /// Does what a driver does after a call.
     pub fn noted(&mut self, next: Next) -> Next {
         if next == Next::Close {
             self.closed.get_or_insert(self.now);
+        }
+        let due = self.session.deadline(&self.settings);
+        let fires = self.timer.is_some_and(|timer| due.is_none_or(|due| timer <= due));
+        match next {
+            Next::Keep => assert!(fires || due.is_none(), "{due:?} is missed by {:?}", self.timer),
+            _ if !fires => self.timer = due,
+            _ => {}
         }
         next
     }
 
     /// `bytes` come from `from` in one chunk.
     pub fn from(&mut self, from: End, bytes: &[u8]) -> Next {
-        self.ends.chunk = bytes.to_vec();
-        self.ends.done = 0;
+        self.ends.chunk = bytes.as_ptr_range();
         let next = self.session.on_bytes(&self.settings, from, bytes, self.now, &mut self.ends);
+        self.ends.chunk = std::ptr::null()..std::ptr::null();
         self.noted(next)
     }
 
@@ -126,12 +166,36 @@ impl Tunnel {
         self.noted(next)
     }
 
+    /// What came of what was sent to `end` is heard of later.
+    pub fn sent(&mut self, end: End, sent: Sent) -> Next {
+        let next = self.session.on_sent(end, sent, self.now, &mut self.ends);
+        self.noted(next)
+    }
+
+    pub fn block(&mut self, end: End) {
+        assert!(!self.session.is_blocked(end));
+        assert_eq!(self.sent(end, Sent::Kept), Next::Timer);
+    }
+
+    pub fn progress(&mut self, end: End) {
+        assert_eq!(self.sent(end, Sent::Kept), Next::Keep);
+    }
+
+    pub fn drained(&mut self, end: End) -> Next {
+        self.sent(end, Sent::Written)
+    }
+
+    pub fn fail(&mut self, end: End) -> Next {
+        self.sent(end, Sent::Failed)
+    }
+
     /// Lets time pass, firing the timer whenever it is due.
     pub fn wait(&mut self, time: u64) {
         let end = self.now + time;
         while let Some(due) = self.session.deadline(&self.settings).filter(|due| *due <= end) {
             self.now = self.now.max(due);
             let next = self.session.on_timer(&self.settings, self.now, &mut self.ends);
+            self.timer = None;
             let _ = self.noted(next);
             let later = self.session.deadline(&self.settings);
             assert!(later.is_none_or(|due| due > self.now), "the timer is due again: {later:?}");

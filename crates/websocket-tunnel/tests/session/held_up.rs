@@ -1,7 +1,7 @@
 //! An owner that was held up hears of the time before it hears of the bytes that came meanwhile.
 
 use super::harness::*;
-use websocket_tunnel::{End, Event, Reason, Settings};
+use websocket_tunnel::{End, Event, Reason, SessionSettings};
 
 /// A tunnel in which `end` has a Ping of ours to answer, and the answer.
 fn pinged(end: End) -> (Tunnel, Vec<u8>) {
@@ -62,12 +62,12 @@ fn an_end_that_nobody_wants_to_read_is_neither_dead_nor_immortal() {
         // the slow end takes something now and then, and at last everything
         let (mut tunnel, pong) = pinged(end);
         tunnel.ends.unread[end as usize] = true;
-        let _ = tunnel.session.on_blocked(slow, tunnel.now, &mut tunnel.ends);
+        tunnel.block(slow);
         for _ in 0..10 {
             tunnel.wait(59_999);
-            tunnel.session.on_progress(slow, tunnel.now);
+            tunnel.progress(slow);
         }
-        let _ = tunnel.session.on_drained(slow, tunnel.now);
+        let _ = tunnel.drained(slow);
         assert_eq!(reason(&tunnel), None, "{end}");
         tunnel.ends.unread[end as usize] = false;
         let _ = tunnel.from(end, &pong);
@@ -77,7 +77,7 @@ fn an_end_that_nobody_wants_to_read_is_neither_dead_nor_immortal() {
         // it takes nothing: what lies unread does not keep the tunnel
         let (mut tunnel, _) = pinged(end);
         tunnel.ends.unread = [true; 2];
-        let _ = tunnel.session.on_blocked(slow, tunnel.now, &mut tunnel.ends);
+        tunnel.block(slow);
         tunnel.wait(60_000);
         assert_eq!(reason(&tunnel), Some(Reason::SendTimeout(slow)));
         assert_eq!(tunnel.closed, Some(tunnel.now));
@@ -86,7 +86,7 @@ fn an_end_that_nobody_wants_to_read_is_neither_dead_nor_immortal() {
 
 #[test]
 fn a_tunnel_with_bytes_unread_is_not_idle() {
-    let idle = Settings { ping: 0, idle_timeout: 60_000, ..settings() };
+    let idle = SessionSettings { ping: 0, idle_timeout: 60_000, ..settings() };
     for end in End::BOTH {
         let mut tunnel = Tunnel::new(idle.clone());
         for _ in 0..3 {
@@ -114,7 +114,7 @@ fn a_tunnel_with_bytes_unread_is_not_idle() {
 #[test]
 fn a_close_that_lies_unread_is_waited_for() {
     for end in End::BOTH {
-        let mut tunnel = Tunnel::new(Settings { idle_timeout: 0, ..settings() });
+        let mut tunnel = Tunnel::new(SessionSettings { idle_timeout: 0, ..settings() });
         let _ = tunnel.from(end.peer(), &close(end.peer(), 1000));
         tunnel.ends.unread[end as usize] = true;
         tunnel.wait(60_000);
@@ -123,7 +123,7 @@ fn a_close_that_lies_unread_is_waited_for() {
         assert_eq!(tunnel.take(end.peer()), close(end, 1000));
 
         // once
-        let mut tunnel = Tunnel::new(Settings { idle_timeout: 0, ..settings() });
+        let mut tunnel = Tunnel::new(SessionSettings { idle_timeout: 0, ..settings() });
         let _ = tunnel.from(end.peer(), &close(end.peer(), 1000));
         tunnel.ends.unread[end as usize] = true;
         tunnel.wait(119_998);

@@ -1,7 +1,7 @@
 //! Ends that close or cannot be written to: what they and the others had said is passed on.
 
 use super::harness::*;
-use websocket_tunnel::{End, Next, Reason};
+use websocket_tunnel::{End, Next, Reason, Sent};
 
 fn summary(tunnel: &Tunnel) -> (Option<Reason>, Option<u16>) {
     (tunnel.session.summary().reason, tunnel.session.summary().code)
@@ -12,19 +12,10 @@ fn closed_by(end: End) -> Option<Reason> {
 }
 
 impl Tunnel {
-    fn fail(&mut self, end: End) -> Next {
-        let next = self.session.on_unwritable(end);
-        self.noted(next)
-    }
-
     fn rest(&mut self, end: End) -> Next {
         assert!(self.session.is_last(end), "nobody asks for the rest of {end}");
         let next = self.session.on_rest(end, self.now, &mut self.ends);
         self.noted(next)
-    }
-
-    fn block(&mut self, end: End) {
-        assert_eq!(self.session.on_blocked(end, self.now, &mut self.ends), Next::Timer);
     }
 }
 
@@ -33,8 +24,8 @@ fn a_close_behind_a_failed_send_ends_the_tunnel_as_that_ends() {
     for end in End::BOTH {
         for ends_by_eof in [true, false] {
             let mut tunnel = Tunnel::new(settings());
-            assert_eq!(tunnel.fail(end), Next::Rest(end));
-            assert!(tunnel.session.is_deaf(end));
+            assert_eq!(tunnel.fail(end), Next::Rest);
+            assert!(tunnel.ends.discarded[end as usize]);
             let _ = tunnel.from(end.peer(), &text(end.peer(), "to nobody"));
             assert_eq!(tunnel.take(end), b"");
             let last = [text(end, "too big"), close(end, 1009)].concat();
@@ -54,7 +45,7 @@ fn a_close_behind_a_failed_send_ends_the_tunnel_as_that_ends() {
 fn without_a_close_the_connection_has_failed() {
     for end in End::BOTH {
         let mut tunnel = Tunnel::new(settings());
-        assert_eq!(tunnel.fail(end), Next::Rest(end));
+        assert_eq!(tunnel.fail(end), Next::Rest);
         let _ = tunnel.from(end, &text(end, "still here"));
         assert_eq!(tunnel.take(end.peer()), text(end, "still here"));
         assert_eq!(tunnel.rest(end), Next::Close);
@@ -73,18 +64,18 @@ fn what_is_left_of_an_end_that_failed_waits_for_a_slow_reader() {
         let mut tunnel = Tunnel::new(settings());
         tunnel.block(end);
         tunnel.wait(50_000);
-        assert_eq!(tunnel.fail(end), Next::Rest(end));
+        assert_eq!(tunnel.fail(end), Next::Rest);
         let last = close(end, 1009);
         let _ = tunnel.from(end, &last);
         tunnel.block(end.peer());
         for _ in 0..10 {
             tunnel.wait(50_000);
-            tunnel.session.on_progress(end.peer(), tunnel.now);
+            tunnel.progress(end.peer());
         }
         assert_eq!(tunnel.eof(end), Next::Timer);
         tunnel.wait(50_000);
         assert_eq!(tunnel.closed, None, "what was kept for {end} is dropped and times nothing");
-        assert_eq!(tunnel.session.on_drained(end.peer(), tunnel.now), Next::Close);
+        assert_eq!(tunnel.drained(end.peer()), Next::Close);
         assert_eq!(summary(&tunnel), (closed_by(end), Some(1009)));
 
         // a reader that takes nothing
@@ -120,7 +111,7 @@ fn an_opaque_end_that_failed_is_read_to_the_end() {
         let _ = tunnel.from(end, &[0xff; 20]);
         assert!(tunnel.session.is_opaque());
         tunnel.take(end.peer());
-        assert_eq!(tunnel.fail(end), Next::Rest(end));
+        assert_eq!(tunnel.fail(end), Next::Rest);
         let _ = tunnel.from(end.peer(), b"to nobody");
         let _ = tunnel.from(end, b"last words");
         assert_eq!((tunnel.take(end), tunnel.take(end.peer())), (vec![], b"last words".to_vec()));
@@ -147,7 +138,7 @@ fn an_end_that_fails_during_a_drain_is_heard_and_the_other_is_told() {
     let mut tunnel = Tunnel::new(settings());
     let _ = tunnel.drain_in(0);
     tunnel.wait(10);
-    assert_eq!(tunnel.fail(Client), Next::Rest(Client));
+    assert_eq!(tunnel.fail(Client), Next::Rest);
     let _ = tunnel.from(Client, &text(Client, "last words"));
     assert_eq!(tunnel.take(Destination), text(Client, "last words"));
     assert_eq!(tunnel.rest(Client), Next::Timer);
@@ -177,7 +168,7 @@ fn a_drain_waits_for_its_last_words_to_be_written() {
     let _ = tunnel.from(Client, &close(Client, 1001));
     tunnel.wait(500);
     assert_eq!(tunnel.closed, None, "the destination has not got them");
-    assert_eq!(tunnel.session.on_drained(Destination, tunnel.now), Next::Close);
+    assert_eq!(tunnel.drained(Destination), Next::Close);
 }
 
 #[test]
@@ -187,16 +178,24 @@ fn what_came_before_the_end_of_the_other_connection_passes() {
         // it lies unread as the end is heard of
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end, &text(end, "bye"));
-        assert_eq!(tunnel.eof(end), Next::Rest(other));
+        assert_eq!(tunnel.eof(end), Next::Rest);
         let last = [text(other, "one moment"), close(other, 1011)].concat();
-        let _ = tunnel.from(other, &last);
+        assert_eq!(tunnel.from(other, &last), Next::Close, "nothing can follow a Close");
         assert_eq!(tunnel.take(end), last);
-        assert_eq!(tunnel.rest(other), Next::Close);
         assert_eq!(tunnel.session.summary().reason, closed_by(end));
+
+        // without a Close, it may be more than one chunk
+        let mut tunnel = Tunnel::new(settings());
+        assert_eq!(tunnel.eof(end), Next::Rest);
+        for word in ["one", "moment"] {
+            assert_eq!(tunnel.from(other, &text(other, word)), Next::Keep);
+            assert_eq!(tunnel.take(end), text(other, word));
+        }
+        assert_eq!(tunnel.rest(other), Next::Close);
 
         // nobody is there to get it
         let mut tunnel = Tunnel::new(settings());
-        assert_eq!(tunnel.eof(end), Next::Rest(other));
+        assert_eq!(tunnel.eof(end), Next::Rest);
         let _ = tunnel.from(other, &text(other, "one moment"));
         assert_eq!(tunnel.fail(end), Next::Close);
 
@@ -206,14 +205,13 @@ fn what_came_before_the_end_of_the_other_connection_passes() {
         tunnel.block(end);
         assert_eq!(tunnel.eof(end), Next::Close);
         let mut tunnel = Tunnel::new(settings());
-        assert_eq!(tunnel.eof(end), Next::Rest(other));
+        assert_eq!(tunnel.eof(end), Next::Rest);
         let _ = tunnel.from(other, &text(other, "much"));
-        let next = tunnel.session.on_blocked(end, tunnel.now, &mut tunnel.ends);
-        assert_eq!(next, Next::Close);
+        assert_eq!(tunnel.sent(end, Sent::Kept), Next::Close);
 
         // both have closed
         let mut tunnel = Tunnel::new(settings());
-        assert_eq!(tunnel.eof(end), Next::Rest(other));
+        assert_eq!(tunnel.eof(end), Next::Rest);
         assert_eq!(tunnel.eof(other), Next::Close);
         assert_eq!(tunnel.session.summary().reason, closed_by(end));
         assert_eq!(tunnel.from(other, b"late"), Next::Close);
@@ -227,12 +225,12 @@ fn the_end_of_a_connection_waits_until_all_is_written() {
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end, &text(end, "bye"));
         tunnel.block(other);
-        assert_eq!(tunnel.eof(end), Next::Rest(other));
+        assert_eq!(tunnel.eof(end), Next::Rest);
         // the other end goes on meanwhile
         let _ = tunnel.from(other, &text(other, "still here"));
         assert_eq!(tunnel.take(end), text(other, "still here"));
         assert_eq!(tunnel.rest(other), Next::Timer);
-        assert_eq!(tunnel.session.on_drained(other, tunnel.now), Next::Rest(other));
+        assert_eq!(tunnel.drained(other), Next::Rest);
         assert_eq!(tunnel.rest(other), Next::Close);
     }
 }
@@ -246,11 +244,11 @@ fn an_end_that_takes_nothing_does_not_cut_what_it_said_to_a_slow_one() {
         let _ = tunnel.from(end, &text(end, "much"));
         tunnel.block(other);
         tunnel.wait(30_000);
-        tunnel.session.on_progress(other, tunnel.now);
+        tunnel.progress(other);
         tunnel.wait(30_000);
         assert_eq!(tunnel.closed, None);
-        assert!(tunnel.session.is_deaf(end) && !tunnel.session.is_last(end));
-        assert_eq!(tunnel.session.on_drained(other, tunnel.now), Next::Close);
+        assert!(tunnel.ends.discarded[end as usize] && !tunnel.session.is_last(end));
+        assert_eq!(tunnel.drained(other), Next::Close);
         assert_eq!(summary(&tunnel), (Some(Reason::SendTimeout(end)), None));
 
         // neither takes anything

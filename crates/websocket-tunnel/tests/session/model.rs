@@ -2,7 +2,7 @@
 
 use super::harness::*;
 use std::collections::VecDeque;
-use websocket_tunnel::{Drain, End, Event, Next, Settings};
+use websocket_tunnel::{Drain, End, Event, Next, Sent, SessionSettings};
 
 #[derive(Clone, Debug)]
 pub enum Op {
@@ -47,7 +47,6 @@ struct Peer {
     tokens: Vec<Vec<u8>>,
     /// Whether it sent anything but frames.
     babbled: bool,
-    blocked: bool,
     eof: bool,
     /// Nothing can be sent to it any more.
     deaf: bool,
@@ -64,7 +63,7 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: SessionSettings) -> Self {
         Self { tunnel: Tunnel::new(settings), peers: Default::default(), bound: None }
     }
 
@@ -117,19 +116,19 @@ impl Model {
             }
             Op::Arrive(end, size) => self.arrive(*end, *size),
             Op::Wait(time) => self.tunnel.wait(*time),
-            Op::Block(end) if !self.peer(*end).blocked && !self.peer(*end).deaf => {
-                self.peer(*end).blocked = true;
-                let next = self.tunnel.session.on_blocked(*end, now, &mut self.tunnel.ends);
-                self.follow(next);
+            Op::Block(end) if !self.peer(*end).deaf => {
+                self.tunnel.ends.sends[*end as usize] = Sent::Kept;
             }
-            Op::Progress(end) if self.peer(*end).blocked => {
-                self.tunnel.session.on_progress(*end, now);
+            Op::Progress(end) if self.tunnel.session.is_blocked(*end) => {
+                self.tunnel.progress(*end);
             }
-            Op::Unblock(end) if self.peer(*end).blocked => {
-                self.peer(*end).blocked = false;
-                let next = self.tunnel.session.on_drained(*end, now);
-                self.follow(next);
-                self.read_rest(end.peer());
+            Op::Unblock(end) if !self.peer(*end).deaf => {
+                self.tunnel.ends.sends[*end as usize] = Sent::Written;
+                if self.tunnel.session.is_blocked(*end) {
+                    let next = self.tunnel.drained(*end);
+                    self.follow(next);
+                    self.read_rest(end.peer());
+                }
             }
             Op::Drain { wait, grace, handshake } => {
                 let (grace, handshake) = (*grace, *handshake);
@@ -147,11 +146,15 @@ impl Model {
                 self.follow(next);
             }
             Op::Fail(end) if !self.peer(*end).deaf => {
-                self.fail(*end);
-                self.read_rest(end.peer());
+                self.tunnel.ends.sends[*end as usize] = Sent::Failed;
+                if self.tunnel.session.is_blocked(*end) {
+                    let next = self.tunnel.fail(*end);
+                    self.follow(next);
+                    self.read_rest(end.peer());
+                }
             }
             Op::Finish => {
-                let next = self.tunnel.session.finish_now(&mut self.tunnel.ends);
+                let next = self.tunnel.session.finish_now(now, &mut self.tunnel.ends);
                 let _ = self.tunnel.noted(next);
             }
             Op::Block(_) | Op::Progress(_) | Op::Unblock(_) | Op::Eof(_) | Op::Fail(_) => {}
@@ -160,7 +163,7 @@ impl Model {
 
     fn arrive(&mut self, from: End, size: usize) {
         // What is kept for the other end stops the reading of this one.
-        let may = !self.peer(from).eof && !self.peer(from.peer()).blocked;
+        let may = !self.peer(from).eof && !self.tunnel.session.is_blocked(from.peer());
         let peer = self.peer(from);
         let size = size.min(peer.coming.len());
         if may && size > 0 {
@@ -172,26 +175,18 @@ impl Model {
         }
     }
 
-    /// A send fails, and what is kept is dropped.
-    fn fail(&mut self, end: End) {
-        self.peer(end).deaf = true;
-        self.peer(end).blocked = false;
-        let next = self.tunnel.session.on_unwritable(end);
-        self.follow(next);
-    }
-
-    /// Does what the owner does when told to read an end to where nothing is left.
+    /// Does what the driver does when told to read an end to where nothing is left.
     fn follow(&mut self, next: Next) {
         let was_open = self.tunnel.closed.is_none();
         match self.tunnel.noted(next) {
-            Next::Rest(end) => self.read_rest(end),
+            Next::Rest => End::BOTH.into_iter().for_each(|end| self.read_rest(end)),
             Next::Close if was_open => self.is_complete(),
             _ => {}
         }
     }
 
     fn read_rest(&mut self, end: End) {
-        let may = !self.peer(end.peer()).blocked && self.tunnel.closed.is_none();
+        let may = !self.tunnel.session.is_blocked(end.peer()) && self.tunnel.closed.is_none();
         if may && self.tunnel.session.is_last(end) {
             self.arrive(end, usize::MAX);
             let next = self.tunnel.session.on_rest(end, self.tunnel.now, &mut self.tunnel.ends);
@@ -208,8 +203,10 @@ impl Model {
         }
         for to in End::BOTH {
             let (peer, source) = (&self.peers[to as usize], &self.peers[to.peer() as usize]);
-            let gone =
-                peer.deaf || source.babbled || source.close.is_some() || peer.eof && peer.blocked;
+            let gone = peer.deaf
+                || source.babbled
+                || source.close.is_some()
+                || peer.eof && self.tunnel.session.is_blocked(to);
             let said = &source.expected[..source.arrived];
             assert!(gone || peer.got.starts_with(said), "{to} did not get all of {said:02x?}");
             let read = gone || source.eof || source.coming.is_empty();
@@ -217,14 +214,15 @@ impl Model {
         }
     }
 
-    /// An end that took nothing for too long is not heard either, from then on.
-    fn drop_stuck(&mut self) {
+    /// Whatever was kept for an end that failed is dropped; one that took nothing for too long is not
+    /// heard any more either.
+    fn drop_deaf(&mut self) {
         for end in End::BOTH {
-            if self.tunnel.session.is_deaf(end) && !self.peer(end).deaf {
-                let peer = self.peer(end);
-                peer.deaf = true;
-                peer.blocked = false;
-                self.end(end);
+            if self.tunnel.ends.discarded[end as usize] && !self.peer(end).deaf {
+                self.peer(end).deaf = true;
+                if self.tunnel.ends.sends[end as usize] != Sent::Failed {
+                    self.end(end);
+                }
             }
         }
     }
@@ -239,7 +237,7 @@ impl Model {
 
     /// Takes apart what was sent, and compares.
     fn check(&mut self) {
-        self.drop_stuck();
+        self.drop_deaf();
         let events = &self.tunnel.ends.events;
         let mut opaque = events.iter().skip_while(|event| !matches!(event, Event::Opaque(..)));
         let ours = opaque.find(|event| matches!(event, Event::Pinged(_) | Event::CloseSent(..)));

@@ -1,7 +1,7 @@
 //! What passes, and as it came.
 
 use super::harness::*;
-use websocket_tunnel::frame::Fault;
+use websocket_tunnel::frame::FrameError;
 use websocket_tunnel::{End, Event, Next, Reason, Session};
 
 #[test]
@@ -23,13 +23,13 @@ fn a_whole_chunk_is_forwarded_in_one_call() {
 
 #[test]
 fn streams_that_are_no_frames_pass_and_are_never_touched() {
-    let table: &[(End, &[u8], Fault)] = &[
-        (Client, b"\x01\x02\x03", Fault::NotMasked),
-        (Client, b"GET / HTTP/1.1\r\n\r\n", Fault::NotMasked),
-        (Destination, b"\x81\x85\x37\xfa\x21\x3d", Fault::Masked),
-        (Destination, b"\x82\x7f\xff", Fault::LengthTooBig),
-        (Destination, b"\x89\x7e\x00\x80", Fault::ControlTooLong),
-        (Destination, b"\x09\x00", Fault::ControlFragmented),
+    let table: &[(End, &[u8], FrameError)] = &[
+        (Client, b"\x01\x02\x03", FrameError::NotMasked),
+        (Client, b"GET / HTTP/1.1\r\n\r\n", FrameError::NotMasked),
+        (Destination, b"\x81\x85\x37\xfa\x21\x3d", FrameError::Masked),
+        (Destination, b"\x82\x7f\xff", FrameError::LengthTooBig),
+        (Destination, b"\x89\x7e\x00\x80", FrameError::ControlTooLong),
+        (Destination, b"\x09\x00", FrameError::ControlFragmented),
     ];
     for (from, bytes, fault) in table {
         let mut tunnel = Tunnel::new(settings());

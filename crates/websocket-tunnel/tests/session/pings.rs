@@ -1,7 +1,7 @@
 //! Pings of ours, their Pongs, and those of others.
 
 use super::harness::*;
-use websocket_tunnel::{End, Event, Next, Reason, Settings};
+use websocket_tunnel::{End, Event, Next, Reason, SessionSettings};
 
 /// A tunnel in which `end` has just been pinged after a silence, and the token.
 fn pinged(end: End) -> (Tunnel, Vec<u8>) {
@@ -191,12 +191,12 @@ fn any_byte_is_life() {
 fn progress_towards_an_end_is_life_and_a_blocked_peer_is_not_judged() {
     for end in End::BOTH {
         let (mut tunnel, _) = pinged(end);
-        let _ = tunnel.session.on_blocked(end, tunnel.now, &mut tunnel.ends);
+        tunnel.block(end);
         for _ in 0..10 {
             tunnel.wait(9_000);
-            tunnel.session.on_progress(end, tunnel.now);
+            tunnel.progress(end);
         }
-        let _ = tunnel.session.on_drained(end, tunnel.now);
+        let _ = tunnel.drained(end);
         assert_eq!(tunnel.closed, None);
         // its peer was not read for 90 s, and is judged from now on
         tunnel.wait(24_999);
@@ -344,7 +344,7 @@ fn a_pong_behind_a_queue_that_moves_is_waited_for() {
 
 #[test]
 fn without_a_pong_timeout_pings_only_keep_the_way_open() {
-    let off = Settings { pong_timeout: 0, destination_pong_timeout: 0, ..settings() };
+    let off = SessionSettings { pong_timeout: 0, destination_pong_timeout: 0, ..settings() };
     let mut tunnel = Tunnel::new(off);
     tunnel.wait(100_000);
     assert_eq!(frames_to(Client, &tunnel.take(Client)).len(), 4);

@@ -3,7 +3,7 @@
 use super::harness::{settings, Client, Destination};
 use super::model::{Model, Op};
 use proptest::prelude::*;
-use websocket_tunnel::{End, Settings};
+use websocket_tunnel::{End, SessionSettings};
 
 fn end() -> impl Strategy<Value = End> {
     prop_oneof![Just(Client), Just(Destination)]
@@ -64,11 +64,11 @@ fn babble() -> impl Strategy<Value = Op> {
 }
 
 /// Sets of times that matter to each other.
-fn any_settings() -> impl Strategy<Value = Settings> {
+fn any_settings() -> impl Strategy<Value = SessionSettings> {
     let off = |time: u64| prop_oneof![3 => Just(time), 1 => Just(0)];
     (off(25_000), off(10_000), off(7_000), off(60_000), off(30_000), off(200_000)).prop_map(
         |(ping, pong_timeout, destination_pong_timeout, idle_timeout, send_timeout, max_age)| {
-            Settings {
+            SessionSettings {
                 ping,
                 pong_timeout,
                 destination_pong_timeout,

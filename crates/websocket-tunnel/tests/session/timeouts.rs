@@ -1,15 +1,15 @@
 //! Everything that ends a tunnel by time, but for the drain.
 
 use super::harness::*;
-use websocket_tunnel::{End, Next, Reason, Settings};
+use websocket_tunnel::{End, Next, Reason, Sent, SessionSettings};
 
-fn quiet() -> Settings {
-    Settings { ping: 0, ..settings() }
+fn quiet() -> SessionSettings {
+    SessionSettings { ping: 0, ..settings() }
 }
 
 #[test]
 fn an_idle_tunnel_is_closed_with_a_close() {
-    let mut tunnel = Tunnel::new(Settings { idle_timeout: 60_000, ..quiet() });
+    let mut tunnel = Tunnel::new(SessionSettings { idle_timeout: 60_000, ..quiet() });
     tunnel.wait(59_000);
     let _ = tunnel.from(Client, &text(Client, "x"));
     tunnel.take(Destination);
@@ -29,7 +29,7 @@ fn an_idle_tunnel_is_closed_with_a_close() {
 
 #[test]
 fn an_idle_tunnel_within_a_frame_is_closed_behind_it() {
-    let mut tunnel = Tunnel::new(Settings { idle_timeout: 60_000, ..quiet() });
+    let mut tunnel = Tunnel::new(SessionSettings { idle_timeout: 60_000, ..quiet() });
     let long = frame(Destination, 0x82, &[1; 100]);
     let _ = tunnel.from(Destination, &long[..50]);
     tunnel.wait(60_000);
@@ -43,7 +43,7 @@ fn an_idle_tunnel_within_a_frame_is_closed_behind_it() {
 
 #[test]
 fn our_own_pings_and_pongs_do_not_keep_a_tunnel_busy() {
-    let mut tunnel = Tunnel::new(Settings { idle_timeout: 60_000, ..settings() });
+    let mut tunnel = Tunnel::new(SessionSettings { idle_timeout: 60_000, ..settings() });
     for _ in 0..2 {
         tunnel.wait(25_000);
         for end in End::BOTH {
@@ -64,15 +64,15 @@ fn an_end_that_takes_nothing_is_given_up() {
     for end in End::BOTH {
         let mut tunnel = Tunnel::new(quiet());
         let _ = tunnel.from(end.peer(), &text(end.peer(), "x"));
-        let _ = tunnel.session.on_blocked(end, tunnel.now, &mut tunnel.ends);
+        tunnel.block(end);
         tunnel.wait(59_999);
-        tunnel.session.on_progress(end, tunnel.now);
+        tunnel.progress(end);
         tunnel.wait(59_999);
-        assert_eq!(
-            tunnel.session.on_blocked(end, tunnel.now, &mut tunnel.ends),
-            Next::Timer,
-            "said again"
-        );
+        // more of it is no progress
+        let more = text(end.peer(), "y");
+        tunnel.ends.sends[end as usize] = Sent::Kept;
+        tunnel.ends.queued[end as usize] = more.len() as u64;
+        assert_eq!(tunnel.from(end.peer(), &more), Next::Timer);
         assert_eq!(tunnel.closed, None);
         tunnel.wait(1);
         assert_eq!(tunnel.closed, Some(tunnel.now));
@@ -82,10 +82,10 @@ fn an_end_that_takes_nothing_is_given_up() {
 
 #[test]
 fn a_tunnel_is_not_idle_while_an_end_is_written_to() {
-    let mut tunnel = Tunnel::new(Settings { idle_timeout: 20_000, ..quiet() });
-    let _ = tunnel.session.on_blocked(Client, tunnel.now, &mut tunnel.ends);
+    let mut tunnel = Tunnel::new(SessionSettings { idle_timeout: 20_000, ..quiet() });
+    tunnel.block(Client);
     tunnel.wait(50_000);
-    let _ = tunnel.session.on_drained(Client, tunnel.now);
+    let _ = tunnel.drained(Client);
     tunnel.wait(19_999);
     assert_eq!(tunnel.session.summary().reason, None);
     tunnel.wait(1);
@@ -94,7 +94,7 @@ fn a_tunnel_is_not_idle_while_an_end_is_written_to() {
 
 #[test]
 fn after_one_close_silence_is_not_waited_out_for_ever() {
-    let mut tunnel = Tunnel::new(Settings { idle_timeout: 0, ..settings() });
+    let mut tunnel = Tunnel::new(SessionSettings { idle_timeout: 0, ..settings() });
     let _ = tunnel.from(Client, &close(Client, 1000));
     tunnel.take(Destination);
     tunnel.wait(50_000);
@@ -124,22 +124,22 @@ fn after_both_closes_a_slow_end_gets_all_there_is() {
     let _ = tunnel.from(Client, &close(Client, 1000));
     let last = [frame(Destination, 0x82, &[1; 70_000]), close(Destination, 1000)].concat();
     let _ = tunnel.from(Destination, &last);
-    let _ = tunnel.session.on_blocked(Client, tunnel.now, &mut tunnel.ends);
+    tunnel.block(Client);
     for _ in 0..20 {
         tunnel.wait(5_000);
-        tunnel.session.on_progress(Client, tunnel.now);
+        tunnel.progress(Client);
     }
     assert_eq!(tunnel.closed, None);
     assert_eq!(tunnel.eof(Destination), Next::Timer);
     tunnel.wait(50_000);
-    assert_eq!(tunnel.session.on_drained(Client, tunnel.now), Next::Close);
+    assert_eq!(tunnel.drained(Client), Next::Close);
 }
 
 #[test]
 fn an_old_tunnel_is_drained_within_its_jitter() {
     let table = [(1_000_000, 0, 1_000_000), (1_000_000, 10, 900_000), (1_000_000, 100, 0)];
     for (max_age, max_age_jitter, least) in table {
-        let settings = Settings { max_age, max_age_jitter, close_code: 1012, ..quiet() };
+        let settings = SessionSettings { max_age, max_age_jitter, close_code: 1012, ..quiet() };
         let mut tunnel = Tunnel::new(settings);
         let age = tunnel.session.deadline(&tunnel.settings).unwrap() - START;
         assert!((least..=max_age).contains(&age), "{age} for {max_age} {max_age_jitter}");
@@ -157,11 +157,11 @@ fn an_old_tunnel_is_drained_within_its_jitter() {
 
 #[test]
 fn whatever_brings_our_close_it_has_the_code_of_the_settings() {
-    let quick = Settings { close_code: 1012, idle_timeout: 20_000, ..quiet() };
+    let quick = SessionSettings { close_code: 1012, idle_timeout: 20_000, ..quiet() };
     let settings = [
         quick.clone(),
-        Settings { max_age: 10_000, ..quick.clone() },
-        Settings { ping: 5_000, pong_timeout: 1_000, ..quick.clone() },
+        SessionSettings { max_age: 10_000, ..quick.clone() },
+        SessionSettings { ping: 5_000, pong_timeout: 1_000, ..quick.clone() },
     ];
     let is_close =
         |bytes: &[u8]| frames_to(Client, bytes).last() == Some(&(0x88, b"\x03\xf4".to_vec()));
@@ -171,6 +171,6 @@ fn whatever_brings_our_close_it_has_the_code_of_the_settings() {
         assert!(is_close(&tunnel.take(Client)), "{:?}", tunnel.session.summary());
     }
     let mut tunnel = Tunnel::new(quick);
-    assert_eq!(tunnel.session.finish_now(&mut tunnel.ends), Next::Close);
+    assert_eq!(tunnel.session.finish_now(tunnel.now, &mut tunnel.ends), Next::Close);
     assert!(is_close(&tunnel.take(Client)));
 }

@@ -12,8 +12,8 @@ use ngx::ffi::{
 
 use super::Address;
 use crate::check::{Answer, Failure, Reader, Settings};
-use crate::glue::websocket::connection::{Connection, Io};
-use nginx::bits::Bits;
+use crate::glue::bits::Bits;
+use crate::glue::websocket::connection::{Connection, Transfer};
 
 /// Bytes of an answer that are read after its status, so that the destination may finish it and
 /// does not see a reset.
@@ -99,7 +99,7 @@ impl Probe {
         else {
             return Begin::Unable;
         };
-        connection.adopt(data, handler);
+        connection.adopt(data, handler, handler);
         connection.set_timer(until);
         // a worker that leaves calls the handler, and waits for no timer
         connection.set_idle(true);
@@ -136,9 +136,11 @@ impl Probe {
                 }
                 Stage::Sending { request, sent } => {
                     match self.connection.send(request.get(*sent..).unwrap_or_default()) {
-                        Io::Bytes(bytes) => *sent += bytes,
-                        Io::Again => return self.wait(Connection::wait_writable),
-                        Io::Eof | Io::Error => return Step::Result(Err(self.failure())),
+                        Transfer::Bytes(bytes) => *sent += bytes,
+                        Transfer::Again => return self.wait(Connection::wait_writable),
+                        Transfer::Eof | Transfer::Error => {
+                            return Step::Result(Err(self.failure()))
+                        }
                     }
                     if *sent < request.len() {
                         continue;
@@ -158,10 +160,10 @@ impl Probe {
         loop {
             let Stage::Reading { reader } = &mut self.stage else { return Step::Over };
             let read = match self.connection.recv(&mut buffer) {
-                Io::Bytes(read) => read,
-                Io::Again => return self.wait(Connection::wait_readable),
-                Io::Eof => return Step::Result(Err(Failure::Closed)),
-                Io::Error => return Step::Result(Err(self.failure())),
+                Transfer::Bytes(read) => read,
+                Transfer::Again => return self.wait(Connection::wait_readable),
+                Transfer::Eof => return Step::Result(Err(Failure::Closed)),
+                Transfer::Error => return Step::Result(Err(self.failure())),
             };
             match reader.read(buffer.get(..read).unwrap_or_default()) {
                 Answer::More => {}
@@ -183,9 +185,9 @@ impl Probe {
         loop {
             let Stage::Finishing { left } = &mut self.stage else { return Step::Over };
             match self.connection.recv(&mut buffer) {
-                Io::Bytes(read) if read < *left => *left -= read,
-                Io::Again => return self.wait(Connection::wait_readable),
-                Io::Bytes(_) | Io::Eof | Io::Error => return Step::Over,
+                Transfer::Bytes(read) if read < *left => *left -= read,
+                Transfer::Again => return self.wait(Connection::wait_readable),
+                Transfer::Bytes(_) | Transfer::Eof | Transfer::Error => return Step::Over,
             }
         }
     }
