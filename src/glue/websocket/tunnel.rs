@@ -200,16 +200,23 @@ impl Tunnel {
                 }
                 Transfer::Eof => {
                     self.or_error(from, connection.wait_readable(), worker)?;
-                    return self.act(worker, |session, _, wire| session.on_eof(from, now(), wire));
+                    return self.on_eof(from, worker);
                 }
-                Transfer::Error => return self.or_error(from, false, worker),
+                Transfer::Error => return self.on_error(from, worker),
             }
         }
         connection.read_later();
         Flow::Continue(())
     }
 
+    /// A read of `from` has found the end.
+    #[cold]
+    fn on_eof(&mut self, from: End, worker: &mut Worker) -> Flow {
+        self.act(worker, |session, _, wire| session.on_eof(from, now(), wire))
+    }
+
     /// A read of `from` has found nothing.
+    #[cold]
     fn on_nothing(&mut self, from: End, worker: &mut Worker) -> Flow {
         if !self.session.is_last(from) {
             return Flow::Continue(());
@@ -218,6 +225,7 @@ impl Tunnel {
     }
 
     /// Writes what waits for `to`.
+    #[cold]
     fn flush(&mut self, to: End, worker: &mut Worker) -> Flow {
         let connection = self.connection(to);
         let mut sent = match &mut self.pending[to as usize] {
@@ -237,6 +245,7 @@ impl Tunnel {
         self.pump(to.peer(), worker)
     }
 
+    #[cold]
     fn on_timer(&mut self, worker: &mut Worker) -> Flow {
         self.act(worker, |session, settings, wire| session.on_timer(settings, now(), wire))?;
         self.set_timer();
@@ -244,6 +253,7 @@ impl Tunnel {
     }
 
     /// The worker is leaving.
+    #[cold]
     fn drain(&mut self, worker: &mut Worker) -> Flow {
         zone::slot().set_draining();
         let times = self.parts.conf().drain;
@@ -255,6 +265,7 @@ impl Tunnel {
     }
 
     /// The process or the time of a shutdown ends.
+    #[cold]
     fn finish_now(&mut self, worker: &mut Worker) -> Flow {
         self.act(worker, |session, _, wire| session.finish_now(now(), wire))
     }
@@ -273,6 +284,12 @@ impl Tunnel {
         if ok {
             return Flow::Continue(());
         }
+        self.on_error(end, worker)
+    }
+
+    // Kept out of the functions that each event runs through, as other rare things are.
+    #[cold]
+    fn on_error(&mut self, end: End, worker: &mut Worker) -> Flow {
         self.act(worker, |session, _, wire| session.on_error(end, now(), wire))
     }
 
