@@ -23,8 +23,10 @@ mod detach;
 mod directives;
 #[allow(unsafe_code)]
 pub mod drain;
+mod events;
 mod handshake;
 mod limit;
+mod linger;
 mod log;
 #[allow(unsafe_code)]
 mod tunnel;
@@ -34,8 +36,8 @@ mod wire;
 #[allow(unsafe_code)]
 pub(super) mod worker;
 
-pub use handshake::asks_for_websocket;
-pub use tunnel::is_tunnel;
+pub use events::is_tunnel;
+pub use tunnel::now;
 
 use conf::{LocationConf, MainConf};
 use context::RequestContext;
@@ -170,4 +172,39 @@ impl Handler for CountHandshake {
             }
         }
     }
+}
+
+unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    guarded(NGX_OK as _, || {
+        // SAFETY: nginx passes the new cycle
+        drain::raise_generation(unsafe { (*cycle).log });
+        NGX_OK as _
+    })
+}
+
+unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    guarded(NGX_OK as _, || {
+        // SAFETY: nginx calls it before the process serves, with its cycle
+        unsafe {
+            worker::Worker::init(cycle);
+            let conf = Module::main_conf(&*cycle);
+            let zone = conf.and_then(|conf| conf.zone).map_or(null_mut(), NonNull::as_ptr);
+            zone::enter(zone, drain::own(), (*cycle).log);
+            if let Some(zone) = conf.and_then(|conf| conf.limit_zone) {
+                limit::enter(zone, (*cycle).log);
+            }
+        }
+        NGX_OK as _
+    })
+}
+
+unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
+    guarded((), || {
+        // a worker without tunnels has not been asked yet
+        drain::why();
+        // SAFETY: the process serves no longer
+        unsafe { events::finish_all() };
+        limit::leave();
+        zone::leave();
+    })
 }

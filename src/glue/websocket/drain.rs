@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use ngx::ffi::{ngx_cycle, ngx_event_t, ngx_log_t, ngx_shm_alloc, ngx_shm_t, ngx_str_t, NGX_OK};
 use websocket_tunnel::Drain;
 
-use super::tunnel::{self, now};
+use super::events;
+use super::tunnel::now;
+use super::worker::Random;
+use crate::glue::bits::Bits;
 use crate::glue::elb::shutdown;
 use nginx::bits::Bits;
 use nginx::event::ngx_add_timer;
@@ -194,6 +197,6 @@ unsafe extern "C" fn on_watch(ev: *mut ngx_event_t) {
         LEAVING_SINCE.store(now(), Ordering::Relaxed);
         shutdown::hurry();
         // SAFETY: nginx calls one handler at a time
-        unsafe { tunnel::drain_all() };
+        unsafe { events::drain_all() };
     })
 }
