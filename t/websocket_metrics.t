@@ -174,7 +174,7 @@ async def only_get_and_head():
 async def faults_are_told():
     async with Nginx() as nginx:
         for parts, message in [
-            ({"server": SERVER}, 'needs a zone to tell of, as in "websocket_zone elb:256k;"'),
+            ({"server": SERVER}, 'needs a zone to report, as in "websocket_zone elb:256k;"'),
             ({"http": "websocket_zone elb;"}, 'invalid value "elb" in "websocket_zone" directive, '
              'it must be a name and a size such as "elb:256k"'),
             ({"http": "websocket_zone :64k;"}, "it must be a name and a size"),

@@ -20,7 +20,6 @@ mod check;
 #[allow(unsafe_code)]
 mod destination;
 pub mod event_stream;
-#[allow(unsafe_code)]
 pub mod health;
 #[allow(unsafe_code)]
 mod keepalive;
@@ -30,7 +29,6 @@ mod listen;
 pub mod peers;
 #[allow(unsafe_code)]
 mod set_header;
-#[allow(unsafe_code)]
 pub mod shutdown;
 mod variables;
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use nginx::lifecycle;
 use nginx::process::unix_time;
 use nginx::request::{Answer, Handler, Request, Status};
 use nginx::NGINX_VERSION;
@@ -95,7 +96,7 @@ fn status(request: &Request, accept: Option<&str>) -> Option<Answer> {
 }
 
 fn snapshot(request: &Request) -> Snapshot {
-    let newest = websocket::drain::newest();
+    let newest = lifecycle::newest();
     let (sum, started) = zone::total(newest);
     Snapshot {
         module: env!("CARGO_PKG_VERSION"),

@@ -1,10 +1,17 @@
 //! The HTTP module of the WebSocket tunnel.
 
+use std::rc::Rc;
+
+use nginx::clients::Client;
 use nginx::command::Command;
+use nginx::connection::Connection;
 use nginx::cycle::Cycle;
 use nginx::filter::{HeaderFilter, Next};
+use nginx::lifecycle;
 use nginx::module::{HttpModule, Module};
 use nginx::request::{Handler, Request, Status, PREACCESS};
+use nginx::upgrade::{self, Upgrade};
+use nginx::worker::Worker;
 
 use super::conf::{Conf, Error, Outcome};
 use super::elb::event_stream;
@@ -15,32 +22,24 @@ use crate::metrics::RefusedBy;
 #[allow(unsafe_code)]
 mod balancer;
 mod conf;
-#[allow(unsafe_code)]
-pub(super) mod connection;
 mod context;
-#[allow(unsafe_code)]
-mod detach;
 mod directives;
-#[allow(unsafe_code)]
 pub mod drain;
-mod events;
 mod handshake;
 mod limit;
 mod linger;
 mod log;
-#[allow(unsafe_code)]
 mod tunnel;
 mod variables;
-#[allow(unsafe_code)]
 mod wire;
-#[allow(unsafe_code)]
-pub(super) mod worker;
 
-pub use events::is_tunnel;
-pub use tunnel::now;
+pub use handshake::asks_for_websocket;
 
+use balancer::Share;
 use conf::{LocationConf, MainConf};
-use context::RequestContext;
+use context::{Fate, RequestContext};
+use linger::Linger;
+use tunnel::{Parts, Tunnel};
 
 /// The module with the `websocket_*` directives.
 pub struct WebSocket;
@@ -82,21 +81,21 @@ impl HttpModule for WebSocket {
     }
 
     fn init_module(cycle: Cycle) {
-        drain::raise_generation(cycle.log().as_ptr());
+        lifecycle::begin_configuration(cycle);
     }
 
     fn init_process(cycle: Cycle) {
-        worker::init(cycle);
+        lifecycle::on_stop(tunnel::drain_all);
         let conf = cycle.main::<Self>();
-        zone::enter(conf.and_then(|conf| conf.zone.as_ref()), drain::own(), cycle.log());
+        zone::enter(conf.and_then(|conf| conf.zone.as_ref()), lifecycle::own(), cycle.log());
         if let Some(zone) = conf.and_then(|conf| conf.limit_zone.as_ref()) {
             limit::enter(zone, cycle.log());
         }
     }
 
     fn exit_process(_: Cycle) {
-        // a worker without tunnels has not been asked yet
-        drain::why();
+        // a worker without tunnels has not told yet
+        lifecycle::announce_stop();
         tunnel::finish_all();
         limit::leave();
         zone::leave();
@@ -129,10 +128,48 @@ impl HeaderFilter for WebSocket {
         }
         let status = next.filter(request);
         if conf.is_some() && status.is_sent() {
-            detach::begin(request);
+            upgrade::take_over::<Self>(request);
         }
         status
     }
+}
+
+impl Upgrade for WebSocket {
+    type Why = handshake::Why;
+    type Kept = Parts;
+
+    const NO_MEMORY: handshake::Why = handshake::NO_MEMORY;
+
+    fn check(request: &Request) -> Result<(), handshake::Why> {
+        handshake::check(request)
+    }
+
+    fn leave(request: &Request, why: handshake::Why) {
+        handshake::leave(request, why);
+    }
+
+    fn keep(request: &Request) -> Parts {
+        let conf = request.location::<Self>().map(|conf| Rc::clone(&conf.shared));
+        let conf = conf.unwrap_or_default();
+        let head = conf.log.as_ref().map(|log| log.head(request));
+        let context = request.context::<Self>();
+        context::note(request, Fate::Tunnelled);
+        Parts {
+            share: Share::take(request),
+            hold: context.and_then(|context| context.hold.take()),
+            head,
+            conf,
+        }
+    }
+
+    fn begin(parts: Parts, connections: [Connection; 2], early: [&[u8]; 2], worker: &mut Worker) {
+        tunnel::begin(parts, connections, early, worker);
+    }
+}
+
+/// Whether a connection is one end of a tunnel, or a client's after it.
+pub fn is_tunnel(client: Client) -> bool {
+    client.is_owned_by::<Tunnel, 2>() || client.is_owned_by::<Linger, 1>()
 }
 
 /// Counts a handshake before it goes to the destination, once: an internal redirect brings it here
@@ -172,39 +209,4 @@ impl Handler for CountHandshake {
             }
         }
     }
-}
-
-unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    guarded(NGX_OK as _, || {
-        // SAFETY: nginx passes the new cycle
-        drain::raise_generation(unsafe { (*cycle).log });
-        NGX_OK as _
-    })
-}
-
-unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    guarded(NGX_OK as _, || {
-        // SAFETY: nginx calls it before the process serves, with its cycle
-        unsafe {
-            worker::Worker::init(cycle);
-            let conf = Module::main_conf(&*cycle);
-            let zone = conf.and_then(|conf| conf.zone).map_or(null_mut(), NonNull::as_ptr);
-            zone::enter(zone, drain::own(), (*cycle).log);
-            if let Some(zone) = conf.and_then(|conf| conf.limit_zone) {
-                limit::enter(zone, (*cycle).log);
-            }
-        }
-        NGX_OK as _
-    })
-}
-
-unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
-    guarded((), || {
-        // a worker without tunnels has not been asked yet
-        drain::why();
-        // SAFETY: the process serves no longer
-        unsafe { events::finish_all() };
-        limit::leave();
-        zone::leave();
-    })
 }

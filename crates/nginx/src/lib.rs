@@ -17,17 +17,21 @@
 #![allow(unsafe_code)]
 
 pub mod bits;
+pub mod clients;
 pub mod command;
 pub mod compat;
 pub mod conf;
+pub mod connection;
 pub mod cycle;
 pub mod event;
 pub mod filter;
 pub mod guard;
 pub mod life;
+pub mod lifecycle;
 pub mod log;
 pub mod module;
 pub mod open_file;
+pub mod owner;
 pub mod process;
 pub mod random;
 pub mod request;
@@ -38,4 +42,5 @@ pub mod upstream;
 pub mod value;
 pub use ngx::ffi::NGINX_VERSION;
 pub mod variable;
+pub mod worker;
 pub mod zone;

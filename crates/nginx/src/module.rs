@@ -16,6 +16,7 @@ use crate::command::Command;
 use crate::conf::{Conf, Outcome};
 use crate::cycle::Cycle;
 use crate::guard::guarded;
+use crate::worker;
 
 /// A module, as `load_module` finds it: to be kept in a static, and named in the table of modules
 /// of the shared object.
@@ -339,7 +340,11 @@ unsafe extern "C" fn http_init_module<M: HttpModule>(cycle: *mut ngx_cycle_t) ->
 
 unsafe extern "C" fn http_init_process<M: HttpModule>(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     // SAFETY: nginx passes the cycle of the process
-    guarded((), || M::init_process(unsafe { Cycle::from_ptr(cycle) }));
+    guarded((), || unsafe {
+        let cycle = Cycle::from_ptr(cycle);
+        worker::begin(cycle);
+        M::init_process(cycle);
+    });
     NGX_OK as _
 }
 

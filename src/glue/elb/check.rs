@@ -17,6 +17,7 @@ use super::Elb;
 use crate::check::{is_path, Settings, Statuses, Tally};
 use crate::glue::conf::{invalid, time, time_or_off, Conf, Error, Outcome, Place};
 
+mod connection;
 mod group;
 mod probe;
 

@@ -5,13 +5,14 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use nginx::lifecycle::{self, Leaving};
 use nginx::log::Log;
 use nginx::process::{is_asked_to_leave, now};
 use nginx::request::Request;
 
 use super::{check, Elb, ServerConf};
 use crate::glue::conf::{invalid, time, time_in_words, Conf, Error, Outcome, Place};
-use crate::glue::websocket::drain::{self, Leaving, Times};
+use crate::glue::websocket::drain::Times;
 use crate::glue::websocket::longest_drain;
 use crate::metrics::Health;
 
@@ -164,5 +165,5 @@ pub fn health(request: &Request) -> Health {
 /// Whether nginx stops, as far as this worker has been told. One that leaves because a newer
 /// configuration has taken over says nothing about the instance.
 fn is_stopping() -> bool {
-    is_asked_to_leave() && drain::why() == Leaving::Stopping
+    is_asked_to_leave() && lifecycle::why() == Leaving::Stopping
 }

@@ -21,7 +21,9 @@ pub struct Share {
 
 impl Share {
     /// Takes a share of the peer that an upstream is connected to.
-    pub fn take(u: &ngx_http_upstream_t) -> Option<Self> {
+    pub fn take(request: &nginx::request::Request) -> Option<Self> {
+        // SAFETY: null, or the upstream of a live request
+        let u = unsafe { (*request.as_ptr()).upstream.as_ref() }?;
         // SAFETY: null where proxy_pass has a literal address in a variable
         let upstream = unsafe { u.upstream.as_ref() }?;
         if upstream.srv_conf.is_null() {

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use ngx::ffi::ngx_shm_zone_t;
-use ngx::http::{Merge, MergeConfigError};
+use nginx::module::Merge;
+use nginx::zone::Exclusive;
 use websocket_tunnel::SessionSettings;
 
 use super::{drain, limit, log};
@@ -22,21 +22,27 @@ pub struct MainConf {
     pub told_by: Option<&'static str>,
 }
 
-/// Configuration of a location. It lives in the pool of its cycle, which nginx keeps as long as
-/// the process has connections of that cycle.
+/// Configuration of a location.
 #[derive(Default)]
 pub struct LocationConf {
     pub own: Own,
     pub tunnel: bool,
-    pub settings: SessionSettings,
-    pub drain: drain::Times,
-    pub log: Option<log::Log>,
+    /// For the tunnels that begin here.
+    pub shared: Rc<TunnelConf>,
     pub limit: Option<limit::Limit>,
     /// The longest drain of all locations with tunnels, one for the whole configuration; it is
     /// known once everything is merged.
     pub longest: Rc<Cell<Option<drain::Times>>>,
-    /// What `websocket_status` tells of the environment.
+    /// What `websocket_status` reports of the environment.
     pub environment: Vec<(String, String)>,
+}
+
+/// What tunnels have of their location.
+#[derive(Default)]
+pub struct TunnelConf {
+    pub settings: SessionSettings,
+    pub drain: drain::Times,
+    pub log: Option<log::Log>,
 }
 
 /// What is said at one level, each to be inherited where it is not.
@@ -69,45 +75,53 @@ impl Merge for LocationConf {
         own.limit = own.limit.take().or_else(|| prev.limit.clone());
 
         self.tunnel = own.tunnel.unwrap_or(false);
-        self.drain = own.drain.unwrap_or_default();
-        self.log = own.log.clone().flatten();
         self.limit = own.limit.clone().flatten();
         self.longest = Rc::clone(longest);
-        if self.tunnel && self.drain.longest() > longest.get().and_then(|times| times.longest()) {
-            longest.set(Some(self.drain));
+        let drain = own.drain.unwrap_or_default();
+        if self.tunnel && drain.longest() > longest.get().and_then(|times| times.longest()) {
+            longest.set(Some(drain));
         }
-        let (pong_timeout, destination_pong_timeout) = own.pong_timeout.unwrap_or((10_000, 0));
-        let (max_age, max_age_jitter) = own.max_age.unwrap_or((0, 10));
-        self.settings = SessionSettings {
-            ping: own.ping.unwrap_or(25_000),
+        let log = own.log.clone().flatten();
+        self.shared = Rc::new(TunnelConf { settings: own.settings(drain), drain, log });
+    }
+}
+
+impl Own {
+    /// The settings of a session.
+    fn settings(&self, drain: drain::Times) -> SessionSettings {
+        let (pong_timeout, destination_pong_timeout) = self.pong_timeout.unwrap_or((10_000, 0));
+        let (max_age, max_age_jitter) = self.max_age.unwrap_or((0, 10));
+        SessionSettings {
+            ping: self.ping.unwrap_or(25_000),
             pong_timeout,
             destination_pong_timeout,
-            idle_timeout: own.idle_timeout.unwrap_or(0),
-            send_timeout: own.send_timeout.unwrap_or(60_000),
+            idle_timeout: self.idle_timeout.unwrap_or(0),
+            send_timeout: self.send_timeout.unwrap_or(60_000),
             max_age,
             max_age_jitter,
             close_code: drain::GOING_AWAY,
-            grace: self.drain.grace,
-            handshake: self.drain.handshake,
+            grace: drain.grace,
+            handshake: drain.handshake,
             ..SessionSettings::default()
-        };
+        }
     }
 }
 
 impl LocationConf {
     /// The settings of this place as they would be written.
     pub fn in_words(&self) -> Vec<(String, String)> {
-        let SessionSettings { ping, idle_timeout, send_timeout, max_age, .. } = self.settings;
-        let SessionSettings { pong_timeout, destination_pong_timeout, .. } = self.settings;
+        let TunnelConf { settings, drain, log } = &*self.shared;
+        let SessionSettings { ping, idle_timeout, send_timeout, max_age, .. } = *settings;
+        let SessionSettings { pong_timeout, destination_pong_timeout, .. } = *settings;
         let [pong_timeout, destination] = [pong_timeout, destination_pong_timeout].map(in_words);
         let max_age = match max_age {
             0 => "off".to_owned(),
-            age => format!("{} jitter={}%", in_words(age), self.settings.max_age_jitter),
+            age => format!("{} jitter={}%", in_words(age), settings.max_age_jitter),
         };
-        let drain = match self.drain.stop {
+        let drain = match drain.stop {
             None => "off".to_owned(),
             Some(stop) => {
-                let drain::Times { reload, grace, handshake, .. } = self.drain;
+                let drain::Times { reload, grace, handshake, .. } = *drain;
                 let [stop, reload, grace, handshake] =
                     [stop, reload, grace, handshake].map(time_in_words);
                 format!("{stop} reload={reload} grace={grace} handshake={handshake}")
@@ -122,7 +136,7 @@ impl LocationConf {
             ("websocket_send_timeout", in_words(send_timeout)),
             ("websocket_max_age", max_age),
             ("websocket_drain", drain),
-            ("websocket_log", on_off(self.log.is_some())),
+            ("websocket_log", on_off(log.is_some())),
             (
                 "websocket_limit_conn",
                 self.limit.as_ref().map_or("off".to_owned(), limit::Limit::most),

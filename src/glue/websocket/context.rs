@@ -10,7 +10,6 @@ use crate::metrics::Left;
 /// What this module keeps of a request; it goes with the request.
 #[derive(Default)]
 pub struct RequestContext {
-    pub handover: Cell<Option<std::ptr::NonNull<super::detach::Handover>>>,
     pub hold: Cell<Option<limit::Hold>>,
     /// Whether `websocket_limit_conn` has counted it.
     pub limited: Cell<bool>,

@@ -67,7 +67,8 @@ pub fn is_upgrade(request: &Request) -> bool {
 }
 
 /// Whether the request of an upgrade can be freed and its connections be ours.
-pub fn check(request: &Request, upstream: &Upstream) -> Result<(), Why> {
+pub fn check(request: &Request) -> Result<(), Why> {
+    let Some(upstream) = &request.upstream() else { return Err(NO_MEMORY) };
     if !request.is_main() || !request.has_own_connection() {
         return Err((Left::NotOfItsOwn, "its request has no connection of its own"));
     }

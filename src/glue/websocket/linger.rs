@@ -1,13 +1,11 @@
 //! A client after its tunnel, which is to read what it was sent.
 
-use std::ptr::null_mut;
+use nginx::connection::{Connection, Transfer};
+use nginx::owner::{self, Flow, Owner};
+use nginx::process::now;
+use nginx::worker::Worker;
 
-use ngx::ffi::ngx_event_t;
-
-use super::connection::{Connection, Transfer};
-use super::tunnel::{now, ROUNDS};
-use super::worker::Worker;
-use crate::guard::guarded;
+use super::tunnel::ROUNDS;
 
 /// How long bytes of a client are waited for, and dropped, after the tunnel: a socket that is
 /// closed with bytes unread resets the connection and takes what the client has not read with it.
@@ -18,43 +16,49 @@ pub fn close(client: Connection, limit: Option<u64>) {
     let until = (now() + LINGER).min(limit.unwrap_or(u64::MAX));
     if client.can_linger() && until > now() {
         linger(client, until);
-    } else {
-        client.close_client();
     }
 }
 
 /// Waits a while for the client to have read all (`ngx_http_set_lingering_close`).
 fn linger(client: Connection, until: u64) {
     client.end_tls();
-    client.adopt(null_mut(), Some(on_linger), Some(on_linger));
     client.set_idle(true);
     client.set_timer(until);
     client.shut_down_sending();
     client.read_later();
+    owner::give(Linger, [client]);
 }
 
-/// The handler of such a connection.
-pub unsafe extern "C" fn on_linger(ev: *mut ngx_event_t) {
-    // SAFETY: nginx passes an event of the connection that `linger` has adopted
-    guarded((), || unsafe { read_on(ev) })
-}
+/// What waits.
+pub struct Linger;
 
-/// # Safety
-/// `ev` is such an event.
-unsafe fn read_on(ev: *mut ngx_event_t) {
-    // SAFETY: nginx passes an event of the connection that `linger` has adopted
-    let client = unsafe { Connection::from_ptr((*ev).data.cast()) };
-    // SAFETY: taken here alone
-    let (Some(client), Some(worker)) = (client, unsafe { Worker::get() }) else { return };
-    if client.take_close().is_none() && !client.take_timeout() && client.wait_writable() {
+impl Owner<1> for Linger {
+    fn readable(&mut self, [client]: &[Connection; 1], _: usize, worker: &mut Worker) -> Flow {
+        if !client.wait_writable() {
+            return Flow::Break(());
+        }
         for _ in 0..ROUNDS {
             match client.recv(&mut worker.scratch) {
                 Transfer::Bytes(_) => {}
-                Transfer::Again if client.wait_readable() => return,
-                _ => return client.close_client(),
+                Transfer::Again if client.wait_readable() => return Flow::Continue(()),
+                _ => return Flow::Break(()),
             }
         }
-        return client.read_later();
+        client.read_later();
+        Flow::Continue(())
     }
-    client.close_client();
+
+    fn writable(&mut self, client: &[Connection; 1], number: usize, worker: &mut Worker) -> Flow {
+        self.readable(client, number, worker)
+    }
+
+    fn timer(&mut self, _: &[Connection; 1], _: &mut Worker) -> Flow {
+        Flow::Break(())
+    }
+
+    fn shutdown(&mut self, _: &[Connection; 1], _: bool, _: &mut Worker) -> Flow {
+        Flow::Break(())
+    }
+
+    fn end(self, _: [Connection; 1]) {}
 }

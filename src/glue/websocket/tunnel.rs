@@ -1,21 +1,21 @@
 //! A tunnel: two connections and the session between them.
 
-use std::ops::ControlFlow;
+use std::rc::Rc;
 
-use ngx::ffi::{ngx_current_msec, ngx_exiting};
+use nginx::connection::{Connection, Transfer};
+use nginx::owner::{self, Flow, Owner};
+use nginx::process::{is_exiting, now};
+use nginx::random::Random;
+use nginx::worker::Worker;
 use websocket_tunnel::{End, Next, Sent, Session, SessionSettings};
 
 use super::balancer::Share;
-use super::connection::{Connection, Transfer};
+use super::conf::TunnelConf;
 use super::limit::Hold;
 use super::wire::{Pending, Wire};
-use super::worker::{Random, Worker};
-use super::{drain, events, linger, LocationConf};
+use super::{drain, linger};
 use crate::glue::zone;
 use crate::tunnel_log::Head;
-use nginx::bits::Bits;
-use nginx::guard::guarded;
-use nginx::random::Random;
 
 /// Reads of one end in a row, before other connections have their turn.
 pub const ROUNDS: usize = 8;
@@ -26,10 +26,8 @@ const NEVER: u64 = 24 * 60 * 60 * 1000;
 
 /// What a request leaves to its tunnel.
 pub struct Parts {
-    /// The client's connection and the destination's, which nobody else handles any more.
-    pub connections: [Connection; 2],
-    /// The configuration; it lives as long as the connections, see [`LocationConf`].
-    pub conf: *const LocationConf,
+    /// What holds where the request was answered.
+    pub conf: Rc<TunnelConf>,
     /// What the balancer counts.
     pub share: Option<Share>,
     /// What `websocket_limit_conn` counts.
@@ -38,12 +36,8 @@ pub struct Parts {
     pub head: Option<Head>,
 }
 
-impl Parts {
-    fn conf(&self) -> &LocationConf {
-        // SAFETY: it lives as long as the connections, which are open as long as there are parts
-        unsafe { &*self.conf }
-    }
-}
+/// The connections of the client and of the destination.
+type Connections = [Connection; 2];
 
 /// A WebSocket after its handshake.
 pub struct Tunnel {
@@ -56,39 +50,100 @@ pub struct Tunnel {
     parts: Parts,
 }
 
-/// Goes on, or ends the tunnel.
-pub type Flow = ControlFlow<()>;
+/// Makes a tunnel. `early` is what came from the client and from the destination behind the
+/// handshake.
+pub fn begin(parts: Parts, connections: Connections, early: [&[u8]; 2], worker: &mut Worker) {
+    let mut pending = [None, None];
+    let mut wire = Wire {
+        connections: &connections,
+        pending: &mut pending,
+        slot: zone::slot(),
+        random: &mut worker.random,
+    };
+    let session = Session::new(&parts.conf.settings, now(), &mut wire);
+    zone::slot().counts.opened.add(1);
+    let [client, destination] = &connections;
+    client.set_action(c"tunnelling a WebSocket");
+    client.let_tls_writes_move();
+    destination.let_tls_writes_move();
+    client.set_idle(true);
+    let tunnel = Tunnel { session, pending, since: now(), parts };
+    owner::hand_over(tunnel, connections, worker, |tunnel, connections, worker| {
+        At { tunnel, connections }.begin(early, worker)
+    });
+}
 
-pub use nginx::process::now;
+/// The process ends at once: every tunnel gets what can be written of its Closes.
+pub fn finish_all() {
+    owner::for_each(|tunnel: &mut Tunnel, connections, worker| {
+        let _ = At { tunnel, connections }.finish_now(worker);
+        Flow::Break(())
+    });
+}
 
-impl Tunnel {
-    /// Makes a tunnel. `early` is what came from the client and from the destination behind the
-    /// handshake.
-    pub fn start(parts: Parts, early: [&[u8]; 2], worker: &mut Worker) {
-        let mut pending = [None, None];
-        let mut wire = Wire {
-            connections: &parts.connections,
-            pending: &mut pending,
-            slot: zone::slot(),
-            random: &mut worker.random,
-        };
-        let session = Session::new(&parts.conf().settings, now(), &mut wire);
-        zone::slot().counts.opened.add(1);
-        let [client, destination] = parts.connections;
-        client.set_action(c"tunnelling a WebSocket");
-        client.let_tls_writes_move();
-        destination.let_tls_writes_move();
-        client.set_idle(true);
-        let tunnel = Box::new(Self { session, pending, since: now(), parts });
-        events::hand_over(tunnel, |tunnel| tunnel.begin(early, worker));
-    }
+/// Plans the end of every tunnel anew; none comes later than it was planned.
+pub fn drain_all() {
+    owner::for_each(|tunnel: &mut Tunnel, connections, worker| {
+        At { tunnel, connections }.drain(worker)
+    });
+}
 
-    /// The client's connection and the destination's.
+impl Owner<2> for Tunnel {
     #[inline]
-    pub fn connections(&self) -> [Connection; 2] {
-        self.parts.connections
+    fn readable(&mut self, connections: &Connections, number: usize, worker: &mut Worker) -> Flow {
+        At { tunnel: self, connections }.on_readable(end(number), worker)
     }
 
+    #[inline]
+    fn writable(&mut self, connections: &Connections, number: usize, worker: &mut Worker) -> Flow {
+        At { tunnel: self, connections }.write_on(end(number), worker)
+    }
+
+    #[cold]
+    fn timer(&mut self, connections: &Connections, worker: &mut Worker) -> Flow {
+        At { tunnel: self, connections }.on_timer(worker)
+    }
+
+    #[cold]
+    fn shutdown(&mut self, connections: &Connections, at_once: bool, worker: &mut Worker) -> Flow {
+        let mut at = At { tunnel: self, connections };
+        match at_once {
+            true => at.finish_now(worker),
+            false => at.drain(worker),
+        }
+    }
+
+    fn end(self, [client, destination]: Connections) {
+        let (summary, duration) = (self.session.summary(), now().saturating_sub(self.since));
+        zone::slot().counts.close(&summary, duration);
+        let Parts { conf, share, hold, head } = self.parts;
+        if let (Some(head), Some(log)) = (&head, &conf.log) {
+            log.write(head, duration, &summary);
+        }
+        drop(destination);
+        // not before: what they count is open connections
+        drop((share, hold));
+        client.delete_timers();
+        client.set_idle(false);
+        linger::close(client, drain::over_by(conf.drain));
+    }
+}
+
+#[inline]
+fn end(number: usize) -> End {
+    match number {
+        0 => End::Client,
+        _ => End::Destination,
+    }
+}
+
+/// A tunnel at work.
+struct At<'a> {
+    tunnel: &'a mut Tunnel,
+    connections: &'a Connections,
+}
+
+impl At<'_> {
     fn begin(&mut self, early: [&[u8]; 2], worker: &mut Worker) -> Flow {
         self.set_timer();
         for end in End::BOTH {
@@ -97,8 +152,7 @@ impl Tunnel {
                 self.pass(end, chunk, &mut worker.random)?;
             }
         }
-        // SAFETY: a global of nginx
-        if unsafe { ngx_exiting } != 0 {
+        if is_exiting() {
             self.drain(worker)?;
         }
         for end in End::BOTH {
@@ -109,29 +163,17 @@ impl Tunnel {
     }
 
     #[inline]
-    fn connection(&self, end: End) -> Connection {
-        self.parts.connections[end as usize]
+    fn connection(&self, end: End) -> &Connection {
+        &self.connections[end as usize]
     }
 
     /// There may be something to read of `end`.
     #[inline]
-    pub fn on_readable(&mut self, end: End, worker: &mut Worker) -> Flow {
-        if let Some(flow) = self.on_request(end, worker) {
-            return flow;
-        }
-        if self.session.is_blocked(end.peer()) {
+    fn on_readable(&mut self, end: End, worker: &mut Worker) -> Flow {
+        if self.tunnel.session.is_blocked(end.peer()) {
             return self.on_unread(end, worker);
         }
         self.pump(end, worker)
-    }
-
-    /// The socket of `end` may take bytes again.
-    #[inline]
-    pub fn on_writable(&mut self, end: End, worker: &mut Worker) -> Flow {
-        match self.on_request(end, worker) {
-            Some(flow) => flow,
-            None => self.write_on(end, worker),
-        }
     }
 
     /// There may be something to read of `end`, and the other one takes nothing now.
@@ -144,24 +186,10 @@ impl Tunnel {
         self.pump(end, worker)
     }
 
-    /// Does what nginx wants where it calls for no event of the socket: it is leaving, or the timer
-    /// has fired. It calls the read handler then, and that stands for the other while TLS has to
-    /// read before it can write.
-    #[inline]
-    fn on_request(&mut self, end: End, worker: &mut Worker) -> Option<Flow> {
-        let connection = self.connection(end);
-        match connection.take_close() {
-            Some(true) => return Some(self.finish_now(worker)),
-            Some(false) => return Some(self.drain(worker)),
-            None => {}
-        }
-        connection.take_timeout().then(|| self.on_timer(worker))
-    }
-
     /// Writes what waits for `end`, if anything does.
     #[inline]
     fn write_on(&mut self, end: End, worker: &mut Worker) -> Flow {
-        if self.session.is_blocked(end) {
+        if self.tunnel.session.is_blocked(end) {
             return self.flush(end, worker);
         }
         self.or_error(end, self.connection(end).wait_writable(), worker)
@@ -171,13 +199,13 @@ impl Tunnel {
     /// more, or others want their turn.
     #[inline]
     fn pump(&mut self, from: End, worker: &mut Worker) -> Flow {
-        let connection = self.connection(from);
+        let connection = &self.connections[from as usize];
         for _ in 0..ROUNDS {
-            if self.session.is_blocked(from.peer()) {
+            if self.tunnel.session.is_blocked(from.peer()) {
                 return self.or_error(from, connection.wait_readable(), worker);
             }
             if !connection.is_readable() {
-                if self.session.is_last(from) {
+                if self.tunnel.session.is_last(from) {
                     // nginx may not have heard of all that is there
                     break;
                 }
@@ -212,7 +240,7 @@ impl Tunnel {
     /// A read of `from` has found nothing.
     #[cold]
     fn on_nothing(&mut self, from: End, worker: &mut Worker) -> Flow {
-        if !self.session.is_last(from) {
+        if !self.tunnel.session.is_last(from) {
             return Flow::Continue(());
         }
         self.act(worker, |session, _, wire| session.on_rest(from, now(), wire))
@@ -221,19 +249,19 @@ impl Tunnel {
     /// Writes what waits for `to`.
     #[cold]
     fn flush(&mut self, to: End, worker: &mut Worker) -> Flow {
-        let connection = self.connection(to);
-        let mut sent = match &mut self.pending[to as usize] {
+        let connection = &self.connections[to as usize];
+        let mut sent = match &mut self.tunnel.pending[to as usize] {
             Some(pending) => pending.write_to(connection),
             None => Sent::Written,
         };
         if sent == Sent::Written {
-            self.pending[to as usize] = None;
+            self.tunnel.pending[to as usize] = None;
         }
         if sent != Sent::Failed && !connection.wait_writable() {
             sent = Sent::Failed;
         }
         self.act(worker, |session, _, wire| session.on_sent(to, sent, now(), wire))?;
-        if self.session.is_blocked(to) {
+        if self.tunnel.session.is_blocked(to) {
             return Flow::Continue(());
         }
         self.pump(to.peer(), worker)
@@ -248,19 +276,19 @@ impl Tunnel {
 
     /// The worker is leaving.
     #[cold]
-    pub fn drain(&mut self, worker: &mut Worker) -> Flow {
+    fn drain(&mut self, worker: &mut Worker) -> Flow {
         zone::slot().set_draining();
-        let times = self.parts.conf().drain;
+        let times = self.tunnel.parts.conf.drain;
         let Some(drain) = drain::plan(times, now(), &mut worker.random) else {
             return Flow::Continue(());
         };
-        let next = self.session.begin_drain(&drain);
+        let next = self.tunnel.session.begin_drain(&drain);
         self.follow(next)
     }
 
     /// The process or the time of a shutdown ends.
     #[cold]
-    pub fn finish_now(&mut self, worker: &mut Worker) -> Flow {
+    fn finish_now(&mut self, worker: &mut Worker) -> Flow {
         self.act(worker, |session, _, wire| session.finish_now(now(), wire))
     }
 
@@ -302,10 +330,10 @@ impl Tunnel {
         random: &mut Random,
         call: impl FnOnce(&mut Session, &SessionSettings, &mut Wire) -> Next,
     ) -> Flow {
-        let Self { session, pending, parts, .. } = self;
-        let connections = &parts.connections;
+        let Tunnel { session, pending, parts, .. } = &mut *self.tunnel;
+        let connections = self.connections;
         let mut wire = Wire { connections, pending, slot: zone::slot(), random };
-        match call(session, &parts.conf().settings, &mut wire) {
+        match call(session, &parts.conf.settings, &mut wire) {
             Next::Keep => Flow::Continue(()),
             next => self.follow(next),
         }
@@ -317,7 +345,7 @@ impl Tunnel {
             Next::Timer => self.set_timer(),
             Next::Rest => {
                 self.set_timer();
-                let is_last = |end: &End| self.session.is_last(*end);
+                let is_last = |end: &End| self.tunnel.session.is_last(*end);
                 for end in End::BOTH.into_iter().filter(is_last) {
                     self.connection(end).read_later();
                 }
@@ -329,28 +357,11 @@ impl Tunnel {
 
     /// Sets the timer, unless it fires early enough as it is: firing too early is harmless.
     fn set_timer(&mut self) {
-        let client = self.connection(End::Client);
-        let settings = &self.parts.conf().settings;
-        let deadline = self.session.deadline(settings).unwrap_or(now() + NEVER);
+        let client = &self.connections[End::Client as usize];
+        let settings = &self.tunnel.parts.conf.settings;
+        let deadline = self.tunnel.session.deadline(settings).unwrap_or(now() + NEVER);
         if client.timer().is_none_or(|at| at > deadline) {
             client.set_timer(deadline);
         }
-    }
-
-    /// Closes both connections.
-    pub fn close(self: Box<Self>) {
-        let (summary, duration) = (self.session.summary(), now().saturating_sub(self.since));
-        zone::slot().counts.close(&summary, duration);
-        let (log, times) = (self.parts.conf().log, self.parts.conf().drain);
-        if let (Some(head), Some(log)) = (&self.parts.head, log) {
-            log.write(head, duration, &summary);
-        }
-        let Parts { connections: [client, destination], share, hold, .. } = self.parts;
-        destination.close_destination();
-        // not before: what they count is open connections
-        drop((share, hold));
-        client.delete_timers();
-        client.set_idle(false);
-        linger::close(client, drain::over_by(times));
     }
 }

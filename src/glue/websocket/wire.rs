@@ -1,14 +1,12 @@
 //! What a session asks for, done on two connections.
 
-use ngx::ffi::NGX_LOG_INFO;
+use nginx::connection::{Connection, Transfer};
+use nginx::random::Random;
+use nginx::text::time_in_words;
 use websocket_tunnel::{Driver, End, Event, Proof, Sent};
 
-use super::connection::{Connection, Transfer};
-use super::worker::Random;
-use crate::glue::conf::time_in_words;
 use crate::glue::zone;
 use crate::metrics::{FrameCounts, Slot};
-use nginx::random::Random;
 
 /// Bytes that a socket did not take.
 pub struct Pending {
@@ -33,7 +31,7 @@ impl Pending {
     }
 
     /// Writes what the socket takes.
-    pub fn write_to(&mut self, connection: Connection) -> Sent {
+    pub fn write_to(&mut self, connection: &Connection) -> Sent {
         while !self.rest().is_empty() {
             match connection.send(self.rest()) {
                 Transfer::Bytes(n) => {
@@ -134,7 +132,7 @@ impl Driver for Wire<'_> {
                 Proof::Pong => "no Pong",
                 Proof::Unacknowledged => "its host has acknowledged nothing",
             };
-            ngx::ngx_log_error!(NGX_LOG_INFO, log, "{end} is dead: {how} in {time}");
+            log.info(format_args!("{end} is dead: {how} in {time}"));
         }
     }
 }

@@ -10,10 +10,10 @@ use ngx::ffi::{
     NGX_AGAIN, NGX_DECLINED, NGX_OK, SOL_SOCKET, SO_ERROR,
 };
 
+use super::connection::{Connection, Transfer};
 use super::Address;
 use crate::check::{Answer, Failure, Reader, Settings};
-use crate::glue::bits::Bits;
-use crate::glue::websocket::connection::{Connection, Transfer};
+use nginx::bits::Bits;
 
 /// Bytes of an answer that are read after its status, so that the destination may finish it and
 /// does not see a reset.
