@@ -4,12 +4,14 @@
 mod directives;
 mod log;
 mod metrics;
+mod status;
 mod variable;
 mod variables;
 
 pub use directives::{directive, Arguments, Context, Directive, DIRECTIVES};
 pub use log::{Field, LOG_FIELDS};
 pub use metrics::{CloseReason, Family, Samples, Sink, Values, CLOSE_REASONS, METRICS};
+pub use status::{About, Definition, Member, Shape, DEFINITIONS, STATUS};
 pub use variable::{Declaration, Default, Takes};
 pub use variables::VARIABLES;
 

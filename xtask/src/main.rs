@@ -6,6 +6,7 @@ use std::{env, fs, io};
 
 mod markdown;
 mod pages;
+mod schema;
 
 /// The repository.
 fn root() -> &'static Path {

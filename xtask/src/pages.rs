@@ -8,6 +8,7 @@ use ngx_http_elb_websocket_module::registry::{
 use serde_json::json;
 
 use crate::markdown::{code, codes, plain, table};
+use crate::schema::schema;
 
 /// The paths and contents of all files.
 pub fn all() -> Vec<(&'static str, String)> {
@@ -31,6 +32,7 @@ pub fn all() -> Vec<(&'static str, String)> {
             "docs/directives.md",
             page(include_str!("../pages/directives.md"), &[("directives", directives())]),
         ),
+        ("docs/status.schema.json", schema()),
         ("t/lib/variables.json", samples()),
         ("t/lib/directives.json", samples_of_directives()),
     ]

@@ -1,0 +1,222 @@
+//! The members of what `websocket_status` answers as JSON. `cargo xtask docs` writes
+//! `docs/status.schema.json` from them.
+
+use super::{CLOSE_REASONS, METRICS};
+use crate::metrics::{Health, CODES};
+
+/// A member of an object.
+#[derive(Debug)]
+pub struct Member {
+    /// Its key.
+    pub name: &'static str,
+    /// What it means.
+    pub about: About,
+    /// Its values.
+    pub shape: Shape,
+}
+
+/// What a member means.
+#[derive(Debug)]
+pub enum About {
+    /// Nothing beyond its name, or what its shape says.
+    Nothing,
+    /// A sentence.
+    Text(&'static str),
+    /// The same as the metric family of this name.
+    Metric(&'static str),
+}
+
+impl About {
+    /// The sentence.
+    ///
+    /// # Panics
+    /// There is no such metric family, which a test would show.
+    pub fn text(&self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Text(text) => Some(text),
+            Self::Metric(name) => {
+                let family = METRICS.iter().find(|family| family.name == *name);
+                Some(family.unwrap_or_else(|| panic!("no metric family {name}")).help)
+            }
+        }
+    }
+}
+
+/// The values of a member.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// Text.
+    Text,
+    /// One of these words.
+    Word(fn() -> Vec<&'static str>),
+    /// True or false.
+    Flag,
+    /// A whole number, at least this.
+    Whole(u64),
+    /// A number of at least 0.
+    Number,
+    /// A list of objects.
+    List(&'static [Member]),
+    /// A list of objects with a definition of their own.
+    ListOf(&'static Definition),
+    /// An object.
+    Object(&'static [Member]),
+    /// An object with a definition of its own.
+    Defined(&'static Definition),
+    /// The settings: text by the name of a variable or a directive.
+    Settings,
+}
+
+/// A kind of object that is used more than once.
+#[derive(Debug)]
+pub struct Definition {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub about: Option<&'static str>,
+    /// Its members.
+    pub members: &'static [Member],
+}
+
+const fn member(name: &'static str, shape: Shape, about: &'static str) -> Member {
+    Member { name, about: About::Text(about), shape }
+}
+
+const fn count(name: &'static str, about: &'static str) -> Member {
+    member(name, Shape::Whole(0), about)
+}
+
+/// The number that a metric family has too.
+const fn metric(name: &'static str, family: &'static str) -> Member {
+    Member { name, about: About::Metric(family), shape: Shape::Whole(0) }
+}
+
+/// A member that its shape explains.
+const fn plain(name: &'static str, shape: Shape) -> Member {
+    Member { name, about: About::Nothing, shape }
+}
+
+/// Everything.
+pub const STATUS: &[Member] = &[
+    member("module", Shape::Text, "Version of the module."),
+    member("nginx", Shape::Text, "Version of nginx."),
+    metric("started", "elb_start_time_seconds"),
+    count("uptime", "For how many seconds it has been running."),
+    member("health", Shape::Word(healths), "Whether the instance should get traffic."),
+    metric("generation", "elb_generation"),
+    member("workers", Shape::List(WORKER), "Processes that serve."),
+    plain("websockets", Shape::Object(WEBSOCKETS)),
+    metric("redirects", "elb_redirects"),
+    metric("health_checks", "elb_health_checks"),
+    member("destinations", Shape::List(DESTINATION), "Where requests go to."),
+    member("settings", Shape::Settings, "The settings in effect, by name."),
+];
+
+const WORKER: &[Member] = &[
+    count("pid", "Process id."),
+    count("generation", "Number of its configuration."),
+    member("draining", Shape::Flag, "Whether it is leaving."),
+    metric("active", "websocket_active"),
+    metric("buffered_bytes", "websocket_buffered_bytes"),
+];
+
+const WEBSOCKETS: &[Member] = &[
+    metric("active", "websocket_active"),
+    metric("opened", "websocket_opened"),
+    metric("opaque", "websocket_opaque"),
+    count("left_to_nginx", "Upgrades that were not tunnelled."),
+    member("left_by_reason", Shape::ListOf(&LABELLED), LEFT),
+    count("refused", "Handshakes that were refused."),
+    member("refused_by", Shape::ListOf(&LABELLED), "The same by who refused."),
+    metric("buffered_bytes", "websocket_buffered_bytes"),
+    member("closed", Shape::List(CLOSED), "WebSockets that ended."),
+    plain("client", Shape::Defined(&SIDE)),
+    plain("destination", Shape::Defined(&SIDE)),
+    plain("duration_seconds", Shape::Defined(&TIMES)),
+    plain("handshake_seconds", Shape::Defined(&TIMES)),
+];
+
+const LEFT: &str = "The same by reason: not_websocket, not_of_its_own (a subrequest, HTTP/2 or \
+                    HTTP/3), busy (nginx works on the request) or unexplained (it seems to, and \
+                    nothing bears it out).";
+
+const CLOSED: &[Member] = &[
+    member("by", Shape::Word(reasons), "Who or what ended them."),
+    member("code", Shape::Word(codes), "Class of the first Close frame's status code."),
+    member("count", Shape::Whole(1), "How many."),
+];
+
+const DESTINATION: &[Member] = &[
+    member("upstream", Shape::Text, "Name of the upstream block."),
+    member("server", Shape::Text, "The server as configured."),
+    member("address", Shape::Text, "The address that is connected to."),
+    member("up", Shape::Flag, "Whether it gets requests."),
+    member("checked", Shape::Flag, "Whether elb_check checks it."),
+    member("backup", Shape::Flag, "Whether it is used only while no other is up."),
+    count("weight", "Its share among all weights."),
+    count("connections", "Connections to it, those of WebSockets included."),
+];
+
+/// The kinds of objects that are used more than once.
+pub const DEFINITIONS: &[&Definition] = &[&KINDS, &LABELLED, &SIDE, &TIMES];
+
+const KINDS: Definition = Definition {
+    name: "kinds",
+    about: Some("Numbers by kind of frame."),
+    members: &[
+        plain("text", Shape::Whole(0)),
+        plain("binary", Shape::Whole(0)),
+        plain("continuation", Shape::Whole(0)),
+        plain("close", Shape::Whole(0)),
+        plain("ping", Shape::Whole(0)),
+        plain("pong", Shape::Whole(0)),
+        plain("other", Shape::Whole(0)),
+    ],
+};
+
+const LABELLED: Definition = Definition {
+    name: "labelled",
+    about: None,
+    members: &[member("label", Shape::Text, "What was counted."), count("count", "How many.")],
+};
+
+const SIDE: Definition = Definition {
+    name: "side",
+    about: Some("What one end did: frames that came from it by kind, and their payload bytes."),
+    members: &[
+        plain("frames", Shape::Defined(&KINDS)),
+        plain("bytes", Shape::Defined(&KINDS)),
+        count("messages", "Complete messages that came from it."),
+        count("pings", "Pings put in towards it."),
+        count("pongs", "Its Pongs to those."),
+        count("pongs_missed", "How often it was dead because it did not answer a Ping in time."),
+    ],
+};
+
+const TIMES: Definition = Definition {
+    name: "times",
+    about: Some("A histogram of times."),
+    members: &[
+        count("count", "How many there were."),
+        member("sum", Shape::Number, "All together, in seconds."),
+        member("buckets", Shape::List(BUCKET), "Each with all that is below it."),
+    ],
+};
+
+const BUCKET: &[Member] = &[
+    member("le", Shape::Number, "Limit, in seconds."),
+    count("count", "How many were no longer."),
+];
+
+fn healths() -> Vec<&'static str> {
+    Health::ALL.map(Health::as_str).into()
+}
+
+fn reasons() -> Vec<&'static str> {
+    CLOSE_REASONS.iter().map(|reason| reason.word).collect()
+}
+
+fn codes() -> Vec<&'static str> {
+    CODES.into()
+}
