@@ -1,7 +1,7 @@
 //! The metric families, in the order of `/metrics`, and the reasons for which WebSockets end.
 
 use crate::metrics::{Destination, Health, Kinds, Labelled, Side, Snapshot, Times};
-use websocket_tunnel::{End, Reason};
+use websocket_tunnel::Reason;
 
 /// A metric family.
 #[derive(Debug)]
@@ -272,7 +272,7 @@ pub const METRICS: &[Family] = &[
 ];
 
 /// A reason for which WebSockets end.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CloseReason {
     /// The word for it, in metrics, in `/status` and in the log.
     pub word: &'static str,
@@ -280,31 +280,8 @@ pub struct CloseReason {
     pub about: &'static str,
 }
 
-const fn close(reason: Reason, about: &'static str) -> CloseReason {
-    CloseReason { word: reason.as_str(), about }
-}
-
-/// Every reason: those of a session, in the order of [`Reason::ALL`], and then two that no session
-/// knows.
-pub const CLOSE_REASONS: [CloseReason; Reason::ALL.len() + 2] = [
-    close(Reason::Client, "the client sent a Close or closed its connection"),
-    close(Reason::Destination, "the destination sent a Close or closed its connection"),
-    close(Reason::Drain, "nginx stops or was reloaded (`websocket_drain`)"),
-    close(Reason::MaxAge, "it was as old as it may get (`websocket_max_age`)"),
-    close(
-        Reason::Dead(End::Client),
-        "the client owed a Pong that did not come, or its host acknowledged nothing \
-         (`websocket_pong_timeout`)",
-    ),
-    close(Reason::Dead(End::Destination), "the same of the destination"),
-    close(Reason::Idle, "nothing but Pings of the proxy passed (`websocket_idle_timeout`)"),
-    close(
-        Reason::SendTimeout(End::Client),
-        "the client took nothing of what was sent to it (`websocket_send_timeout`)",
-    ),
-    close(Reason::SendTimeout(End::Destination), "the same of the destination"),
-    close(Reason::Error(End::Client), "the connection to the client failed"),
-    close(Reason::Error(End::Destination), "the connection to the destination failed"),
+/// The reasons that no session knows, after those of a session.
+const OTHER_REASONS: [CloseReason; 2] = [
     CloseReason {
         word: "fault",
         about: "something failed in the proxy itself; an alert is logged",
@@ -314,3 +291,19 @@ pub const CLOSE_REASONS: [CloseReason; Reason::ALL.len() + 2] = [
         about: "the worker that held it was killed; in metrics only, nobody was left to log it",
     },
 ];
+
+/// Every reason: those of [`Reason::ALL`], in their order, and then the others.
+pub const CLOSE_REASONS: [CloseReason; Reason::ALL.len() + OTHER_REASONS.len()] = {
+    let mut all = [OTHER_REASONS[0]; Reason::ALL.len() + OTHER_REASONS.len()];
+    let mut index = 0;
+    while index < all.len() {
+        all[index] = if index < Reason::ALL.len() {
+            let reason = Reason::ALL[index];
+            CloseReason { word: reason.as_str(), about: reason.about() }
+        } else {
+            OTHER_REASONS[index - Reason::ALL.len()]
+        };
+        index += 1;
+    }
+    all
+};

@@ -235,16 +235,6 @@ fn each_metric_family_and_close_reason_is_in_a_test_of_nginx() {
     }
 }
 
-#[test]
-fn the_reasons_are_those_of_a_session_and_the_page_has_words_for_them() {
-    let page = read("src/metrics/status.html");
-    for (index, reason) in CLOSE_REASONS.iter().enumerate() {
-        let session = Reason::ALL.get(index).map_or(reason.word, |reason| reason.as_str());
-        assert_eq!(reason.word, session);
-        assert!(page.contains(&format!("{}: '", reason.word)), "{}", reason.word);
-    }
-}
-
 /// Whether an object in JSON has the declared members, and no others.
 fn assert_members(object: &serde_json::Value, members: &[Member], path: &str) {
     let found: BTreeSet<_> = object.as_object().expect(path).keys().map(String::as_str).collect();

@@ -73,21 +73,50 @@ pub enum Reason {
     Error(End),
 }
 
+/// Each reason with its word, for logs and labels, and what happened, for documentation, in the
+/// order of [`Reason::index`].
+const REASONS: [(Reason, &str, &str); 11] = [
+    (Reason::Client, "client", "the client sent a Close or closed its connection"),
+    (Reason::Destination, "destination", "the destination sent a Close or closed its connection"),
+    (Reason::Drain, "drain", "the proxy stops or was reloaded (`drain`)"),
+    (Reason::MaxAge, "max_age", "it had reached its age (`max_age`)"),
+    (
+        Reason::Dead(End::Client),
+        "dead_client",
+        "the client owed a Pong that did not come, or its host acknowledged nothing \
+         (`pong_timeout`)",
+    ),
+    (Reason::Dead(End::Destination), "dead_destination", "the same of the destination"),
+    (Reason::Idle, "idle_timeout", "nothing but Pings of the proxy passed (`idle_timeout`)"),
+    (
+        Reason::SendTimeout(End::Client),
+        "client_send_timeout",
+        "the client took nothing of what was sent to it (`send_timeout`)",
+    ),
+    (
+        Reason::SendTimeout(End::Destination),
+        "destination_send_timeout",
+        "the same of the destination",
+    ),
+    (Reason::Error(End::Client), "client_error", "the connection to the client failed"),
+    (
+        Reason::Error(End::Destination),
+        "destination_error",
+        "the connection to the destination failed",
+    ),
+];
+
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 11] = [
-        Self::Client,
-        Self::Destination,
-        Self::Drain,
-        Self::MaxAge,
-        Self::Dead(End::Client),
-        Self::Dead(End::Destination),
-        Self::Idle,
-        Self::SendTimeout(End::Client),
-        Self::SendTimeout(End::Destination),
-        Self::Error(End::Client),
-        Self::Error(End::Destination),
-    ];
+    pub const ALL: [Self; REASONS.len()] = {
+        let mut all = [Self::Client; REASONS.len()];
+        let mut index = 0;
+        while index < all.len() {
+            all[index] = REASONS[index].0;
+            index += 1;
+        }
+        all
+    };
 
     /// Where the reason stands in [`ALL`](Self::ALL).
     pub const fn index(self) -> usize {
@@ -105,19 +134,12 @@ impl Reason {
 
     /// The reason as one word, for logs and labels.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Destination => "destination",
-            Self::Drain => "drain",
-            Self::MaxAge => "max_age",
-            Self::Dead(End::Client) => "dead_client",
-            Self::Dead(End::Destination) => "dead_destination",
-            Self::Idle => "idle_timeout",
-            Self::SendTimeout(End::Client) => "client_send_timeout",
-            Self::SendTimeout(End::Destination) => "destination_send_timeout",
-            Self::Error(End::Client) => "client_error",
-            Self::Error(End::Destination) => "destination_error",
-        }
+        REASONS[self.index()].1
+    }
+
+    /// What happened, for documentation: a clause in Markdown, with the setting that leads to it.
+    pub const fn about(self) -> &'static str {
+        REASONS[self.index()].2
     }
 
     /// The reason when `end` is the one that closed.
@@ -199,4 +221,18 @@ pub struct Summary {
     pub destination: Traffic,
     /// Whether a stream could not be followed to its end.
     pub opaque: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_place_and_a_word_of_its_own() {
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index, "{reason}");
+            let alike = Reason::ALL.iter().filter(|other| other.as_str() == reason.as_str());
+            assert_eq!(alike.count(), 1, "{reason}");
+        }
+    }
 }
