@@ -9,7 +9,7 @@ mod variable;
 mod variables;
 
 pub use directives::{directive, Arguments, Context, Directive, DIRECTIVES};
-pub use log::{Field, LOG_FIELDS};
+pub use log::{LogField, LOG_FIELDS};
 pub use metrics::{CloseReason, Family, Samples, Sink, Values, CLOSE_REASONS, METRICS};
 pub use status::{About, Definition, Member, Shape, DEFINITIONS, STATUS};
 pub use variable::{Declaration, Default, Takes};

@@ -1,7 +1,11 @@
 //! What is logged of a tunnel at its end: one line, as text or JSON.
 
-use serde::Serialize;
+use std::fmt::Write;
+
+use serde::{Serialize, Serializer};
 use websocket_tunnel::Summary;
+
+use crate::registry::LOG_FIELDS;
 
 /// The head of a line: what is known when the tunnel begins, in one small piece of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,60 +39,59 @@ fn cut(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or_default()
 }
 
-/// How a line is written.
+/// How a line is written: with the fields of [`LOG_FIELDS`], in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Words and numbers, in the order of the fields of [`Line`].
+    /// Words and numbers.
     Text,
     /// One JSON object.
     Json,
 }
 
-/// All that a line says. Bytes and frames are what came from an end.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
+/// All that a line has its fields from.
+#[derive(Debug)]
+pub struct Line<'a> {
     /// When the tunnel ended, ISO 8601.
-    time: &'a str,
-    remote_addr: &'a str,
-    uri: &'a str,
-    upstream_addr: &'a str,
-    /// Seconds from the handshake to the end.
-    duration: f64,
-    closed_by: &'a str,
-    close_code: Option<u16>,
-    client_bytes: u64,
-    client_frames: u64,
-    upstream_bytes: u64,
-    upstream_frames: u64,
-    /// Pings of ours, to both ends.
-    pings: u32,
-    /// What `id=` of the log came to.
-    request_id: Option<&'a str>,
-    opaque: bool,
-    /// What proved that the end was dead.
-    proof: Option<&'static str>,
+    pub time: &'a str,
+    /// The client's address.
+    pub client: &'a str,
+    /// What the client asked for.
+    pub uri: &'a str,
+    /// The destination's address.
+    pub destination: &'a str,
+    /// What `id=` of the log came to, empty for nothing.
+    pub id: &'a str,
+    /// Milliseconds from the handshake to the end.
+    pub duration: u64,
+    /// What the session says.
+    pub summary: &'a Summary,
+}
+
+/// The value of a field, and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LogValue<'a> {
+    /// A word; as it is.
+    Word(&'a str),
+    /// Any text; in text, in quotes.
+    Quoted(&'a str),
+    /// Any text or null; in text, one word whatever is in it, or `-`.
+    OneWord(Option<&'a str>),
+    /// A time in milliseconds; in seconds.
+    Seconds(u64),
+    /// A number.
+    Number(u64),
+    /// A number or null; in text, `-`.
+    Code(Option<u16>),
+    /// Whether something is so; in text, the name of the field or nothing.
+    Flag(bool),
+    /// A word or null; in text, with the name of the field before it, or nothing.
+    Named(Option<&'a str>),
 }
 
 /// The line of a tunnel that took `duration` milliseconds, with its newline.
 pub fn line(format: Format, time: &str, head: &Head, duration: u64, summary: &Summary) -> String {
-    let [remote_addr, uri, upstream_addr, id] = head.parts();
-    let line = Line {
-        time,
-        remote_addr,
-        uri,
-        upstream_addr,
-        duration: duration as f64 / 1000.0,
-        closed_by: summary.reason.map_or("fault", |reason| reason.as_str()),
-        close_code: summary.code,
-        client_bytes: summary.client.received,
-        client_frames: summary.client.frames,
-        upstream_bytes: summary.destination.received,
-        upstream_frames: summary.destination.frames,
-        pings: summary.client.pings + summary.destination.pings,
-        request_id: (!id.is_empty()).then_some(id),
-        opaque: summary.opaque,
-        proof: summary.proof.map(|proof| proof.as_str()),
-    };
+    let [client, uri, destination, id] = head.parts();
+    let line = Line { time, client, uri, destination, id, duration, summary };
     let mut text = match format {
         Format::Text => line.text(),
         // numbers, strings and nothing that could fail
@@ -98,39 +101,78 @@ pub fn line(format: Format, time: &str, head: &Head, duration: u64, summary: &Su
     text
 }
 
-impl Line<'_> {
-    fn text(&self) -> String {
-        let code = self.close_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
-        let uri = self.uri.escape_debug();
-        let id = self.request_id.map_or_else(|| "-".to_owned(), word);
-        let proof = self.proof.map_or_else(String::new, |proof| format!(" proof={proof}"));
-        format!(
-            "{} {} \"{uri}\" {} {:.3} {} {code} {} {} {} {} {} {id}{}{proof}",
-            self.time,
-            self.remote_addr,
-            self.upstream_addr,
-            self.duration,
-            self.closed_by,
-            self.client_bytes,
-            self.client_frames,
-            self.upstream_bytes,
-            self.upstream_frames,
-            self.pings,
-            if self.opaque { " opaque" } else { "" },
-        )
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(LOG_FIELDS.iter().map(|field| (field.name, (field.value)(self))))
     }
 }
 
-/// A text as one word of printable ASCII.
-fn word(text: &str) -> String {
-    let mut word = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_ascii_graphic() && !matches!(c, '\\' | '"') {
-            true => word.push(c),
-            false => word.extend(c.escape_unicode()),
+impl Serialize for LogValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Self::Word(text) | Self::Quoted(text) => serializer.serialize_str(text),
+            Self::OneWord(text) | Self::Named(text) => text.serialize(serializer),
+            Self::Seconds(time) => serializer.serialize_f64(seconds(time)),
+            Self::Number(number) => serializer.serialize_u64(number),
+            Self::Code(code) => code.serialize(serializer),
+            Self::Flag(flag) => serializer.serialize_bool(flag),
         }
     }
-    word
+}
+
+impl Line<'_> {
+    /// More than most lines take beside their head.
+    const ROOM: usize = 160;
+
+    fn text(&self) -> String {
+        let head = self.client.len() + self.uri.len() + self.destination.len() + self.id.len();
+        let mut text = String::with_capacity(head + Self::ROOM);
+        for field in LOG_FIELDS {
+            (field.value)(self).write(&mut text, field.name);
+        }
+        text
+    }
+}
+
+impl LogValue<'_> {
+    /// Adds the value to a line, with a space before it unless it is the first or leaves no word.
+    fn write(self, line: &mut String, name: &str) {
+        if matches!(self, Self::Flag(false) | Self::Named(None)) {
+            return;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        // writing to a `String` cannot fail
+        let _ = match self {
+            Self::Word(text) => line.write_str(text),
+            Self::Quoted(text) => write!(line, "\"{}\"", text.escape_debug()),
+            Self::OneWord(Some(text)) => {
+                push_word(line, text);
+                Ok(())
+            }
+            Self::Seconds(time) => write!(line, "{:.3}", seconds(time)),
+            Self::Number(number) => write!(line, "{number}"),
+            Self::Code(Some(code)) => write!(line, "{code}"),
+            Self::OneWord(None) | Self::Code(None) => line.write_str("-"),
+            Self::Flag(_) => line.write_str(name),
+            Self::Named(text) => write!(line, "{name}={}", text.unwrap_or_default()),
+        };
+    }
+}
+
+fn seconds(milliseconds: u64) -> f64 {
+    milliseconds as f64 / 1000.0
+}
+
+/// Adds a text as one word of printable ASCII.
+fn push_word(line: &mut String, text: &str) {
+    for c in text.chars() {
+        match c.is_ascii_graphic() && !matches!(c, '\\' | '"') {
+            true => line.push(c),
+            false => line.extend(c.escape_unicode()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +204,33 @@ mod tests {
         let bare = Summary { reason: None, code: None, opaque: true, ..summary() };
         let text = line(Format::Text, "now", &head, 0, &bare);
         assert!(text.ends_with(" 0.000 fault - 70 7 80 8 3 - opaque\n"), "{text}");
+    }
+
+    #[test]
+    fn a_line_of_json_is_compact_and_in_order() {
+        let head = Head::new("1.2.3.4", "/\"\u{1}\u{e4}", "10.0.0.1:80", "");
+        assert_eq!(
+            line(Format::Json, "now", &head, 61_234, &summary()),
+            "{\"time\":\"now\",\"remote_addr\":\"1.2.3.4\",\"uri\":\"/\\\"\\u0001\u{e4}\",\
+             \"upstream_addr\":\"10.0.0.1:80\",\"duration\":61.234,\"closed_by\":\"drain\",\
+             \"close_code\":1001,\"client_bytes\":70,\"client_frames\":7,\"upstream_bytes\":80,\
+             \"upstream_frames\":8,\"pings\":3,\"request_id\":null,\"opaque\":false,\
+             \"proof\":null}\n"
+        );
+        let dead = Summary {
+            reason: Some(Reason::Dead(End::Client)),
+            proof: Some(Proof::Pong),
+            code: None,
+            opaque: true,
+            ..summary()
+        };
+        let text = line(Format::Json, "now", &Head::new("", "", "", "7"), 2_000, &dead);
+        assert_eq!(
+            text.split_once("\"duration\":").unwrap().1,
+            "2.0,\"closed_by\":\"dead_client\",\"close_code\":null,\"client_bytes\":70,\
+             \"client_frames\":7,\"upstream_bytes\":80,\"upstream_frames\":8,\"pings\":3,\
+             \"request_id\":\"7\",\"opaque\":true,\"proof\":\"pong\"}\n"
+        );
     }
 
     #[test]
