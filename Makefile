@@ -81,7 +81,7 @@ bench-quick: build-peers ## the same in five minutes
 climb: build-bench ## how many WebSockets this machine holds, up to a million; ARGS="--target 100000"
 	bench/climb $(ARGS)
 
-bench-report: ## docs/performance.md and its plots from what the benchmarks found
+bench-report: ## docs/performance.md, its plots and the README's comparison from what was measured
 	scripts/install-deps peers
 	build/venv/bin/python bench/report
 

@@ -8,6 +8,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+# behind the name of a commit that files differ from
+DIRTY = "-dirty"
+
 
 def cpu_seconds(pid: int) -> float:
     """CPU time of a single-threaded process, to the nanosecond where `stat` has 10 ms ticks."""
@@ -115,12 +118,13 @@ def machine() -> dict:
 
 
 def commit(folder: Path) -> str:
-    """The commit that was measured, with a mark if files differ from it, results apart."""
+    """The commit that was measured, with a mark if files differ from it, results and documents
+    apart."""
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     changed = git("status", "--porcelain", "--", ":/", ":(top,exclude)bench/results",
-                  ":(top,exclude)docs")
+                  ":(top,exclude)docs", ":(top,exclude)README.md")
     name = git("describe", "--always") or "unknown"
-    return f"{name}-dirty" if changed else name
+    return f"{name}{DIRTY}" if changed else name

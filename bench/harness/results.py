@@ -4,6 +4,28 @@ import json
 import re
 from pathlib import Path
 
+from harness.proc import DIRTY
+
+# what `make bench-report` reads
+REPORTED = ("compare.json", "climb.json")
+
+
+def before_measuring(file: Path, commit: str) -> None:
+    """Ends where results of changes that no commit has would go into a file of the report."""
+    if file.name in REPORTED and commit.endswith(DIRTY):
+        raise SystemExit(
+            f"bench: the working tree differs from commit {commit.removesuffix(DIRTY)}, and "
+            f"{file.name} is for the report: commit or stash the changes first, or write the "
+            "results elsewhere with --output")
+
+
+def before_reporting(file: Path, results: dict) -> None:
+    """Ends where results do not belong to a commit."""
+    if results["commit"].endswith(DIRTY):
+        raise SystemExit(
+            f"bench: {file} was measured at {results['commit']}, with changes that no commit has: "
+            "measure again at a clean commit")
+
 
 def write(file: Path, results: dict) -> None:
     """Writes JSON with a list of numbers on one line, and numbers to six digits."""
