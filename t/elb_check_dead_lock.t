@@ -33,7 +33,7 @@ async def a_reload_gives_a_new_list(nginx):
     before = nginx.workers()
     nginx.signal("HUP")
     await until(lambda: len(set(nginx.workers()) - set(before)) >= 2, what="no new workers")
-    await until(lambda: any('destinations of upstream "app" are checked anew' in line
+    await until(lambda: any('destinations of upstream "app" are checked from scratch' in line
                             for line in nginx.messages()), what="no message")
     # those that wait for the lock take connections as well, but not for long
     for pid in before:

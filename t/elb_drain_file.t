@@ -84,7 +84,7 @@ async def a_file_that_cannot_be_looked_for_is_told_once():
         equal(await ask(nginx), (200, "ok"))
         await asyncio.sleep(1.2)
         equal(await ask(nginx), (200, "ok"))
-        told = [line for line in nginx.messages() if "cannot look for drain file" in line]
+        told = [line for line in nginx.messages() if "cannot check drain file" in line]
         equal(len(told), 1, "how often it is told")
         assert f'"{nginx.folder}/nginx.pid/drain": Not a directory' in told[0], told[0]
 

@@ -190,6 +190,6 @@ GET /
 --- response_body
 hunter2
 --- error_log eval
-qr/\[info\] .* environment variables asked for: STATUS, STATUS_FILE, TEXT, TEXT_FILE$/
+qr/\[info\] .* environment variables read: STATUS, STATUS_FILE, TEXT, TEXT_FILE$/
 --- no_error_log
 hunter2

@@ -92,7 +92,7 @@ async def it_may_stand_in_a_server_or_a_location():
         told = [line for line in nginx.messages() if "keepalive_min_timeout" in line]
         equal(len(told), 0 if HAS_IT else 1, "notices")
         for line in told:
-            assert '[notice]' in line and '"keepalive_min_timeout" needs nginx 1.27.4' in line, line
+            assert '[notice]' in line and '"elb_keepalive_min_timeout" has no effect before nginx 1.27.4' in line, line
 
 
 @test

@@ -84,7 +84,7 @@ subtest 'in use by something else' => sub {
     my $default = '127.0.0.1:' . $socket->sockport;
     my $nginx = Shipped->start(with_server("elb_listen EXTRA default=$default"));
     my $warning = "default address \"$default\" of environment variable \"EXTRA\" is in use by "
-        . 'another process and left out';
+        . 'another process, so nginx does not listen there: set "EXTRA" to another';
     like(warnings_of($nginx), qr/^\Q$warning\E in \S+:1,/, 'there is a warning');
     is_deeply([listens_on($nginx->master)], [own_ports($nginx)], 'and no such listener');
     is(get($nginx->address, '/')->{status}, 200, 'the others serve');
@@ -106,7 +106,7 @@ subtest 'two instances' => sub {
     my $second = Shipped->start(@setting);
     is(worker_at($default), ($first->workers)[0], 'the first has the address');
     is(get($second->address, '/')->{status}, 200, 'the second serves as well');
-    like(warnings_of($second), qr/^default address "\Q$default\E" .*left out/, 'and says what it does without');
+    like(warnings_of($second), qr/^default address "\Q$default\E" .*does not listen there/, 'and says what it does without');
     is(warnings_of($first), '', 'where the first is content');
 
     my ($status, @messages) = Shipped->check(@setting);

@@ -61,8 +61,8 @@ async def a_stop_ends_what_takes_longer():
         equal(await poll[0].rest(), b"", "what the poll got")
         equal(await nginx.has_ended(), 0, "status of nginx")
         equal(warnings(nginx), [
-            '2 connections closed that were still in use 2s after the stop: raise '
-            '"elb_shutdown_timeout" if their requests need longer'])
+            '2 client connections with requests closed 2s after the stop: raise '
+            '"elb_shutdown_timeout" if requests need longer'])
 
 
 @test
@@ -146,8 +146,8 @@ async def a_tunnel_goes_on_while_requests_are_ended():
         await nginx.talk(*ends)
         equal([is_running(pid) for pid in old], [True], "the old worker")
         equal(warnings(nginx), [
-            '1 connection closed that was still in use 1s after a reload: raise '
-            '"elb_shutdown_timeout" if their requests need longer'])
+            '1 client connection with requests closed 1s after a reload: raise '
+            '"elb_shutdown_timeout" if requests need longer'])
 
 
 @test

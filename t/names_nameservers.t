@@ -36,7 +36,8 @@ sub notices {
 sub expected {
     my (@notices) = @_;
     return Prefix::resolves() ? \@notices
-        : ['names of destinations are looked up at start only, by nginx before 1.27.3'];
+        : ['nginx before 1.27.3 resolves names of destinations at start only: reload it when '
+            . 'an address changes'];
 }
 
 subtest 'some can be asked' => sub {
@@ -48,7 +49,7 @@ CONF
     my $nginx = Shipped->start(@variables);
     ok(serves($nginx), 'the name is found');
     is_deeply(notices($nginx), expected(
-        map { qq(nameserver "$_" of /etc/resolv.conf is left out: nginx cannot ask it) }
+        map { qq(nameserver "$_" of /etc/resolv.conf is ignored: nginx needs an IP address without a scope) }
             'fe80::1%lo', 'dns.example'), 'those that cannot are told');
 };
 
@@ -56,8 +57,9 @@ subtest 'none can be asked' => sub {
     Namespace::put('/etc/resolv.conf', "options timeout:1\n");
     my $nginx = Shipped->start(@variables);
     ok(serves($nginx), 'the name is found at start, where the system finds it');
-    is_deeply(notices($nginx), expected('/etc/resolv.conf has no nameserver that nginx can ask: '
-        . '"app.example" is looked up at start only'), 'which is told');
+    is_deeply(notices($nginx), expected('destination "app.example" is resolved at start only, '
+        . 'since /etc/resolv.conf has no nameserver that nginx can use: reload nginx when its '
+        . 'address changes'), 'which is told');
     $nameserver->set('app.example' => '127.0.0.3');
     ok(!wait_until(sub { get($nginx->address, '/')->{status} != 200 }, 6), 'and not again');
     $nameserver->set('app.example' => '127.0.0.2');

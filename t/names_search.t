@@ -55,15 +55,15 @@ for (@found) {
     my $absolute = $name =~ s/\.\z//r;
     $told = undef if !Prefix::resolves();
     is_deeply(notices($nginx),
-        [defined $told ? qq(destination "$absolute" is looked up as "$told") : ()], 'its notice');
+        [defined $told ? qq(destination "$absolute" resolves as "$told") : ()], 'its notice');
 }
 
 SKIP: {
     skip 'an older nginx does not start without the name: t/names_late.t', 3 if !Prefix::resolves();
     my $nginx = start('app', 'search one.example two.example');
     is(get($nginx->address, '/')->{status}, 502, 'none of the names is there');
-    is_deeply(notices($nginx), ['destination "app" does not resolve yet: it is looked up as '
-        . '"app.one.example", else as "app.two.example", else as "app"'], 'which is told');
+    is_deeply(notices($nginx), ['destination "app" does not resolve yet: nginx keeps trying '
+        . '"app.one.example", then "app.two.example", then "app"'], 'which is told');
     $nameserver->set('app.two.example' => '127.0.0.2');
     ok(serves($nginx), 'the second is there');
 }

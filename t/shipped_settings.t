@@ -38,7 +38,7 @@ subtest 'as variables' => sub {
     is(post($nginx, 11), 413, 'CLIENT_MAX_BODY_SIZE is exceeded');
     ok(wait_until(sub { $nginx->workers == 3 }), 'WORKER_PROCESSES');
     ok(wait_until(sub { lines_of("$folder/access") == 2 }), 'ACCESS_LOG');
-    my ($line) = grep { /\[info\] .*environment variables asked for: / } lines_of("$folder/error");
+    my ($line) = grep { /\[info\] .*environment variables read: / } lines_of("$folder/error");
     ok($line, 'ERROR_LOG and LOG_LEVEL');
     like($line // '', qr/ ACCESS_LOG, ACCESS_LOG_FILE, .*TEMP_PATH, TEMP_PATH_FILE,/,
         'all names are logged at level info');

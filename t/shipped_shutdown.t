@@ -36,7 +36,7 @@ subtest 'a stop' => sub {
     ok(wait_until(sub { !is_running($nginx->{pid}) }, 10), 'nginx ends');
     my $seconds = time - $start;
     ok($seconds > 1.5 && $seconds < 8, "after two seconds ($seconds)");
-    ok($nginx->logs(qr/\[warn\] \S+ 1 connection closed that was still in use 2s after the stop/),
+    ok($nginx->logs(qr/\[warn\] \S+ 1 client connection with requests closed 2s after the stop/),
         'the error log says so');
     my ($line) = grep { $_->{uri} eq '/slow/60' } map { decode_json($_) } $nginx->accesses;
     is($line->{status}, 0, 'the line of the access log is JSON, with no status');

@@ -25,7 +25,7 @@ is($nginx->workers, 0, 'there is one process');
 is(get($nginx->address, '/one')->{body}, 'ok', 'it has the variables of the table');
 is(get($nginx->address, '/')->{status}, 200, 'and serves');
 
-sub reads { return scalar grep { /environment variables asked for: / } $nginx->messages }
+sub reads { return scalar grep { /environment variables read: / } $nginx->messages }
 
 for my $time (2 .. 3) {
     write_file("$folder/path", "/path-$time");

@@ -190,7 +190,7 @@ async def health_is_unmistakable(browser):
 async def websockets_that_are_not_tunnelled_are_in_the_headline(browser):
     async with status(browser) as (server, page):
         for count, pattern in (0, "^3 destinations up"), (1, "^1 WebSocket not tunnelled"), \
-                (1234, "^1,234 WebSockets not tunnelled for no known cause: see the error log"):
+                (1234, "^1,234 WebSockets not tunnelled for an unknown reason: see the error log"):
             told = instance()
             told["websockets"]["left_by_reason"] = [
                 {"label": "busy", "count": 5}, {"label": "unexplained", "count": count}]

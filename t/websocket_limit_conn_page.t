@@ -60,7 +60,9 @@ async def each_has_its_page_and_is_one(nginx):
         second = await nginx.client(f"{path}?again", headers=key)
         equal((second.status, await second.exactly(len(body))), (code, body), path)
         equal(await refused(nginx), [number, 0, 0], path)
-        equal(sum("WebSocket refused" in line for line in nginx.messages()), number, "messages")
+        refusals = [line for line in nginx.messages() if "WebSocket refused: client limit reached, "
+                    "raise \"websocket_limit_conn\" if clients need more, client: " in line]
+        equal(len(refusals), number, "messages")
 
 
 run(Limited(server=LIMITED, http=HTTP, respond=respond))

@@ -23,7 +23,7 @@ async def each_is_counted_and_one_is_told(nginx):
         await nginx.talk(client, await nginx.destination.peer(f"/{number}"))
     warnings = [line for line in nginx.messages() if "[warn]" in line]
     equal(len(warnings), 1, "warnings")
-    equal(re.search("not tunnelled: (.*), for no known cause, (.*) since", warnings[0]).groups(),
+    equal(re.search("not tunnelled for an unknown reason: (.*); (.*) since", warnings[0]).groups(),
           ("something unknown refers to it", "1"))
     sockets = (await status(nginx.port))["websockets"]
     equal({one["label"]: one["count"] for one in sockets["left_by_reason"]},

@@ -185,7 +185,7 @@ fn elb_trusted_proxies(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     for block in trusted.everybody() {
         cf.warn(format_args!(
             "\"{block}\" in environment variable \"TRUSTED_PROXIES\" lets any peer name \
-             any address as the client's"
+             any address as the client's, name only the networks of your load balancers"
         ));
     }
     let variables = ["TRUSTED_PROXIES".to_owned()];

@@ -82,7 +82,7 @@ impl CoreModule for Start {
         let Some(start) = cycle.core::<Self>() else { return };
         let names = start.process.names.borrow();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
-        cycle.log().info(format_args!("environment variables asked for: {}", names.join(", ")));
+        cycle.log().info(format_args!("environment variables read: {}", names.join(", ")));
     }
 
     /// A worker has no use for the variables: what they hold may be secret.
@@ -133,6 +133,6 @@ fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let words = panic.to_string();
         let words = words.trim_start_matches("panicked at ").replace('\n', " ");
-        nginx::log::running(|log| log.alert(format_args!("internal error, panicked at {words}")));
+        nginx::log::running(|log| log.alert(format_args!("internal error, please report it: panicked at {words}")));
     }));
 }

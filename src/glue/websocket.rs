@@ -201,8 +201,13 @@ impl Handler for CountHandshake {
                 context.refused.set(true);
                 zone::slot().counts.refuse(RefusedBy::Limit);
                 let why = match refused {
-                    Refused::Limit => "client limit reached",
-                    Refused::Full => "no room to count its key",
+                    Refused::Limit => {
+                        "client limit reached, raise \"websocket_limit_conn\" if clients need more"
+                    }
+                    Refused::Full => {
+                        "too many clients to count, \"websocket_limit_conn\" needs a key with fewer \
+                         values"
+                    }
                 };
                 request.log().error(format_args!("WebSocket refused: {why}"));
                 Status::code(limit.status)

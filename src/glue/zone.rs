@@ -97,8 +97,8 @@ pub fn enter(zone: Option<&Slots>, generation: u64, log: Log) {
             let _ = OWN.set(slot);
         }
         None => log.warn(format_args!(
-            "websocket_zone \"{}\" has no room for this process, whose counters nobody will see: it \
-             must be larger",
+            "\"websocket_zone\" \"{}\" has no room for this process: its counters are missing from \
+             metrics and status, make the zone larger",
             zone.name()
         )),
     }

@@ -231,7 +231,7 @@ unsafe extern "C" fn init<T: Shared, const MOST: usize>(
         if let Err(error) = getrandom::fill(&mut seed) {
             log.write(
                 crate::log::Level::Emerg,
-                format_args!("no random bits for zone \"{}\": {error}", shm.name),
+                format_args!("cannot get random bytes for zone \"{}\": {error}", shm.name),
             );
             return NGX_ERROR as _;
         }

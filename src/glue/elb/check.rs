@@ -153,7 +153,7 @@ pub fn take_along(cycle: Cycle) {
         ngx::ngx_log_error!(
             NGX_LOG_WARN,
             log,
-            "destinations are no longer checked: nginx was reloaded with \"master_process off\""
+            "destinations are no longer checked: nginx was reloaded with \"master_process off\", restart it"
         );
         return;
     }
@@ -173,8 +173,8 @@ pub fn take_along(cycle: Cycle) {
                 ngx::ngx_log_error!(
                     NGX_LOG_WARN,
                     log,
-                    "destinations of upstream \"{host}\" are checked anew: the list that they \
-                     had before the reload stays locked, perhaps by a worker that died"
+                    "destinations of upstream \"{host}\" are checked from scratch: their list \
+                     from before the reload is locked, probably by a worker that died"
                 );
                 continue;
             };

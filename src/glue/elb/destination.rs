@@ -108,7 +108,8 @@ impl MainConf {
         if !compat::RESOLVES {
             if !std::mem::replace(&mut self.told_of_old_nginx, true) {
                 cf.notice(
-                    "names of destinations are looked up at start only, by nginx before 1.27.3",
+                    "nginx before 1.27.3 resolves names of destinations at start only: reload it when \
+                     an address changes",
                 );
             }
             return Server::Static(name.clone());
@@ -117,8 +118,8 @@ impl MainConf {
         let block = unsafe { &*upstream };
         if !is_balanced_by_core(block) {
             cf.notice(format_args!(
-                "\"{name}\" is looked up at start only: the balancer of upstream \"{}\" is not \
-                 one of nginx's own",
+                "destination \"{name}\" is resolved at start only, since the balancer of upstream \
+                 \"{}\" is not one of nginx's own: reload nginx when its address changes",
                 block.host
             ));
             return Server::Static(name.clone());
@@ -127,8 +128,8 @@ impl MainConf {
         let conf = self.resolv_conf(cf);
         if conf.nameservers.is_empty() && !own_resolver && !http_resolver(cf) {
             cf.notice(format_args!(
-                "/etc/resolv.conf has no nameserver that nginx can ask: \
-                 \"{name}\" is looked up at start only"
+                "destination \"{name}\" is resolved at start only, since /etc/resolv.conf has no \
+                 nameserver that nginx can use: reload nginx when its address changes"
             ));
             return Server::Static(name.clone());
         }
@@ -143,8 +144,8 @@ impl MainConf {
             let conf = ResolvConf::parse(&String::from_utf8_lossy(&text));
             for nameserver in &conf.unusable {
                 cf.notice(format_args!(
-                    "nameserver \"{nameserver}\" of /etc/resolv.conf is left out: \
-                     nginx cannot ask it"
+                    "nameserver \"{nameserver}\" of /etc/resolv.conf is ignored: nginx needs \
+                     an IP address without a scope"
                 ));
             }
             conf
@@ -329,13 +330,13 @@ fn http_resolver(cf: &mut Conf) -> bool {
 fn choose(cf: &mut Conf, name: &str, candidates: Vec<String>) -> Server {
     if let Some(found) = first_found(&candidates, lookup) {
         if found != name {
-            cf.notice(format_args!("destination \"{name}\" is looked up as \"{found}\""));
+            cf.notice(format_args!("destination \"{name}\" resolves as \"{found}\""));
         }
         return Server::Resolved(vec![found.clone()]);
     }
     cf.notice(format_args!(
-        "destination \"{name}\" does not resolve yet: it is looked up as \"{}\"",
-        candidates.join("\", else as \"")
+        "destination \"{name}\" does not resolve yet: nginx keeps trying \"{}\"",
+        candidates.join("\", then \"")
     ));
     Server::Resolved(candidates)
 }

@@ -92,13 +92,13 @@ impl DrainFile {
         let path = self.path.display();
         let kind = error.as_ref().map(io::Error::kind);
         if let Some(error) = error.filter(|_| kind != last.error) {
-            log.error(format_args!("cannot look for drain file \"{path}\": {error}"));
+            log.error(format_args!("cannot check drain file \"{path}\": {error}"));
         }
         if exists && !last.exists {
-            log.notice(format_args!("draining: there is \"{path}\""));
+            log.notice(format_args!("draining: drain file \"{path}\" exists, remove it to end that"));
         }
         if !exists && last.exists {
-            log.notice(format_args!("no longer draining: \"{path}\" is gone"));
+            log.notice(format_args!("no longer draining: drain file \"{path}\" was removed"));
         }
         self.seen.set(Seen { at: Some(now), exists, error: kind });
         exists

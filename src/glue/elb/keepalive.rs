@@ -18,8 +18,8 @@ pub fn elb_keepalive_min_timeout(cf: &mut Conf, main: &mut MainConf) -> Outcome 
     }
     if !std::mem::replace(&mut main.told_of_keepalive, true) {
         cf.notice(
-            "\"keepalive_min_timeout\" needs nginx 1.27.4: a reload or a stop can lose a request \
-             that a client sends on a kept connection meanwhile",
+            "\"elb_keepalive_min_timeout\" has no effect before nginx 1.27.4: a request that a \
+             client sends on a keepalive connection during a reload or a stop can be lost",
         );
     }
     Ok(())

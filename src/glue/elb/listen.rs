@@ -65,7 +65,7 @@ pub fn elb_listen(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     if is_default && is_taken(cf, listen.address()) {
         cf.warn(format_args!(
             "default address \"{listen}\" of environment variable \"{variable}\" is in use by \
-             another process and left out"
+             another process, so nginx does not listen there: set \"{variable}\" to another"
         ));
         listens_nowhere(cf);
         return Ok(());

@@ -65,9 +65,10 @@ pub fn start(cycle: Cycle) {
     TIMER.set(Some(Timer::new(on_time)));
     lifecycle::on_stop(|| set_timer(Leaving::Stopping));
     if !lifecycle::on_leaving(cycle, set_timer) {
-        cycle
-            .log()
-            .error("no connection to notice a stop by: \"elb_shutdown_timeout\" has no effect");
+        cycle.log().error(
+            "\"elb_shutdown_timeout\" has no effect in this worker, which has no free connection or \
+             file descriptor for it: raise \"worker_connections\" or the limit of open files",
+        );
     }
 }
 
@@ -90,13 +91,13 @@ fn on_time() {
     };
     let what = match ended {
         0 => return,
-        1 => "connection closed that was",
-        _ => "connections closed that were",
+        1 => "connection",
+        _ => "connections",
     };
     nginx::log::running(|log| {
         log.warn(format_args!(
-            "{ended} {what} still in use {} after {why}: raise \"elb_shutdown_timeout\" if their \
-             requests need longer",
+            "{ended} client {what} with requests closed {} after {why}: raise \
+             \"elb_shutdown_timeout\" if requests need longer",
             time_in_words(time)
         ));
     });

@@ -87,8 +87,8 @@ fn tell_once() {
         ngx::ngx_log_error!(
             NGX_LOG_NOTICE,
             log,
-            "WebSockets do not count as connections of their upstream servers: \
-             its balancer is not one of nginx's own"
+            "open WebSockets do not count for \"least_conn\" and \"max_conns\" of an upstream \
+             whose balancer is not one of nginx's own"
         );
     }
 }

@@ -18,7 +18,7 @@ const SWITCHING_PROTOCOLS: usize = 101;
 pub type Why = (Left, &'static str);
 
 /// Something that a tunnel needs is not there, memory as a rule.
-pub const NO_MEMORY: Why = (Left::Unexplained, "there is no memory for its tunnel");
+pub const NO_MEMORY: Why = (Left::Unexplained, "no memory for its tunnel");
 
 static UNEXPLAINED: Minutely = Minutely::new();
 
@@ -27,11 +27,11 @@ pub fn leave(request: &Request, (why, words): Why) {
     zone::slot().counts.leave(why);
     context::note(request, Fate::Left(why));
     if why != Left::Unexplained {
-        request.log().info(format_args!("not tunnelled: {words}"));
+        request.log().info(format_args!("WebSocket not tunnelled: {words}"));
     } else if let Some(count) = UNEXPLAINED.pass(now()) {
         request.log().warn(format_args!(
-            "not tunnelled: {words}, for no known cause, {count} since the last such message: \
-             these WebSockets get no Pings and no drain, please report it with \"nginx -V\""
+            "WebSocket not tunnelled for an unknown reason: {words}; {count} since the last such \
+             message get no Pings and no drain, please report this with the output of \"nginx -V\""
         ));
     }
 }

@@ -120,7 +120,8 @@ pub fn enter(zone: &Zone, log: Log) {
     let place = with_table(zone, |table| table.enter(Process { pid, started })).flatten();
     if place.is_none() {
         log.error(format_args!(
-            "\"websocket_limit_conn\" refuses all: there are more than {PROCESSES} processes"
+            "\"websocket_limit_conn\" refuses every WebSocket of this worker: more than {PROCESSES} \
+             processes hold some, end old workers or lower \"worker_processes\""
         ));
     }
     OWN.set(place.map(|place| (zone.clone(), place)));
