@@ -71,15 +71,15 @@ pub struct WebSockets {
     /// Tunnels that began.
     pub opened: u64,
     /// Those of them whose stream could not be followed.
-    pub opaque: u64,
+    pub passthrough: u64,
     /// Upgrades that nginx's own copier keeps.
     pub left_to_nginx: u64,
     /// The same by reason.
     pub left_by_reason: Vec<Labelled>,
     /// Handshakes that were refused.
     pub refused: u64,
-    /// The same by who refused.
-    pub refused_by: Vec<Labelled>,
+    /// The same by reason.
+    pub refused_by_reason: Vec<Labelled>,
     /// Bytes kept for peers that are slow to take them.
     pub buffered_bytes: u64,
     /// Tunnels that ended, as far as there were any.
@@ -106,8 +106,8 @@ pub struct Labelled {
 /// Tunnels that ended alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Closed {
-    /// Who or what ended them, as in the `reason` of `websocket_log`.
-    pub by: &'static str,
+    /// Who or what ended them, as `close_reason` of `websocket_log`.
+    pub reason: &'static str,
     /// The class of the first Close frame's status code.
     pub code: &'static str,
     /// How many.
@@ -208,16 +208,16 @@ impl WebSockets {
         Self {
             active: workers.iter().map(|worker| worker.active).sum(),
             opened: counts.opened.get(),
-            opaque: counts.opaque.get(),
+            passthrough: counts.passthrough.get(),
             left_to_nginx: total(&left),
             left_by_reason: left,
             refused: total(&refused),
-            refused_by: refused,
+            refused_by_reason: refused,
             buffered_bytes: workers.iter().map(|worker| worker.buffered_bytes).sum(),
             closed: counts
                 .closed()
                 .filter(|(_, _, count)| *count > 0)
-                .map(|(by, code, count)| Closed { by, code, count })
+                .map(|(reason, code, count)| Closed { reason, code, count })
                 .collect(),
             client: Side::of(counts, End::Client),
             destination: Side::of(counts, End::Destination),

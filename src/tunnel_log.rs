@@ -203,7 +203,7 @@ mod tests {
         let head = Head::new("1.2.3.4", "/chat", "10.0.0.1:80", "");
         let bare = Summary { reason: None, code: None, opaque: true, ..summary() };
         let text = line(Format::Text, "now", &head, 0, &bare);
-        assert!(text.ends_with(" 0.000 fault - 70 7 80 8 3 - opaque\n"), "{text}");
+        assert!(text.ends_with(" 0.000 fault - 70 7 80 8 3 - passthrough\n"), "{text}");
     }
 
     #[test]
@@ -212,9 +212,9 @@ mod tests {
         assert_eq!(
             line(Format::Json, "now", &head, 61_234, &summary()),
             "{\"time\":\"now\",\"remote_addr\":\"1.2.3.4\",\"uri\":\"/\\\"\\u0001\u{e4}\",\
-             \"upstream_addr\":\"10.0.0.1:80\",\"duration\":61.234,\"closed_by\":\"drain\",\
+             \"upstream_addr\":\"10.0.0.1:80\",\"duration\":61.234,\"close_reason\":\"drain\",\
              \"close_code\":1001,\"client_bytes\":70,\"client_frames\":7,\"upstream_bytes\":80,\
-             \"upstream_frames\":8,\"pings\":3,\"request_id\":null,\"opaque\":false,\
+             \"upstream_frames\":8,\"pings\":3,\"request_id\":null,\"passthrough\":false,\
              \"proof\":null}\n"
         );
         let dead = Summary {
@@ -227,9 +227,9 @@ mod tests {
         let text = line(Format::Json, "now", &Head::new("", "", "", "7"), 2_000, &dead);
         assert_eq!(
             text.split_once("\"duration\":").unwrap().1,
-            "2.0,\"closed_by\":\"dead_client\",\"close_code\":null,\"client_bytes\":70,\
+            "2.0,\"close_reason\":\"dead_client\",\"close_code\":null,\"client_bytes\":70,\
              \"client_frames\":7,\"upstream_bytes\":80,\"upstream_frames\":8,\"pings\":3,\
-             \"request_id\":\"7\",\"opaque\":true,\"proof\":\"pong\"}\n"
+             \"request_id\":\"7\",\"passthrough\":true,\"proof\":\"pong\"}\n"
         );
     }
 
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(value["uri"], "/\"\\\u{1}ä", "{text}");
         assert_eq!(value["duration"], 0.005, "{text}");
         assert_eq!(value["close_code"], 1001, "{text}");
-        assert_eq!(value["closed_by"], "drain", "{text}");
+        assert_eq!(value["close_reason"], "drain", "{text}");
         assert_eq!(value["request_id"], serde_json::Value::Null, "{text}");
     }
 

@@ -128,7 +128,7 @@ async def websockets_keep_their_own_drain():
         between(0.8, await events(*stream), 8, "seconds of the stream")
         await asyncio.gather(*closings)
         equal(await nginx.has_ended(12), 0, "status of nginx")
-        equal({(line["closed_by"], line["close_code"]) for line in nginx.ended()},
+        equal({(line["close_reason"], line["close_code"]) for line in nginx.ended()},
               {("drain", 1001)})
         assert max(line["duration"] for line in nginx.ended()) > 1.5, "all were closed at once"
 

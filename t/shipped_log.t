@@ -128,7 +128,7 @@ subtest 'a WebSocket' => sub {
     undef $client;
     wait_until(sub { ($nginx->accesses) >= 2 });
     my $end = decode_json(($nginx->accesses)[1]);
-    is_deeply([@$end{qw(closed_by request_id)}], ['client', 'the-id'], 'so has the other');
+    is_deeply([@$end{qw(close_reason request_id)}], ['client', 'the-id'], 'so has the other');
 };
 
 finish();

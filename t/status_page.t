@@ -50,16 +50,16 @@ def instance(second=0):
             {"pid": 13, "generation": 3, "draining": False, "active": 52, "buffered_bytes": 14336},
             {"pid": 9, "generation": 2, "draining": True, "active": 7, "buffered_bytes": 0}],
         "websockets": {
-            "active": opened - closed - 445, "opened": opened, "opaque": 1, "left_to_nginx": 0,
+            "active": opened - closed - 445, "opened": opened, "passthrough": 1, "left_to_nginx": 0,
             "refused": 2, "buffered_bytes": 14336,
             "closed": [
-                {"by": "client", "code": "1000", "count": closed},
-                {"by": "client", "code": "1001", "count": 309},
-                {"by": "client", "code": "none", "count": 48},
-                {"by": "drain", "code": "1001", "count": 61},
-                {"by": "dead_client", "code": "none", "count": 19},
-                {"by": "destination", "code": "4xxx", "count": 7},
-                {"by": "client_send_timeout", "code": "none", "count": 1}],
+                {"reason": "client", "code": "1000", "count": closed},
+                {"reason": "client", "code": "1001", "count": 309},
+                {"reason": "client", "code": "none", "count": 48},
+                {"reason": "drain", "code": "1001", "count": 61},
+                {"reason": "dead_client", "code": "none", "count": 19},
+                {"reason": "destination", "code": "4xxx", "count": 7},
+                {"reason": "client_send_timeout", "code": "none", "count": 1}],
             "client": frames(int(120034 + 900 * (second + 4 * math.sin(second / 13)))),
             "destination": frames(int(240068 + 2600 * (second + 9 * math.sin(second / 23)))),
             "duration_seconds": histogram(3634, {
@@ -204,7 +204,7 @@ async def hostile_text_stays_text(browser):
     told = instance()
     told["destinations"][0]["server"] = told["destinations"][1]["upstream"] = HOSTILE
     told["settings"][HOSTILE] = HOSTILE
-    told["websockets"]["closed"].append({"by": HOSTILE, "code": HOSTILE, "count": 5})
+    told["websockets"]["closed"].append({"reason": HOSTILE, "code": HOSTILE, "count": 5})
     told["websockets"]["client"]["frames"][HOSTILE] = 5
     told.update(health=HOSTILE, module=HOSTILE, nginx=HOSTILE)
     for size in PHONE, DESKTOP:

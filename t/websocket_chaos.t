@@ -163,7 +163,7 @@ async def nothing_breaks(nginx):
         await nginx.reload()
     await asyncio.gather(*running)
     looking.cancel()
-    reasons = {line["closed_by"] for line in nginx.ended()}
+    reasons = {line["close_reason"] for line in nginx.ended()}
     assert len(nginx.ended()) > 50 and len(reasons) > 4, f"{len(nginx.ended())} ended by {reasons}"
 
 

@@ -42,7 +42,7 @@ async def messages_come_back(nginx):
                 await socket.send(message)
                 equal(await socket.recv(), message, f"message of {size}")
     line = await nginx.end_of("/echo/plain")
-    equal((line["closed_by"], line["close_code"], line["opaque"]), ("client", 1000, False))
+    equal((line["close_reason"], line["close_code"], line["passthrough"]), ("client", 1000, False))
 
 
 @test
@@ -62,7 +62,7 @@ async def compression_is_theirs(nginx):
     line = await nginx.end_of("/echo/deflate")
     between(1, line["client_bytes"], 12 * sum(SIZES) // 20, "bytes of the client")
     between(1, line["upstream_bytes"], 12 * sum(SIZES) // 20, "bytes of the server")
-    equal(line["opaque"], False)
+    equal(line["passthrough"], False)
 
 
 @test
@@ -94,7 +94,7 @@ async def they_are_asked_to_reconnect(_):
             nginx.signal("QUIT")
             await asyncio.wait_for(socket.wait_closed(), 10)
             equal(socket.close_code, 1001)
-        equal((await nginx.end_of("/echo/drain"))["closed_by"], "drain")
+        equal((await nginx.end_of("/echo/drain"))["close_reason"], "drain")
 
 
 @test
@@ -135,7 +135,7 @@ async def tungstenite_is_the_application(_):
                         await socket.send(message)
                         equal(await socket.recv(), message, f"message of {size}")
                 line = await nginx.end_of("/echo/")
-                equal((line["closed_by"], line["close_code"]), ("client", 1000))
+                equal((line["close_reason"], line["close_code"]), ("client", 1000))
         finally:
             chat.terminate()
 

@@ -23,7 +23,7 @@ async def a_client_that_never_answers(nginx):
     equal([frame.code for frame in closes], [1001], "Closes that the destination got")
     assert closes[0].mask is not None, "the destination's Close has no mask"
     line = await nginx.end_of("/client")
-    equal((line["closed_by"], line["close_code"], line["proof"]), ("dead_client", 1001, "pong"))
+    equal((line["close_reason"], line["close_code"], line["proof"]), ("dead_client", 1001, "pong"))
     assert any("client is dead: no Pong in 1s" in text for text in nginx.messages()), "error log"
     between(1.5, line["duration"], 10, "seconds")
 
@@ -37,7 +37,7 @@ async def a_destination_that_never_answers(nginx):
     closes = [frame.code for frame in await answers if frame.opcode == CLOSE]
     equal(closes, [1001], "Closes that the client got")
     line = await nginx.end_of("/destination")
-    equal((line["closed_by"], line["proof"]), ("dead_destination", "pong"))
+    equal((line["close_reason"], line["proof"]), ("dead_destination", "pong"))
     assert any("destination is dead: no Pong in 1s" in text for text in nginx.messages())
 
 
@@ -57,7 +57,7 @@ async def a_destination_that_answers_when_it_pushes(_):
         equal([frame.payload for frame in await answers],
               [b"push 0", b"push 1", b"push 2", b""], "what the client got")
         line = await nginx.end_of("/push")
-        equal((line["closed_by"], line["proof"]), ("destination", None))
+        equal((line["close_reason"], line["proof"]), ("destination", None))
 
 
 @test
@@ -74,7 +74,7 @@ async def an_end_that_stalls_within_a_frame_of_its_own(nginx):
         await slow.send(data[500:] + slow.encode(CLOSE))
         equal([(frame.opcode, len(frame.payload)) for frame in await answers],
               [(BINARY, 1000), (CLOSE, 0)], "what the other got")
-        equal((await nginx.end_of(path))["closed_by"], ["client", "destination"][end])
+        equal((await nginx.end_of(path))["close_reason"], ["client", "destination"][end])
 
 
 @test
@@ -88,7 +88,7 @@ async def an_end_that_trickles_bytes_is_alive(nginx):
     await client.frame(CLOSE)
     equal([(frame.opcode, frame.payload) for frame in await answers],
           [(BINARY, b"t" * 10), (CLOSE, b"")], "what the destination got")
-    equal((await nginx.end_of("/trickle"))["closed_by"], "client")
+    equal((await nginx.end_of("/trickle"))["close_reason"], "client")
 
 
 @test
@@ -107,7 +107,7 @@ async def a_pong_to_a_later_foreign_ping_counts(nginx):
     await client.frame(CLOSE)
     pongs = [frame.payload for frame in await answers if frame.opcode == PONG]
     equal(pongs, [b"foreign %d" % number for number in range(6)], "Pongs at the destination")
-    equal((await nginx.end_of("/later"))["closed_by"], "client")
+    equal((await nginx.end_of("/later"))["close_reason"], "client")
 
 
 @test

@@ -49,7 +49,7 @@ async def a_client_that_does_not_answer_is_waited_for_but_not_long():
         equal((await client.next()).code, 1001, "code of the client's Close")
         equal((await next_close(destination)).code, 1001, "code of the destination's Close")
         await nginx.has_ended(8)
-        equal((await nginx.end_of("/mute"))["closed_by"], "drain")
+        equal((await nginx.end_of("/mute"))["close_reason"], "drain")
 
 
 @test
@@ -86,7 +86,7 @@ async def off_leaves_them():
         equal([is_running(pid) for pid in old], [True], "the old worker")
         client.close()
         await until(lambda: not is_running(old[0]), what="the old worker is still there")
-        equal((await nginx.end_of("/left"))["closed_by"], "client")
+        equal((await nginx.end_of("/left"))["close_reason"], "client")
 
 
 @test
@@ -118,7 +118,7 @@ async def sigterm_closes_all_at_once():
         nginx.signal("TERM")
         equal(await closes_of(*(end for pair in pairs for end in pair)), [1001] * 40)
         await nginx.has_ended(5)
-        equal({line["closed_by"] for line in nginx.ended()}, {"drain"})
+        equal({line["close_reason"] for line in nginx.ended()}, {"drain"})
         equal(len(nginx.ended()), 20, "lines of websocket_log")
 
 
@@ -179,7 +179,7 @@ async def ends_that_are_closing_by_themselves_are_left_to_it():
         equal((await client.next()).code, 4001, "code of the client's Close")
         destination.close()
         line = await nginx.end_of("/closing")
-        equal((line["closed_by"], line["close_code"]), ("client", 4000))
+        equal((line["close_reason"], line["close_code"]), ("client", 4000))
 
 
 @test

@@ -138,7 +138,7 @@ async def all_kinds(nginx, leave, within):
                 equal(of_destination[-1].code, 1001, "code of the destination's Close")
                 assert of_destination[-1].mask is not None, "the destination's Close has no mask"
             one.check(of_client, of_destination)
-            equal((await nginx.end_of(path))["closed_by"], "drain", "websocket_log")
+            equal((await nginx.end_of(path))["close_reason"], "drain", "websocket_log")
         except AssertionError as error:
             raise AssertionError(f"{path}: {error}") from error
 

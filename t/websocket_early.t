@@ -77,7 +77,7 @@ async def the_destination_speaks_and_is_gone(nginx):
         client = await other.client("/gone")
         (await other.destination.peer("/gone")).close()
         equal(await client.rest(), LONG, "all that it said")
-        equal((await other.end_of("/gone"))["closed_by"], "destination")
+        equal((await other.end_of("/gone"))["close_reason"], "destination")
 
 
 @test

@@ -73,7 +73,7 @@ async def closed(client, destination):
     await client.next()
 
 
-async def opaque(client, destination):
+async def passthrough(client, destination):
     """The stream cannot be followed."""
     await client.send(b"\xff" * 100)
     await destination.exactly(100)
@@ -86,7 +86,7 @@ async def pinged(client, destination):
 
 
 STATES = [idle, talking, within_frames, within_a_head, client_blocked, destination_blocked,
-          closing, closed, opaque, pinged]
+          closing, closed, passthrough, pinged]
 
 
 async def leave(nginx, state, end, how):
@@ -138,7 +138,7 @@ async def both_stay_away(nginx):
         path = f"/{state.__name__}/away"
         await state(*await nginx.tunnel(path, receive_buffer=4096))
         # the others have no place for a Ping
-        if state not in (within_frames, within_a_head, closing, opaque):
+        if state not in (within_frames, within_a_head, closing, passthrough):
             await nginx.end_of(path)
     await asyncio.gather(*map(stay_away, STATES))
 

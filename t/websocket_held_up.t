@@ -67,7 +67,7 @@ async def a_silent_end_is_dead_all_the_same():
         with held_up(nginx):
             await destination.frame(PONG, ping.payload)
             await asyncio.sleep(4)
-        equal((await nginx.end_of("/silent"))["closed_by"], "dead_client")
+        equal((await nginx.end_of("/silent"))["close_reason"], "dead_client")
 
 
 @test
@@ -83,7 +83,7 @@ async def messages_that_came_meanwhile():
         await all_talk(ends)
         equal(nginx.ended(), [], "tunnels that ended")
         await until(lambda: len(nginx.ended()) == TUNNELS, what="they are idle")
-        equal({line["closed_by"] for line in nginx.ended()}, {"idle_timeout"})
+        equal({line["close_reason"] for line in nginx.ended()}, {"idle_timeout"})
 
 
 run()

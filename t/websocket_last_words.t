@@ -63,7 +63,7 @@ async def refuse_often(nginx, place, refusing):
             equal([(frame.opcode, frame.code) for frame in got], [(CLOSE, 1009)], path)
             line = await nginx.end_of(path)
             by = ["client", "destination"][refusing]
-            equal((line["closed_by"], line["close_code"]), (by, 1009), path)
+            equal((line["close_reason"], line["close_code"]), (by, 1009), path)
 
 
 @test
@@ -120,7 +120,7 @@ async def a_connection_that_fails_without_a_close(nginx):
         finally:
             os.kill(nginx.worker, signal.SIGCONT)
         await ends[1 - end].until_gone()
-        equal((await nginx.end_of(f"/fails/{end}"))["closed_by"], by)
+        equal((await nginx.end_of(f"/fails/{end}"))["close_reason"], by)
 
 
 @test
@@ -138,7 +138,7 @@ async def a_close_that_lies_unread_as_the_other_half_closes(nginx):
             os.kill(nginx.worker, signal.SIGCONT)
         got = frames.decode_all(await ends[end].rest())
         equal([frame.code for frame in got], [1011], "Closes of the end that can still read")
-        equal((await nginx.end_of(path))["closed_by"], ["client", "destination"][end])
+        equal((await nginx.end_of(path))["close_reason"], ["client", "destination"][end])
 
 
 run(Tls(server=SERVER, http=HTTP), limit=120, together=False)

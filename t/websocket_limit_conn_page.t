@@ -45,8 +45,8 @@ def respond(head):
 async def refused(nginx):
     """How many refusals were counted, by whom."""
     told = await metrics(nginx.port)
-    return [told[f'websocket_refused_total{{by="{by}"}}']
-            for by in ("limit", "destination", "unreachable")]
+    return [told[f'websocket_refused_total{{reason="{reason}"}}']
+            for reason in ("limit", "destination", "unreachable")]
 
 
 @test

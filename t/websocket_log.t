@@ -46,9 +46,9 @@ b";
     access_log FOLDER/sizes.log sizes;
 """
 HTTP = 'log_format sizes "$request_uri $upstream_bytes_sent $upstream_bytes_received";'
-FIELDS = ["time", "remote_addr", "uri", "upstream_addr", "duration", "closed_by", "close_code",
+FIELDS = ["time", "remote_addr", "uri", "upstream_addr", "duration", "close_reason", "close_code",
           "client_bytes", "client_frames", "upstream_bytes", "upstream_frames", "pings", "request_id",
-          "opaque", "proof"]
+          "passthrough", "proof"]
 
 
 def lines_of(path):
@@ -80,10 +80,10 @@ async def json(nginx):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", line.pop("time"))
     between(0, line.pop("duration"), 20, "seconds")
     equal(line, {"remote_addr": "127.0.0.1", "uri": "/json",
-                 "upstream_addr": f"127.0.0.1:{nginx.destination.port}", "closed_by": "client",
+                 "upstream_addr": f"127.0.0.1:{nginx.destination.port}", "close_reason": "client",
                  "close_code": 4567, "client_bytes": up, "client_frames": 2,
                  "upstream_bytes": down, "upstream_frames": 3, "pings": 0, "request_id": None,
-                 "opaque": False, "proof": None})
+                 "passthrough": False, "proof": None})
 
 
 @test
@@ -101,7 +101,7 @@ async def no_close_has_no_code(nginx):
     client, destination = await nginx.tunnel("/none")
     client.close()
     line = await nginx.end_of("/none")
-    equal((line["closed_by"], line["close_code"]), ("client", None))
+    equal((line["close_reason"], line["close_code"]), ("client", None))
 
 
 @test
@@ -113,7 +113,7 @@ async def a_close_without_a_code(nginx):
     await destination.next()
     destination.close()
     line = await nginx.end_of("/without")
-    equal((line["closed_by"], line["close_code"]), ("destination", None))
+    equal((line["close_reason"], line["close_code"]), ("destination", None))
 
 
 @test
@@ -150,7 +150,7 @@ async def close_with_id(nginx, path, value):
 async def hostile_ids(nginx):
     table = [
         (b'"},{"a":"', '"},{"a":"', r"\u{22}},{\u{22}a\u{22}:\u{22}"),
-        (b"\\ opaque\t\x01\x7f", "\\ opaque\t\x01\x7f", r"\u{5c}\u{20}opaque\u{9}\u{1}\u{7f}"),
+        (b"\\ passthrough\t\x01\x7f", "\\ passthrough\t\x01\x7f", r"\u{5c}\u{20}passthrough\u{9}\u{1}\u{7f}"),
         (b"\xff\xc3\xa4\xe2\x82", "\ufffd\u00e4\ufffd", r"\u{fffd}\u{e4}\u{fffd}"),
         (b"x" * 5000, "x" * 128, "x" * 128),
     ]

@@ -30,7 +30,7 @@ async def an_idle_one(nginx):
     equal([[frame.code for frame in end] for end in got], [[1001], [1001]], "Closes of both ends")
     assert got[1][0].mask is not None, "the destination's Close has no mask"
     line = await nginx.end_of("/exact/idle")
-    equal((line["closed_by"], line["close_code"]), ("max_age", 1001))
+    equal((line["close_reason"], line["close_code"]), ("max_age", 1001))
     between(1.9, line["duration"], 8, "seconds")
 
 
@@ -47,7 +47,7 @@ async def a_busy_one(nginx):
     equal(close.code, 1001, "code of the client's Close")
     equal([frame.payload for frame in messages], [b"%d" % n for n in range(len(messages))])
     between(50, len(messages), sent, "messages that came")
-    equal((await nginx.end_of("/exact/busy"))["closed_by"], "max_age")
+    equal((await nginx.end_of("/exact/busy"))["close_reason"], "max_age")
 
 
 @test

@@ -68,7 +68,7 @@ async def a_client_that_is_waited_for_after_its_tunnel(nginx):
     client, destination = await nginx.tunnel("/waited", receive_buffer=4096)
     # neither end reads, so both have bytes to be written and bytes unread
     floods = [asyncio.create_task(flood(end)) for end in (client, destination)]
-    equal((await nginx.end_of("/waited"))["closed_by"][-13:], "_send_timeout")
+    equal((await nginx.end_of("/waited"))["close_reason"][-13:], "_send_timeout")
     for task in floods:
         task.cancel()
     # the socket takes bytes again, and there are none

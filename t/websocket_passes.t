@@ -73,7 +73,7 @@ async def streams_cut_anywhere(nginx):
         equal((line["client_bytes"], line["upstream_bytes"]), (len(up), len(down)), "bytes")
         equal((line["client_frames"], line["upstream_frames"]),
               (len(frames.decode_all(up)), len(frames.decode_all(down))), "frames")
-        equal(line["opaque"], False)
+        equal(line["passthrough"], False)
     await asyncio.gather(*(one(seed) for seed in range(8)))
 
 
@@ -109,7 +109,7 @@ async def the_closing_handshake_is_theirs(nginx):
     destination.close()
     equal(await client.rest(), b"", "nothing else")
     line = await nginx.end_of("/close")
-    equal((line["closed_by"], line["close_code"]), ("client", 4321))
+    equal((line["close_reason"], line["close_code"]), ("client", 4321))
 
 
 run(Nginx())

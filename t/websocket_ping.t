@@ -58,7 +58,7 @@ async def pongs_to_our_pings_stay_here(nginx):
     await nginx.talk(client, destination)
     client.close()
     line = await nginx.end_of("/pongs")
-    equal(line["closed_by"], "client")
+    equal(line["close_reason"], "client")
     assert line["pings"] >= pings + masked_pings, line
 
 

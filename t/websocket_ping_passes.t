@@ -70,7 +70,7 @@ async def both_ways(nginx, seed):
     receiving = [asyncio.create_task(ends[1 - n].receive_all(ends[n].frames)) for n in (0, 1)]
     await asyncio.gather(*(ends[n].send_all(receiving[n]) for n in (0, 1)), *receiving)
     client.close()
-    equal((await nginx.end_of(f"/{seed}"))["opaque"], False, "opaque")
+    equal((await nginx.end_of(f"/{seed}"))["passthrough"], False, "passthrough")
     return ends[0].pings + ends[1].pings
 
 

@@ -31,7 +31,7 @@ async def slow_readers(nginx, tunnels, by_client):
         await asyncio.gather(*(reader.receive(2000) for reader in readers))
         await asyncio.sleep(0.2)
         most = max(most, nginx.memory() - before)
-    equal([line["closed_by"] for line in nginx.ended()], [], "tunnels that ended")
+    equal([line["close_reason"] for line in nginx.ended()], [], "tunnels that ended")
     assert not any(task.done() for task in sending), "nobody had to wait"
     # a read of the worker's 128 kB each, and what malloc keeps
     assert most < TUNNELS * 300_000 + 2_000_000, f"the worker took {most} bytes more"

@@ -168,7 +168,7 @@ async def auth_request(_):
         equal(await destination.exactly(len(EARLY)), EARLY)
         await nginx.talk(client, destination)
         client.close()
-        equal((await nginx.end_of("/private/b"))["closed_by"], "client")
+        equal((await nginx.end_of("/private/b"))["close_reason"], "client")
 
 
 @test

@@ -38,7 +38,7 @@ async def an_idle_tunnel_is_closed_whatever_pongs_come(nginx):
     got = await asyncio.gather(answer_all(client), answer_all(destination))
     equal([[frame.code for frame in end] for end in got], [[1001], [1001]], "Closes of both ends")
     line = await nginx.end_of("/idle/both")
-    equal((line["closed_by"], line["close_code"]), ("idle_timeout", 1001))
+    equal((line["close_reason"], line["close_code"]), ("idle_timeout", 1001))
     between(1.9, line["duration"], 10, "seconds")
     assert line["pings"] > 0, "there were Pings meanwhile"
 
@@ -52,21 +52,21 @@ async def a_busy_tunnel_is_not_idle(nginx):
         await asyncio.sleep(0.5)
     await client.frame(CLOSE)
     equal(len(await answers), 9, "frames at the destination")
-    equal((await nginx.end_of("/idle/busy"))["closed_by"], "client")
+    equal((await nginx.end_of("/idle/busy"))["close_reason"], "client")
 
 
 @test
 async def a_client_that_stops_reading(nginx):
     client, destination = await nginx.tunnel("/send/client", receive_buffer=4096)
     await flood(destination)
-    equal((await nginx.end_of("/send/client"))["closed_by"], "client_send_timeout")
+    equal((await nginx.end_of("/send/client"))["close_reason"], "client_send_timeout")
 
 
 @test
 async def a_destination_that_stops_reading(nginx):
     client, destination = await nginx.tunnel("/send/destination")
     await flood(client)
-    equal((await nginx.end_of("/send/destination"))["closed_by"], "destination_send_timeout")
+    equal((await nginx.end_of("/send/destination"))["close_reason"], "destination_send_timeout")
 
 
 @test

@@ -71,7 +71,7 @@ async def tls_to_the_destination(nginx):
     await pass_both_ways(client, destination, 4_000_000)
     client.close()
     # one line for the tunnel of each hop
-    await until(lambda: [line["closed_by"] for line in nginx.ended()
+    await until(lambda: [line["close_reason"] for line in nginx.ended()
                          if line["uri"] == "/both/stream"] == ["client"] * 2)
 
 

@@ -21,7 +21,7 @@ async def many_leave_nothing(nginx):
         ends = [await nginx.tunnel(f"/{ended + number}") for number in range(count)]
         floods = [asyncio.create_task(flood(client)) for client, _ in ends]
         await until(lambda: len(nginx.ended()) == ended + count, 20)
-        assert {line["closed_by"] for line in nginx.ended()} == {"destination_send_timeout"}
+        assert {line["close_reason"] for line in nginx.ended()} == {"destination_send_timeout"}
         for task in floods:
             task.cancel()
         # not before: the next socket may have the number of one that is still waited for

@@ -45,7 +45,7 @@ async def it_gets_everything_once_it_reads(nginx):
     equal(await destination.exactly(len(EARLY)), EARLY, "the client's early frame")
     await nginx.talk(client, destination)
     client.close()
-    equal((await nginx.end_of("/reads"))["closed_by"], "client")
+    equal((await nginx.end_of("/reads"))["close_reason"], "client")
 
 
 @test

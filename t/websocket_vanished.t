@@ -20,7 +20,7 @@ async def is_found(nginx, path, ends, gone):
     ends[gone].vanish()
     answers = asyncio.create_task(answer_all(ends[1 - gone]))
     line = await nginx.end_of(path)
-    equal((line["closed_by"], line["proof"]), (f"dead_{NAMES[gone]}", "unacknowledged"), path)
+    equal((line["close_reason"], line["proof"]), (f"dead_{NAMES[gone]}", "unacknowledged"), path)
     said = f"{NAMES[gone]} is dead: its host has acknowledged nothing in 1s"
     assert any(said in text for text in nginx.messages()), said
     await answers
@@ -56,7 +56,7 @@ async def a_destination_that_never_answers_anyway(nginx):
     await asyncio.sleep(4)
     destination.vanish()
     line = await nginx.end_of("/mute")
-    equal((line["closed_by"], line["proof"]), ("dead_destination", "unacknowledged"))
+    equal((line["close_reason"], line["proof"]), ("dead_destination", "unacknowledged"))
     await answers
 
 
@@ -74,7 +74,7 @@ async def a_destination_that_does_not_read_is_not_dead(_):
         await destination.frame(TEXT, b"done")
         await destination.frame(CLOSE)
         equal([frame.payload for frame in await answers], [b"done", b""], "what the client got")
-        equal((await nginx.end_of("/busy"))["closed_by"], "destination")
+        equal((await nginx.end_of("/busy"))["close_reason"], "destination")
 
 
 @test
@@ -83,7 +83,7 @@ async def a_client_that_does_not_read_is_dead(nginx):
     answers = asyncio.create_task(answer_all(destination))
     await destination.frame(BINARY, b"s" * 60_000)
     line = await nginx.end_of("/stuck")
-    equal((line["closed_by"], line["proof"]), ("dead_client", "pong"))
+    equal((line["close_reason"], line["proof"]), ("dead_client", "pong"))
     await answers
 
 

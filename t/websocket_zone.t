@@ -98,7 +98,7 @@ async def everything_is_counted_exactly_over_several_workers():
         equal((client["messages"], destination["messages"]), (30, 30), "messages")
         equal((sockets["duration_seconds"]["count"], sockets["handshake_seconds"]["count"]),
               (30, 30), "histograms")
-        equal((sockets["refused"], sockets["left_to_nginx"], sockets["opaque"],
+        equal((sockets["refused"], sockets["left_to_nginx"], sockets["passthrough"],
                sockets["buffered_bytes"]), (0, 0, 0, 0))
 
 
@@ -123,7 +123,7 @@ async def pings_and_pongs():
 
 
 @test
-async def refused_left_and_opaque():
+async def refused_left_and_passthrough():
     def respond(head):
         if b"GET /refuse" in head:
             return b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
@@ -140,7 +140,7 @@ async def refused_left_and_opaque():
         equal((await nginx.client("/gone")).status, 502)
         client, destination = await nginx.tunnel("/limited")
         equal((await nginx.client("/limited")).status, 503)
-        bad, other = await nginx.tunnel("/opaque")
+        bad, other = await nginx.tunnel("/passthrough")
         await bad.send(b"\xff" * 100)
         await other.exactly(100)
         keyless = await nginx.connect()
@@ -155,11 +155,11 @@ async def refused_left_and_opaque():
         equal(plain.status, 301)
         told = await status(nginx.port)
         sockets = told["websockets"]
-        equal({one["label"]: one["count"] for one in sockets["refused_by"]},
+        equal({one["label"]: one["count"] for one in sockets["refused_by_reason"]},
               {"destination": 1, "unreachable": 1, "limit": 1})
         equal({one["label"]: one["count"] for one in sockets["left_by_reason"]},
               {"not_websocket": 1, "not_of_its_own": 0, "busy": 0, "unexplained": 0})
-        equal((sockets["refused"], sockets["left_to_nginx"], sockets["opaque"],
+        equal((sockets["refused"], sockets["left_to_nginx"], sockets["passthrough"],
                sockets["opened"], sockets["active"]), (3, 1, 1, 2, 2))
         equal((told["health_checks"], told["redirects"]), (3, 1))
 

@@ -126,7 +126,7 @@ pub struct Counts {
     /// Tunnels that began.
     pub opened: Counter,
     /// Those of them whose stream could not be followed.
-    pub opaque: Counter,
+    pub passthrough: Counter,
     /// Answers of `elb_redirect`.
     pub redirects: Counter,
     /// Answers to health checks.
@@ -160,7 +160,7 @@ impl Counts {
     pub const fn new() -> Self {
         Self {
             opened: Counter::new(),
-            opaque: Counter::new(),
+            passthrough: Counter::new(),
             redirects: Counter::new(),
             health_checks: Counter::new(),
             left: [const { Counter::new() }; Left::ALL.len()],
@@ -206,7 +206,7 @@ impl Counts {
         match event {
             Event::Pinged(end) => self.pings[end as usize].add(1),
             Event::Ponged(end) => self.pongs[end as usize].add(1),
-            Event::Opaque(..) => self.opaque.add(1),
+            Event::Opaque(..) => self.passthrough.add(1),
             Event::Died(end, Proof::Pong, _) => self.pongs_missed[end as usize].add(1),
             Event::CloseSeen(..) | Event::CloseSent(..) | Event::Died(..) => {}
         }
@@ -262,7 +262,7 @@ impl Counts {
 
     /// All but `opened` that are just numbers.
     fn plain(&self) -> impl Iterator<Item = &Counter> {
-        [&self.opaque, &self.redirects, &self.health_checks]
+        [&self.passthrough, &self.redirects, &self.health_checks]
             .into_iter()
             .chain(&self.left)
             .chain(&self.refused)

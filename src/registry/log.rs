@@ -50,7 +50,7 @@ pub const LOG_FIELDS: &[LogField] = &[
         about: "seconds since the handshake, to the millisecond",
     },
     LogField {
-        name: "closed_by",
+        name: "close_reason",
         json_type: "string",
         value: |line| {
             LogValue::Word(line.summary.reason.map_or("fault", |reason| reason.as_str()))
@@ -104,10 +104,10 @@ pub const LOG_FIELDS: &[LogField] = &[
                 one word, whatever is in it",
     },
     LogField {
-        name: "opaque",
+        name: "passthrough",
         json_type: "boolean",
         value: |line| LogValue::Flag(line.summary.opaque),
-        about: "whether the ends did not speak WebSocket frames; in text, the word `opaque` or \
+        about: "whether the ends did not speak WebSocket frames; in text, the word `passthrough` or \
                 nothing",
     },
     LogField {

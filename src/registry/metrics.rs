@@ -164,17 +164,17 @@ pub const METRICS: &[Family] = &[
     Family {
         name: "websocket_closed",
         values: Values::Counter(|all, sink| {
-            all.websockets.closed.iter().for_each(|one| sink(&[one.by, one.code], one.count));
+            all.websockets.closed.iter().for_each(|one| sink(&[one.reason, one.code], one.count));
         }),
-        help: "WebSockets that ended, by who or what ended them.",
-        labels: &["by", "code"],
-        about: "`by` is one of the [reasons](#why-websockets-end); `code` is `1000`, `1001`, \
+        help: "WebSockets that ended, by reason and class of the Close code.",
+        labels: &["reason", "code"],
+        about: "`reason` is one of the [reasons](#why-websockets-end); `code` is `1000`, `1001`, \
                 `1xxx` (the other codes of the protocol), `3xxx`, `4xxx`, `other`, or `none` \
                 without a Close",
     },
     Family {
-        name: "websocket_opaque",
-        values: Values::Counter(|all, sink| sink(&[], all.websockets.opaque)),
+        name: "websocket_passthrough",
+        values: Values::Counter(|all, sink| sink(&[], all.websockets.passthrough)),
         help: "WebSockets with a stream that could not be followed.",
         labels: &[],
         about: "an end of them did not speak WebSocket frames",
@@ -189,10 +189,11 @@ pub const METRICS: &[Family] = &[
     },
     Family {
         name: "websocket_refused",
-        values: Values::Counter(|all, sink| labelled(&all.websockets.refused_by, sink)),
-        help: "Handshakes refused, by who refused them.",
-        labels: &["by"],
-        about: "`by` is `destination`, `unreachable`, because no destination was to be reached, \
+        values: Values::Counter(|all, sink| labelled(&all.websockets.refused_by_reason, sink)),
+        help: "Handshakes refused, by reason.",
+        labels: &["reason"],
+        about:
+            "`reason` is `destination`, `unreachable`, because no destination was to be reached, \
                 or `limit`, that of `websocket_limit_conn`",
     },
     Family {
@@ -251,7 +252,7 @@ pub const METRICS: &[Family] = &[
         values: Values::Counter(|all, sink| by_end(all, sink, |side| side.pongs_missed)),
         help: "Ends that were dead because they did not answer a Ping in time.",
         labels: &["from"],
-        about: "`from` is `client` or `destination`; the others of `{by=\"dead_...\"}` had a \
+        about: "`from` is `client` or `destination`; the others of `{reason=\"dead_...\"}` had a \
                 host that acknowledged nothing",
     },
     Family {

@@ -124,11 +124,11 @@ const WORKER: &[Member] = &[
 const WEBSOCKETS: &[Member] = &[
     metric("active", "websocket_active"),
     metric("opened", "websocket_opened"),
-    metric("opaque", "websocket_opaque"),
+    metric("passthrough", "websocket_passthrough"),
     count("left_to_nginx", "Upgrades that were not tunnelled."),
     member("left_by_reason", Shape::ListOf(&LABELLED), LEFT),
     count("refused", "Handshakes that were refused."),
-    member("refused_by", Shape::ListOf(&LABELLED), "The same by who refused."),
+    member("refused_by_reason", Shape::ListOf(&LABELLED), "The same by reason."),
     metric("buffered_bytes", "websocket_buffered_bytes"),
     member("closed", Shape::List(CLOSED), "WebSockets that ended."),
     plain("client", Shape::Defined(&SIDE)),
@@ -142,7 +142,7 @@ const LEFT: &str = "The same by reason: not_websocket, not_of_its_own (a subrequ
                     nothing bears it out).";
 
 const CLOSED: &[Member] = &[
-    member("by", Shape::Word(reasons), "Who or what ended them."),
+    member("reason", Shape::Word(reasons), "What ended them."),
     member("code", Shape::Word(codes), "Class of the first Close frame's status code."),
     member("count", Shape::Whole(1), "How many."),
 ];

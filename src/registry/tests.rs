@@ -176,7 +176,7 @@ fn snapshot() -> Snapshot {
     };
     let worker = Worker { pid: 8, generation: 5, draining: false, active: 1, buffered_bytes: 0 };
     let mut websockets = WebSockets::of(&Sum::default());
-    websockets.closed = vec![Closed { by: "client", code: "1000", count: 1 }];
+    websockets.closed = vec![Closed { reason: "client", code: "1000", count: 1 }];
     Snapshot {
         module: "1",
         nginx: "2".to_owned(),

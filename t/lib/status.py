@@ -52,7 +52,7 @@ async def until_status(port, condition, what, timeout=15):
 
 def closed(told):
     """Ended WebSockets, as {"by code": count}."""
-    return {f"{one['by']} {one['code']}": one["count"] for one in told["websockets"]["closed"]}
+    return {f"{one['reason']} {one['code']}": one["count"] for one in told["websockets"]["closed"]}
 
 
 def nonzero(kinds):

@@ -37,7 +37,7 @@ async def garbage_passes_both_ways(nginx):
         await destination.send(data)
         equal(await client.exactly(len(data)), data, f"{what}, back")
         client.close()
-        equal((await nginx.end_of(path))["closed_by"], "client", what)
+        equal((await nginx.end_of(path))["close_reason"], "client", what)
 
 
 @test
@@ -63,7 +63,7 @@ async def nothing_is_put_into_what_cannot_be_followed(nginx):
         equal(await client.exactly(12), b"still passes")
         client.close()
         line = await pinging.end_of("/quiet")
-        equal((line["opaque"], line["closed_by"], line["pings"]), (True, "client", 0))
+        equal((line["passthrough"], line["close_reason"], line["pings"]), (True, "client", 0))
 
 
 @test
