@@ -21,6 +21,8 @@ use serde::{Serialize, Serializer};
 use websocket_tunnel::frame::Opcode;
 use websocket_tunnel::End;
 
+use crate::registry::{StatusPart, Total};
+
 /// The status page; it asks for the snapshot as JSON.
 pub const PAGE: &str = include_str!("metrics/status.html");
 
@@ -43,10 +45,9 @@ pub struct Snapshot {
     pub workers: Vec<Worker>,
     /// The WebSockets.
     pub websockets: WebSockets,
-    /// Answers of `elb_redirect`.
-    pub redirects: u64,
-    /// Answers to health checks.
-    pub health_checks: u64,
+    /// What is only counted, without labels.
+    #[serde(flatten)]
+    pub totals: Totals,
     /// Where requests go to.
     pub destinations: Vec<Destination>,
     /// The settings in effect, by name.
@@ -63,6 +64,31 @@ impl Serialize for Settings {
     }
 }
 
+/// The totals of a part of `/status`.
+#[derive(Clone, Debug)]
+pub struct Totals(Vec<(&'static str, Total, u64)>);
+
+impl Totals {
+    /// What was counted of them.
+    pub fn of(counts: &Counts, part: StatusPart) -> Self {
+        Self(part.totals().map(|(name, _, total)| (name, total, counts.total(total))).collect())
+    }
+}
+
+impl Serialize for Totals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, _, number)| (name, number)))
+    }
+}
+
+impl Snapshot {
+    /// What a total has come to.
+    pub fn total(&self, total: Total) -> u64 {
+        let mut all = self.totals.0.iter().chain(&self.websockets.totals.0);
+        all.find(|(_, one, _)| *one == total).map_or(0, |(_, _, number)| *number)
+    }
+}
+
 /// WebSockets of all processes since the start.
 #[derive(Clone, Debug, Serialize)]
 pub struct WebSockets {
@@ -70,8 +96,9 @@ pub struct WebSockets {
     pub active: u64,
     /// Tunnels that began.
     pub opened: u64,
-    /// Those of them whose stream could not be followed.
-    pub passthrough: u64,
+    /// What is only counted, without labels.
+    #[serde(flatten)]
+    pub totals: Totals,
     /// Upgrades that nginx's own copier keeps.
     pub left_to_nginx: u64,
     /// The same by reason.
@@ -208,7 +235,7 @@ impl WebSockets {
         Self {
             active: workers.iter().map(|worker| worker.active).sum(),
             opened: counts.opened.get(),
-            passthrough: counts.passthrough.get(),
+            totals: Totals::of(counts, StatusPart::WebSockets),
             left_to_nginx: total(&left),
             left_by_reason: left,
             refused: total(&refused),

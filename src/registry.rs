@@ -10,8 +10,10 @@ mod variables;
 
 pub use directives::{directive, Arguments, Context, Directive, DIRECTIVES};
 pub use log::{LogField, LOG_FIELDS};
-pub use metrics::{CloseReason, Family, Samples, Sink, Values, CLOSE_REASONS, METRICS};
-pub use status::{About, Definition, Member, Shape, DEFINITIONS, STATUS};
+pub use metrics::{
+    CloseReason, Family, Samples, Sink, StatusPart, Total, Values, CLOSE_REASONS, METRICS,
+};
+pub use status::{status_members, About, Definition, Member, Shape, DEFINITIONS};
 pub use variable::{Declaration, Default, Takes};
 pub use variables::VARIABLES;
 

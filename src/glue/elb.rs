@@ -11,6 +11,7 @@ use nginx::request::{Answer, Handler, Request, Status, POST_READ, REWRITE, SERVE
 use super::conf::{invalid, kind, Conf, Error, Outcome, ReadSettings};
 use super::zone;
 use crate::metrics::{Destination, Health};
+use crate::registry::Total;
 use crate::set_header::Headers;
 use crate::settings::value::{FromText, PingMode, PingPath};
 use crate::settings::{self, Redirect};
@@ -253,7 +254,7 @@ impl Handler for OnPostRead {
             Some(PingMode::Alive) => Health::Ok,
             Some(PingMode::Ready) => health::health(&request),
         };
-        zone::slot().counts.health_checks.add(1);
+        zone::slot().counts.count(Total::HealthChecks);
         request.skip_access_log();
         request.finish(&answer(health))
     }
@@ -274,7 +275,7 @@ impl Handler for OnRewrite {
     fn handle(request: Request) -> Status {
         let redirect = request.location::<Elb>().and_then(|conf| conf.redirect);
         let Some(redirect) = redirect else { return Status::DECLINED };
-        zone::slot().counts.redirects.add(1);
+        zone::slot().counts.count(Total::Redirects);
         match redirect.location(request.host(), request.unparsed_uri()) {
             Some(location) => request.redirect(redirect.status, &location),
             // HTTP/1.0 may leave the host out: there is nowhere to redirect to

@@ -9,7 +9,8 @@ use nginx::NGINX_VERSION;
 
 use super::elb::health::health;
 use super::{elb, websocket, zone};
-use crate::metrics::{exposition, quality, Settings, Snapshot, Text, WebSockets, PAGE};
+use crate::metrics::{exposition, quality, Settings, Snapshot, Text, Totals, WebSockets, PAGE};
+use crate::registry::StatusPart;
 
 /// Responses must not be cached: they are good for this moment alone.
 const FRESH: (&str, &str) = ("Cache-Control", "no-store");
@@ -106,8 +107,7 @@ fn snapshot(request: &Request) -> Snapshot {
         health: health(request),
         generation: newest,
         websockets: WebSockets::of(&sum),
-        redirects: sum.counts.redirects.get(),
-        health_checks: sum.counts.health_checks.get(),
+        totals: Totals::of(&sum.counts, StatusPart::Instance),
         workers: sum.workers,
         destinations: elb::destinations(request),
         settings: Settings(websocket::settings_of(request)),

@@ -46,6 +46,7 @@ impl Writer {
                     self.sample(&full_name, family.labels, values, number);
                 });
             }
+            Values::Total(total) => self.sample(&full_name, &[], &[], snapshot.total(total)),
             Values::Histogram(times) => self.histogram(family.name, times(snapshot)),
         }
     }
@@ -101,7 +102,8 @@ pub fn exposition(snapshot: &Snapshot, format: Text) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Destination, Health, Settings, Sum, WebSockets};
+    use crate::metrics::{Counts, Destination, Health, Settings, Sum, Totals, WebSockets};
+    use crate::registry::StatusPart;
 
     #[test]
     fn equal_destinations_are_one_sample_and_labels_are_escaped() {
@@ -127,8 +129,7 @@ mod tests {
             generation: 5,
             workers: Vec::new(),
             websockets: WebSockets::of(&Sum::default()),
-            redirects: 6,
-            health_checks: 7,
+            totals: Totals::of(&Counts::new(), StatusPart::Instance),
             destinations,
             settings: Settings::default(),
         };

@@ -13,7 +13,7 @@ use websocket_tunnel::{End, Event, Proof, Reason, Summary};
 use super::frames::FrameCounts;
 use super::histogram::{Histogram, DURATION, HANDSHAKE};
 use crate::counter::Counter;
-use crate::registry::CLOSE_REASONS;
+use crate::registry::{Total, CLOSE_REASONS};
 
 /// A process that serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,12 +125,7 @@ const WORKER_LOST: usize = FAULT + 1;
 pub struct Counts {
     /// Tunnels that began.
     pub opened: Counter,
-    /// Those of them whose stream could not be followed.
-    pub passthrough: Counter,
-    /// Answers of `elb_redirect`.
-    pub redirects: Counter,
-    /// Answers to health checks.
-    pub health_checks: Counter,
+    totals: [Counter; Total::ALL.len()],
     left: [Counter; Left::ALL.len()],
     refused: [Counter; RefusedBy::ALL.len()],
     /// Tunnels that ended, by who ended them and the class of the code.
@@ -160,9 +155,7 @@ impl Counts {
     pub const fn new() -> Self {
         Self {
             opened: Counter::new(),
-            passthrough: Counter::new(),
-            redirects: Counter::new(),
-            health_checks: Counter::new(),
+            totals: [const { Counter::new() }; Total::ALL.len()],
             left: [const { Counter::new() }; Left::ALL.len()],
             refused: [const { Counter::new() }; RefusedBy::ALL.len()],
             closed: [const { [const { Counter::new() }; CODES.len()] }; WORKER_LOST + 1],
@@ -179,6 +172,16 @@ impl Counts {
     #[inline]
     pub fn frames(&self, from: End) -> &FrameCounts {
         &self.frames[from as usize]
+    }
+
+    /// Adds one to a total.
+    pub fn count(&self, total: Total) {
+        self.totals[total as usize].add(1);
+    }
+
+    /// What a total has come to.
+    pub fn total(&self, total: Total) -> u64 {
+        self.totals[total as usize].get()
     }
 
     /// An upgrade was left to nginx.
@@ -206,7 +209,7 @@ impl Counts {
         match event {
             Event::Pinged(end) => self.pings[end as usize].add(1),
             Event::Ponged(end) => self.pongs[end as usize].add(1),
-            Event::Opaque(..) => self.passthrough.add(1),
+            Event::Opaque(..) => self.count(Total::Passthrough),
             Event::Died(end, Proof::Pong, _) => self.pongs_missed[end as usize].add(1),
             Event::CloseSeen(..) | Event::CloseSent(..) | Event::Died(..) => {}
         }
@@ -262,8 +265,8 @@ impl Counts {
 
     /// All but `opened` that are just numbers.
     fn plain(&self) -> impl Iterator<Item = &Counter> {
-        [&self.passthrough, &self.redirects, &self.health_checks]
-            .into_iter()
+        self.totals
+            .iter()
             .chain(&self.left)
             .chain(&self.refused)
             .chain(self.closed.as_flattened())

@@ -25,6 +25,8 @@ pub enum Values {
     Gauge(Samples),
     /// A number that only goes up.
     Counter(Samples),
+    /// A number without labels that processes only add to.
+    Total(Total),
     /// Times by how long they were.
     Histogram(fn(&Snapshot) -> &Times),
 }
@@ -34,9 +36,53 @@ impl Values {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Gauge(_) => "gauge",
-            Self::Counter(_) => "counter",
+            Self::Counter(_) | Self::Total(_) => "counter",
             Self::Histogram(_) => "histogram",
         }
+    }
+}
+
+/// A number without labels that processes only add to. A new one is declared here and in
+/// [`METRICS`], and then counted: the slots, `/status` and its schema have all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    /// Tunnels whose stream could not be followed.
+    Passthrough,
+    /// Answers of `elb_redirect`.
+    Redirects,
+    /// Answers to health checks.
+    HealthChecks,
+}
+
+impl Total {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Passthrough, Self::Redirects, Self::HealthChecks];
+}
+
+/// Where `/status` has the totals of some families, and how the names of those begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusPart {
+    /// In the object itself.
+    Instance,
+    /// In `websockets`.
+    WebSockets,
+}
+
+impl StatusPart {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Instance => "elb_",
+            Self::WebSockets => "websocket_",
+        }
+    }
+
+    /// The totals of this part with their families, and their names in `/status`, which are those of
+    /// the families without the prefix.
+    pub fn totals(self) -> impl Iterator<Item = (&'static str, &'static Family, Total)> {
+        METRICS.iter().filter_map(move |family| match family.values {
+            Values::Total(total) => Some((family.name.strip_prefix(self.prefix())?, family, total)),
+            _ => None,
+        })
     }
 }
 
@@ -50,7 +96,7 @@ impl Family {
     /// The name that its samples and its documentation have.
     pub fn full_name(&self) -> String {
         match self.values {
-            Values::Counter(_) => format!("{}_total", self.name),
+            Values::Counter(_) | Values::Total(_) => format!("{}_total", self.name),
             _ => self.name.to_owned(),
         }
     }
@@ -128,14 +174,14 @@ pub const METRICS: &[Family] = &[
     },
     Family {
         name: "elb_redirects",
-        values: Values::Counter(|all, sink| sink(&[], all.redirects)),
+        values: Values::Total(Total::Redirects),
         help: "Requests redirected to https.",
         labels: &[],
         about: "answers of `elb_redirect`",
     },
     Family {
         name: "elb_health_checks",
-        values: Values::Counter(|all, sink| sink(&[], all.health_checks)),
+        values: Values::Total(Total::HealthChecks),
         help: "Health checks answered.",
         labels: &[],
         about: "answers of `elb_ping` and `elb_ready`",
@@ -174,7 +220,7 @@ pub const METRICS: &[Family] = &[
     },
     Family {
         name: "websocket_passthrough",
-        values: Values::Counter(|all, sink| sink(&[], all.websockets.passthrough)),
+        values: Values::Total(Total::Passthrough),
         help: "WebSockets with a stream that could not be followed.",
         labels: &[],
         about: "an end of them did not speak WebSocket frames",

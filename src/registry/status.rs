@@ -1,11 +1,11 @@
 //! The members of what `websocket_status` answers as JSON. `cargo xtask docs` writes
 //! `docs/status.schema.json` from them.
 
-use super::{CLOSE_REASONS, METRICS};
+use super::{StatusPart, CLOSE_REASONS, METRICS};
 use crate::metrics::{Health, CODES};
 
 /// A member of an object.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Member {
     /// Its key.
     pub name: &'static str,
@@ -16,7 +16,7 @@ pub struct Member {
 }
 
 /// What a member means.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum About {
     /// Nothing beyond its name, or what its shape says.
     Nothing,
@@ -61,7 +61,7 @@ pub enum Shape {
     /// A list of objects with a definition of their own.
     ListOf(&'static Definition),
     /// An object.
-    Object(&'static [Member]),
+    Object(fn() -> Vec<Member>),
     /// An object with a definition of its own.
     Defined(&'static Definition),
     /// The settings: text by the name of a variable or a directive.
@@ -97,8 +97,21 @@ const fn plain(name: &'static str, shape: Shape) -> Member {
     Member { name, about: About::Nothing, shape }
 }
 
-/// Everything.
-pub const STATUS: &[Member] = &[
+/// The members of everything.
+pub fn status_members() -> Vec<Member> {
+    with_totals(INSTANCE, StatusPart::Instance)
+}
+
+fn websockets() -> Vec<Member> {
+    with_totals(WEBSOCKETS, StatusPart::WebSockets)
+}
+
+fn with_totals(members: &[Member], part: StatusPart) -> Vec<Member> {
+    let totals = part.totals().map(|(name, family, _)| metric(name, family.name));
+    members.iter().copied().chain(totals).collect()
+}
+
+const INSTANCE: &[Member] = &[
     member("module", Shape::Text, "Version of the module."),
     member("nginx", Shape::Text, "Version of nginx."),
     metric("started", "elb_start_time_seconds"),
@@ -106,9 +119,7 @@ pub const STATUS: &[Member] = &[
     member("health", Shape::Word(healths), "Whether the instance should get traffic."),
     metric("generation", "elb_generation"),
     member("workers", Shape::List(WORKER), "Processes that serve."),
-    plain("websockets", Shape::Object(WEBSOCKETS)),
-    metric("redirects", "elb_redirects"),
-    metric("health_checks", "elb_health_checks"),
+    plain("websockets", Shape::Object(websockets)),
     member("destinations", Shape::List(DESTINATION), "Where requests go to."),
     member("settings", Shape::Settings, "The settings in effect, by name."),
 ];
@@ -124,7 +135,6 @@ const WORKER: &[Member] = &[
 const WEBSOCKETS: &[Member] = &[
     metric("active", "websocket_active"),
     metric("opened", "websocket_opened"),
-    metric("passthrough", "websocket_passthrough"),
     count("left_to_nginx", "Upgrades that were not tunnelled."),
     member("left_by_reason", Shape::ListOf(&LABELLED), LEFT),
     count("refused", "Handshakes that were refused."),

@@ -3,7 +3,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::metrics::{Closed, Destination, Health, Settings, Snapshot, Sum, WebSockets, Worker};
+use crate::metrics::{exposition, Text};
+use crate::metrics::{
+    Closed, Counts, Destination, Health, Settings, Snapshot, Sum, Totals, WebSockets, Worker,
+};
 use crate::tunnel_log::{line, Format, Head};
 use websocket_tunnel::{End, Proof, Reason, Summary, Traffic};
 
@@ -186,8 +189,7 @@ fn snapshot() -> Snapshot {
         generation: 5,
         workers: vec![worker],
         websockets,
-        redirects: 6,
-        health_checks: 7,
+        totals: Totals::of(&Counts::new(), StatusPart::Instance),
         destinations: vec![destination],
         settings: Settings::default(),
     }
@@ -208,6 +210,33 @@ fn each_metric_family_is_declared_once_and_has_a_value_for_each_label() {
         });
         assert!(!seen.is_empty(), "{} has no sample", family.name);
     }
+}
+
+#[test]
+fn each_total_is_in_the_metrics_and_in_the_status() {
+    let sum = Sum::default();
+    for (index, total) in Total::ALL.into_iter().enumerate() {
+        assert_eq!(total as usize, index, "{total:?}");
+        (0..=index).for_each(|_| sum.counts.count(total));
+    }
+    let websockets = WebSockets::of(&sum);
+    let totals = Totals::of(&sum.counts, StatusPart::Instance);
+    let snapshot = Snapshot { totals, websockets, ..snapshot() };
+    let (text, status) =
+        (exposition(&snapshot, Text::Prometheus), serde_json::to_value(&snapshot).unwrap());
+    for (part, object) in
+        [(StatusPart::Instance, &status), (StatusPart::WebSockets, &status["websockets"])]
+    {
+        for (name, family, total) in part.totals() {
+            let number = total as u64 + 1;
+            assert_eq!(object[name], number, "{name}");
+            let sample = format!("\n{} {number}\n", family.full_name());
+            assert!(text.contains(&sample), "{sample}");
+        }
+    }
+    let parts = [StatusPart::Instance, StatusPart::WebSockets];
+    let all: Vec<_> = parts.into_iter().flat_map(StatusPart::totals).collect();
+    assert_eq!(all.len(), Total::ALL.len(), "families: {all:?}");
 }
 
 #[test]
@@ -253,9 +282,8 @@ fn assert_members(object: &serde_json::Value, members: &[Member], path: &str) {
                 assert!(!items.is_empty(), "{path} is empty");
                 items.iter().for_each(|item| assert_members(item, members, &path));
             }
-            Shape::Object(members) | Shape::Defined(&Definition { members, .. }) => {
-                assert_members(value, members, &path);
-            }
+            Shape::Object(members) => assert_members(value, &members(), &path),
+            Shape::Defined(definition) => assert_members(value, definition.members, &path),
             Shape::Settings => assert!(value.is_object(), "{path}"),
         }
     }
@@ -264,7 +292,7 @@ fn assert_members(object: &serde_json::Value, members: &[Member], path: &str) {
 #[test]
 fn the_status_has_the_declared_members() {
     let status = serde_json::to_value(snapshot()).unwrap();
-    assert_members(&status, STATUS, "");
+    assert_members(&status, &status_members(), "");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::iter;
 
 use ngx_http_elb_websocket_module::registry::{
-    Context, Directive, Member, Shape, DEFINITIONS, DIRECTIVES, STATUS, VARIABLES,
+    status_members, Context, Directive, Member, Shape, DEFINITIONS, DIRECTIVES, VARIABLES,
 };
 use serde::{Serialize, Serializer};
 use serde_json::{json, Value};
@@ -47,7 +47,7 @@ pub fn schema() -> String {
         (definition.name, Node::Object(Object(parts.collect())))
     });
     let definitions = Node::Object(Object(definitions.collect()));
-    let parts = head.into_iter().chain(object(STATUS)).chain([("$defs", definitions)]);
+    let parts = head.into_iter().chain(object(&status_members())).chain([("$defs", definitions)]);
     // maps with text as keys cannot fail
     serde_json::to_string_pretty(&Object(parts.collect())).unwrap_or_default() + "\n"
 }
@@ -82,7 +82,7 @@ fn shape(shape: Shape) -> Vec<Part> {
         Shape::Number => vec![kind("number"), ("minimum", value(0))],
         Shape::List(members) => list(object(members)),
         Shape::ListOf(definition) => list(iter::once(reference(definition.name))),
-        Shape::Object(members) => object(members).collect(),
+        Shape::Object(members) => object(&members()).collect(),
         Shape::Defined(definition) => vec![reference(definition.name)],
         Shape::Settings => settings(),
     }
