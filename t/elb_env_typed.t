@@ -19,6 +19,7 @@ our @TYPED = (
     [TRUSTED_PROXIES =>
         '"none" or a list of addresses and CIDR blocks, as in "10.0.0.0/8, 192.168.1.7"', 'all'],
     [HTTPS_PORT => 'a port from 1 to 65535', '65536'],
+    [FORWARDED_PROTO => '"http" or "https"', 'HTTPS'],
     [REDIRECT_STATUS => '301, 302, 307 or 308', '200'],
     [WORKER_PROCESSES => 'a number from 1 to 500 or "auto"', '0'],
     [WORKER_CONNECTIONS => 'a number from 10 to 1048576', '2147483648'],

@@ -74,4 +74,11 @@ like($answer->{body}, qr{^GET /next HTTP/1\.1\r\nHost: other\.example:8443\r\n},
 undef $client; # else nginx waits for what it may still send
 is($answer->{headers}{server}, 'nginx', 'the version of nginx is not told');
 
+subtest 'FORWARDED_PROTO' => sub {
+    my $plain = Shipped->start(DESTINATION_PORT => $application->port, FORWARDED_PROTO => 'http');
+    my $body = get($plain->address, '/', headers => "X-Forwarded-Proto: https\r\n")->{body};
+    is(join(' ', $body =~ /^X-Forwarded-Proto: (.*)\r$/mg), 'http',
+        'the application is told of the scheme that is set, and of no other');
+};
+
 finish();

@@ -2,8 +2,8 @@
 
 use super::variable::{text, Declaration, Default, Takes, DESTINATIONS};
 use crate::settings::value::{
-    DrainDelay, Host, Listen, ListenOrOff, PingMode, PingPath, Port, RedirectStatus, Switch,
-    TimeAboveZero, TrustedProxies, WorkerConnections, WorkerProcesses,
+    DrainDelay, ForwardedProto, Host, Listen, ListenOrOff, PingMode, PingPath, Port,
+    RedirectStatus, Switch, TimeAboveZero, TrustedProxies, WorkerConnections, WorkerProcesses,
 };
 
 /// Loopback, the private networks (RFC 1918), carrier-grade NAT (RFC 6598), link-local
@@ -103,6 +103,16 @@ pub const VARIABLES: &[Declaration] = &[
         about: "port in the redirect, left out of it when 443; also sent as `X-Forwarded-Port`",
         good: &["443", "8443"],
         bad: &["0", "65536", "https"],
+    },
+    Declaration {
+        name: "FORWARDED_PROTO",
+        default: Default::Conf("https"),
+        takes: text::<ForwardedProto>(),
+        read_by: &["elb_proxy_set_header"],
+        about: "the scheme that the application is told the client used, `https` or `http`: sent \
+                as `X-Forwarded-Proto`",
+        good: &["https", "http"],
+        bad: &["HTTPS", "wss", "https://"],
     },
     Declaration {
         name: "REDIRECT_STATUS",

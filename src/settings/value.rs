@@ -163,6 +163,18 @@ impl FromText for RedirectStatus {
     }
 }
 
+/// The scheme that the application is told the client used (`X-Forwarded-Proto`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForwardedProto;
+
+impl FromText for ForwardedProto {
+    const EXPECTED: &'static str = "\"http\" or \"https\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        ["http", "https"].contains(&text).then_some(Self)
+    }
+}
+
 /// The path of the health check, as it stands in a request line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PingPath(pub String);
@@ -414,6 +426,9 @@ mod tests {
         }
         for (input, fits) in [("301", true), ("308", true), ("303", false), ("0301", false)] {
             assert_eq!(RedirectStatus::from_text(input).is_some(), fits, "{input:?}");
+        }
+        for (input, fits) in [("http", true), ("https", true), ("HTTPS", false), ("ws", false)] {
+            assert_eq!(ForwardedProto::from_text(input).is_some(), fits, "{input:?}");
         }
         for (input, fits) in [("alive", true), ("ready", true), ("on", false), ("", false)] {
             assert_eq!(PingMode::from_text(input).is_some(), fits, "{input:?}");
