@@ -151,6 +151,16 @@ impl<'a> Environment<'a> {
         Ok(Some(Variable { name: name.to_owned(), text, from_file }))
     }
 
+    /// A variable whose text is what its declaration says, or `None` where it is not set.
+    ///
+    /// # Errors
+    /// As [`Environment::variable`], and as [`check`].
+    pub fn checked(&self, name: &str) -> Result<Option<Variable>, Fault> {
+        let variable = self.variable(name)?;
+        variable.as_ref().map_or(Ok(()), check)?;
+        Ok(variable)
+    }
+
     /// The value of a variable as a `T`, or `None` where it is not set.
     ///
     /// # Errors
@@ -406,6 +416,22 @@ pub(crate) mod tests {
         );
         assert_eq!(faults(&[("REDIRECT_STATUS", "303"), ("HTTPS_PORT", "0")]), Err(2));
         assert_eq!(faults(&[("REDIRECT_STATUS", "200")]), Err(1));
+    }
+
+    #[test]
+    fn text_for_a_directive_of_nginx_is_what_is_declared() {
+        let checked = |table: &[(&str, &str)], name| {
+            let found = Environment::new(&Table(table)).checked(name);
+            found.map(|found| found.map(|found| found.text)).map_err(|fault| fault.to_string())
+        };
+        assert_eq!(checked(&[], "RESOLVER_TIMEOUT"), Ok(None));
+        let name = "RESOLVER_TIMEOUT";
+        assert_eq!(checked(&[(name, "500ms")], name), Ok(Some("500ms".to_owned())));
+        let fault = "environment variable \"RESOLVER_TIMEOUT\" has invalid value \"0\", \
+                     it must be a time above 0, as in \"60s\"";
+        assert_eq!(checked(&[(name, "0")], name), Err(fault.to_owned()));
+        // nginx knows what else is right
+        assert_eq!(checked(&[("OTHER", "0")], "OTHER"), Ok(Some("0".to_owned())));
     }
 
     #[test]

@@ -21,6 +21,7 @@ our @TYPED = (
     [HTTPS_PORT => 'a port from 1 to 65535', '65536'],
     [FORWARDED_PROTO => '"http" or "https"', 'HTTPS'],
     [REDIRECT_STATUS => '301, 302, 307 or 308', '200'],
+    [RESOLVER_TIMEOUT => 'a time above 0, as in "60s"', '0'],
     [WORKER_PROCESSES => 'a number from 1 to 500 or "auto"', '0'],
     [WORKER_CONNECTIONS => 'a number from 10 to 1048576', '2147483648'],
     [PROXY_CONNECT_TIMEOUT => 'a time above 0, as in "60s"', '0'],

@@ -83,4 +83,24 @@ subtest 'RESOLVER_VALID' => sub {
         if Prefix::resolves();
 };
 
+subtest 'RESOLVER_TIMEOUT' => sub {
+    my ($status, @messages) = Shipped->check(@variables, RESOLVER_TIMEOUT => '0');
+    is($status, Prefix::resolves() ? 1 : 0, 'a faulty one is refused where it is used');
+    like(join("\n", @messages), qr/"RESOLVER_TIMEOUT" has invalid value "0", it must be a time above 0,/,
+        'with what would be right') if Prefix::resolves();
+    return if !Prefix::resolves();
+
+    # a nameserver that fails is asked again after this time
+    my %found = ('500ms' => 'yes', '1h' => 'no');
+    for my $timeout (sort keys %found) {
+        $nameserver->set('app.example' => 'SERVFAIL');
+        my $nginx = Shipped->start(@variables, RESOLVER_TIMEOUT => $timeout);
+        ok($nginx->logs(qr/could not be resolved/), 'the nameserver fails');
+        $nameserver->set('app.example' => '127.0.0.2');
+        my $serves = wait_until(sub { get($nginx->address, '/')->{status} == 200 },
+            $found{$timeout} eq 'yes' ? 20 : 5);
+        is($serves ? 'yes' : 'no', $found{$timeout}, "with $timeout the name is found in time");
+    }
+};
+
 finish();

@@ -24,8 +24,8 @@ sub check {
     my %other = (DESTINATION_PORT => 80);
     # instead of those
     @other{qw(DESTINATION_HOSTNAME DESTINATION_PORT)} = () if $name eq 'DESTINATIONS';
-    # a name is looked up so often, an address never
-    $other{DESTINATION_HOSTNAME} = 'app.internal' if $name eq 'RESOLVER_VALID';
+    # these are asked for where a name is looked up, and never for an address
+    $other{DESTINATION_HOSTNAME} = 'app.internal' if $name =~ /^RESOLVER_/;
     my ($status, @messages) =
         Shipped->check(-g => $Namespace::Main, %other, $name => $value =~ s{^/tmp}{$folder}r);
     return $status, join "\n", grep { /\[emerg\]/ } @messages;
@@ -45,7 +45,7 @@ for my $variable (@$variables) {
     my $name = $variable->{name};
     subtest $name => sub {
         plan skip_all => 'this nginx looks names up at start only'
-            if $name eq 'RESOLVER_VALID' && !Prefix::resolves();
+            if $name =~ /^RESOLVER_/ && !Prefix::resolves();
         for my $value (@{ $variable->{good} }) {
             next if is_looked_up($name, $value) && !Prefix::resolves();
             my ($status, $messages) = check($name, $value);

@@ -190,6 +190,16 @@ pub const VARIABLES: &[Declaration] = &[
         bad: &["often"],
     },
     Declaration {
+        name: "RESOLVER_TIMEOUT",
+        default: Default::Own("2s"),
+        takes: text::<TimeAboveZero>(),
+        read_by: &["elb_destination"],
+        about: "how long the nameserver may take to answer, and how long to wait before it is \
+                asked again after it failed",
+        good: &["2s", "500ms"],
+        bad: &["0", "soon"],
+    },
+    Declaration {
         name: "WORKER_PROCESSES",
         default: Default::Conf("auto"),
         takes: text::<WorkerProcesses>(),

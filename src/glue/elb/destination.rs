@@ -233,7 +233,8 @@ impl MainConf {
                 resolver(cf, place, nameservers.first())?;
             }
             if !compat::has_resolver_timeout(block) {
-                cf.apply_at(place, &["resolver_timeout", "2s"], &[])?;
+                let (time, variables) = setting(cf, "RESOLVER_TIMEOUT");
+                cf.apply_at(place, &["resolver_timeout", &time], &variables)?;
             }
         }
         Ok(())
@@ -305,15 +306,25 @@ fn give_zone(
 }
 
 fn resolver(cf: &mut Conf, place: &Place, nameserver: Option<&IpAddr>) -> Outcome {
-    let valid = cf.read(|env| env.variable("RESOLVER_VALID").map_err(Some)).flatten();
-    let variables: Vec<_> = valid.iter().map(|_| "RESOLVER_VALID".to_owned()).collect();
-    let default = || registry::variable("RESOLVER_VALID")?.default.value();
-    let text = valid.as_ref().map(|valid| valid.text()).or_else(default).unwrap_or_default();
-    let valid = format!("valid={text}");
+    let (time, variables) = setting(cf, "RESOLVER_VALID");
+    let valid = format!("valid={time}");
     let nameserver = nameserver.map(|address| Host::Address(*address).to_string());
     let words = ["resolver", &valid].into_iter();
     let words: Vec<_> = words.chain(nameserver.as_deref()).collect();
     cf.apply_at(place, &words, &variables)
+}
+
+/// The value of a variable for a directive of nginx, or its declared default, and the variables to
+/// name where nginx refuses it. A fault in it is noted.
+fn setting(cf: &mut Conf, name: &str) -> (String, Vec<String>) {
+    let set = cf.read(|env| env.checked(name).map_err(Some)).flatten();
+    match set {
+        Some(variable) => (variable.text().to_owned(), vec![name.to_owned()]),
+        None => {
+            let default = registry::variable(name).and_then(|declared| declared.default.value());
+            (default.unwrap_or_default().to_owned(), Vec::new())
+        }
+    }
 }
 
 /// Whether `resolver` stands in http{}. Where it does not, core's merge leaves a resolver without
