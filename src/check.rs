@@ -17,6 +17,8 @@ pub struct Settings {
     pub fall: u32,
     /// What is asked for by HTTP; where empty, a check is a TCP connection.
     pub path: String,
+    /// `Host` of that request; where empty, it is the destination as configured.
+    pub host: String,
     /// The statuses that are a success.
     pub statuses: Statuses,
 }
@@ -29,6 +31,7 @@ impl Default for Settings {
             rise: 2,
             fall: 3,
             path: String::new(),
+            host: String::new(),
             statuses: Statuses(vec![200..=399]),
         }
     }
@@ -87,13 +90,25 @@ fn number(text: &str) -> Option<u16> {
     digits.then(|| text.parse().ok()).flatten().filter(|status| (100..=599).contains(status))
 }
 
-/// The request of a check by HTTP. `server` is the destination as configured; where it cannot be a
-/// host (a unix socket), `localhost` stands for it.
-pub fn request(path: &str, server: &str) -> String {
-    let is_host = !server.is_empty()
-        && !server.starts_with("unix:")
-        && server.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:[]".contains(&b));
-    let host = if is_host { server } else { "localhost" };
+/// Whether a text can be the value of `Host`: a name or an address, with or without a port
+/// (RFC 9110 7.2).
+pub fn is_host(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._~:[]".contains(&b);
+    (1..=255).contains(&text.len()) && text.bytes().all(fits)
+}
+
+/// The request of a check by HTTP, empty where a check is a TCP connection. `server` is the
+/// destination as configured; where it cannot be a host (a unix socket), `localhost` stands for it.
+pub fn request(settings: &Settings, server: &str) -> String {
+    let Settings { path, host, .. } = settings;
+    if path.is_empty() {
+        return String::new();
+    }
+    let host = match host.as_str() {
+        "" if !server.starts_with("unix:") && is_host(server) => server,
+        "" => "localhost",
+        host => host,
+    };
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ngx-elb-websocket\r\n\
          Accept: */*\r\nConnection: close\r\n\r\n"

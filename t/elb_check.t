@@ -56,6 +56,15 @@ async def by_http():
 
 
 @test
+async def by_http_with_a_host():
+    async with Checked(f"{HTTP} host=app.example:8080") as nginx:
+        await until(lambda: nginx.a.heads and nginx.b.heads, what="there are no checks")
+        for head in nginx.a.heads[0], nginx.b.heads[0]:
+            equal(head.count(b"\r\nHost: "), 1, head)
+            assert b"\r\nHost: app.example:8080\r\n" in head, head
+
+
+@test
 async def what_an_answer_says():
     async with Checked(f"{HTTP} status=200-204,404") as nginx:
         turns = [

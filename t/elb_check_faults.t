@@ -85,10 +85,17 @@ invalid value "path=/ HTTP/1.1" in "elb_check" directive, it must be "path=" wit
 
 
 
+=== a host that is none
+--- http_config eval: ::upstream('5s path=/ host=https://app.example')
+--- faults
+invalid value "host=https://app.example" in "elb_check" directive, it must be "host=" with a host name or an IP address, and a port behind it if need be
+
+
+
 === an unknown parameter
 --- http_config eval: ::upstream('5s jitter=10%')
 --- faults
-invalid value "jitter=10%" in "elb_check" directive, it must be "timeout=", "rise=", "fall=", "path=" or "status=" with a value
+invalid value "jitter=10%" in "elb_check" directive, it must be "timeout=", "rise=", "fall=", "path=", "host=" or "status=" with a value
 
 
 
@@ -128,13 +135,13 @@ invalid value "5x" in "elb_check" directive, it must be a time such as "25s", fr
 === all parameters, in any order, and a zone of its own
 --- http_config
     upstream app {
-        elb_check 1h status=200,204 path=/check?a=1 fall=1 rise=1 timeout=500ms;
+        elb_check 1h status=200,204 path=/check?a=1 host=app.example:80 fall=1 rise=1 timeout=500ms;
         zone app 64k;
         server 127.0.0.1:$TEST_NGINX_PORT_1;
     }
     upstream other {
         server 127.0.0.1:$TEST_NGINX_PORT_1;
-        elb_check off timeout=2s rise=2 fall=3 status=200-399 path=;
+        elb_check off timeout=2s rise=2 fall=3 status=200-399 path= host=;
     }
     server { listen $TEST_NGINX_PORT_1; return 204; }
 --- config

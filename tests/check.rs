@@ -1,7 +1,7 @@
 //! Active checks, in tables.
 
 use ngx_http_elb_websocket_module::check::{
-    is_path, request, Answer, Failure, Reader, Settings, State, Statuses, Tally, MOST,
+    is_host, is_path, request, Answer, Failure, Reader, Settings, State, Statuses, Tally, MOST,
 };
 
 /// Feeds results, `+` or `-`, to a fresh state and tells what it was after each: `U`p or `D`own.
@@ -156,12 +156,31 @@ fn the_request() {
         ("a b\r\nX: y", "localhost"),
     ];
     for (server, host) in cases {
-        let request = request("/up?a=1", server);
+        let settings = Settings { path: "/up?a=1".to_owned(), ..Settings::default() };
+        let request = request(&settings, server);
         assert!(request.starts_with("GET /up?a=1 HTTP/1.1\r\n"), "{request:?}");
         assert!(request.contains(&format!("\r\nHost: {host}\r\n")), "{request:?}");
         assert!(request.contains("\r\nConnection: close\r\n"), "{request:?}");
         assert!(request.ends_with("\r\n\r\n") && request.matches("\r\n\r\n").count() == 1);
     }
+    let settings = |path: &str| Settings {
+        path: path.to_owned(),
+        host: "app.example".to_owned(),
+        ..Settings::default()
+    };
+    let request_of = |path, server| request(&settings(path), server);
+    for server in ["app.test:45490", "unix:/tmp/socket", ""] {
+        let request = request_of("/", server);
+        assert!(request.contains("\r\nHost: app.example\r\n"), "{server}: {request:?}");
+    }
+    assert_eq!(request_of("", "app.test:45490"), "", "a TCP connection");
+    let hosts = [("app.example", true), ("app:80", true), ("[::1]:80", true), ("10.0.0.1", true)];
+    let odd =
+        [("", false), ("a b", false), ("a/b", false), ("a\r\nX: y", false), ("\u{e4}", false)];
+    for (host, fits) in hosts.into_iter().chain(odd) {
+        assert_eq!(is_host(host), fits, "{host:?}");
+    }
+    assert!(!is_host(&"a".repeat(256)));
     for (path, fits) in [("/", true), ("/a?b=%20", true), ("a", false), ("/a b", false)] {
         assert_eq!(is_path(path), fits, "{path:?}");
     }

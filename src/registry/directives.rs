@@ -110,13 +110,13 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "elb_check",
-        syntax: &["elb_check interval [timeout=time] [rise=number] [fall=number] [path=path] [status=list]", "elb_check off [...]"],
+        syntax: &["elb_check interval [timeout=time] [rise=number] [fall=number] [path=path] [host=host] [status=list]", "elb_check off [...]"],
         default: Some("off"),
         contexts: &[Upstream],
         arguments: AtLeast(1),
         about: include_str!("directives/elb_check.md"),
-        good: &["off", "5s", "5s timeout=2s rise=2 fall=3 path=/health status=200-399"],
-        bad: &["often", "5s rise=0", "5s path=health", "5s status=ok"],
+        good: &["off", "5s", "5s timeout=2s rise=2 fall=3 path=/health host=app.example:8080 status=200-399"],
+        bad: &["often", "5s rise=0", "5s path=health", "5s host=a/b", "5s status=ok"],
     },
     Directive {
         name: "elb_trusted_proxies",

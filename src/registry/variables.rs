@@ -321,6 +321,16 @@ pub const VARIABLES: &[Declaration] = &[
         bad: &["health"],
     },
     Declaration {
+        name: "DESTINATION_CHECK_HOST",
+        default: Default::Conf(""),
+        takes: Takes::Directive("a host name or an IP address, with or without a port"),
+        read_by: &["elb_check"],
+        about: "`Host` of that request, for an application that answers known hosts alone; \
+                without one it is the destination, as in `app:45490`",
+        good: &["app.example", "app.example:8080", "[::1]"],
+        bad: &["app.example/health", "https://app.example"],
+    },
+    Declaration {
         name: "DESTINATION_CHECK_STATUS",
         default: Default::Conf("200-399"),
         takes: Takes::Directive("statuses and ranges of them, as in \"200-399\" or \"200,204\""),

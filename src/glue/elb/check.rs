@@ -14,7 +14,7 @@ use ngx::http::{HttpModuleServerConf, NgxHttpUpstreamModule};
 use super::destination::MainConf;
 use super::peers::{for_each, is_found, look, look_soon, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
 use super::Elb;
-use crate::check::{is_path, Settings, Statuses, Tally};
+use crate::check::{is_host, is_path, Settings, Statuses, Tally};
 use crate::glue::conf::{invalid, time, time_or_off, Conf, Error, Outcome, Place};
 
 mod connection;
@@ -64,7 +64,7 @@ unsafe fn sockaddr<'a>(peer: *const ngx_http_upstream_rr_peer_t) -> &'a [u8] {
 }
 
 /// `elb_check off | interval [timeout=time] [rise=number] [fall=number] [path=path]
-/// [status=statuses];`
+/// [host=host] [status=statuses];`
 pub fn elb_check(cf: &mut Conf, own: &mut MainConf) -> Outcome {
     // SAFETY: what nginx passed
     let upstream: *mut _ = NgxHttpUpstreamModule::server_conf_mut(unsafe { &*cf.as_ptr() })
@@ -108,13 +108,21 @@ fn parameter(cf: &Conf, settings: &mut Settings, word: &str) -> Outcome {
                 "\"path=\" with a path of visible characters that begins with \"/\" and has no #",
             ))
         }
-        _ => {
+        Some(("host", value)) if value.is_empty() || is_host(value) => {
+            value.clone_into(&mut settings.host);
+        }
+        Some(("host", _)) => {
             return Err(invalid(
                 cf,
                 word,
-                "\"timeout=\", \"rise=\", \"fall=\", \"path=\" or \"status=\" with a value",
+                "\"host=\" with a host name or an IP address, and a port behind it if need be",
             ))
         }
+        _ => return Err(invalid(
+            cf,
+            word,
+            "\"timeout=\", \"rise=\", \"fall=\", \"path=\", \"host=\" or \"status=\" with a value",
+        )),
     }
     Ok(())
 }

@@ -226,11 +226,7 @@ impl Target {
         self.probe = None;
         self.started = now();
         self.done += 1;
-        let path = &group.settings.path;
-        let request = match path.is_empty() {
-            true => Vec::new(),
-            false => request(path, &self.server).into_bytes(),
-        };
+        let request = request(&group.settings, &self.server).into_bytes();
         let (until, quiet) = (self.started + group.settings.timeout, &raw mut group.quiet);
         // SAFETY: the group outlives its targets
         let begun = unsafe {
