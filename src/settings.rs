@@ -16,11 +16,10 @@ use crate::registry::{self, Declaration, Default, VARIABLES};
 
 pub mod destinations;
 pub mod expand;
-mod listeners;
+pub mod listeners;
 pub mod resolver;
 pub mod value;
 
-pub use listeners::{listen, listen_with_default, WithDefault};
 pub use value::FromText;
 
 /// Longest value accepted, in bytes: what fits one configuration token of nginx
@@ -337,8 +336,8 @@ pub(crate) mod tests {
 
     fn listen_of(table: &[(&str, &str)], name: &str) -> Result<String, String> {
         let table = Table(table);
-        listen(&Environment::new(&table), name)
-            .map(|listen| listen.to_string())
+        listeners::listen(&Environment::new(&table), name, None)
+            .map(|listening| listening.addresses[0].to_string())
             .map_err(|fault| fault.to_string())
     }
 
@@ -346,7 +345,8 @@ pub(crate) mod tests {
     fn a_variable_is_read_from_the_environment_or_a_file() {
         let long = "1".repeat(MAX_VALUE + 1);
         let missing = "environment variable \"LISTEN_ON\" is not set, \
-                       it must be a port from 1 to 65535 or address:port";
+                       it must be a port from 1 to 65535 or address:port, \
+                     several of them separated by commas, or \"off\"";
         let cases: &[(Variables, Result<&str, &str>)] = &[
             (&[("LISTEN_ON", "81")], Ok("81")),
             (&[("LISTEN_ON", "0081")], Ok("81")),
@@ -364,12 +364,14 @@ pub(crate) mod tests {
             (
                 &[("LISTEN_ON", "80a")],
                 Err("environment variable \"LISTEN_ON\" has invalid value \"80a\", \
-                     it must be a port from 1 to 65535 or address:port"),
+                     it must be a port from 1 to 65535 or address:port, \
+                     several of them separated by commas, or \"off\""),
             ),
             (
                 &[("LISTEN_ON_FILE", "/p"), ("/p", "hunter2")],
                 Err("environment variable \"LISTEN_ON_FILE\" names a file with an invalid value, \
-                     it must be a port from 1 to 65535 or address:port"),
+                     it must be a port from 1 to 65535 or address:port, \
+                     several of them separated by commas, or \"off\""),
             ),
             (
                 &[("LISTEN_ON_FILE", "/p")],
@@ -379,7 +381,8 @@ pub(crate) mod tests {
             (
                 &[("LISTEN_ON_FILE", "/p"), ("/p", "81\n\n")],
                 Err("environment variable \"LISTEN_ON_FILE\" names a file with an invalid value, \
-                     it must be a port from 1 to 65535 or address:port"),
+                     it must be a port from 1 to 65535 or address:port, \
+                     several of them separated by commas, or \"off\""),
             ),
             (
                 &[("LISTEN_ON_FILE", "/p"), ("/p", "8\0")],

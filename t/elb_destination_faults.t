@@ -228,9 +228,9 @@ environment variable "PROXY_PROTOCOL" has invalid value "yes", it must be "on" o
 "keepalive_requests" directive invalid number, from environment variable "KEEPALIVE_REQUESTS"
 environment variables "DESTINATIONS" and "DESTINATION_PORT" are both set, there must be only one of them, required by "elb_destination" directive
 environment variable "DESTINATIONS" has invalid value "[]", it must name at least one destination that is not a backup, required by "elb_destination" directive
-environment variable "LISTEN_ON" has invalid value "80a", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "LISTEN_ON" has invalid value "80a", it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive
 environment variable "REDIRECT_STATUS" has invalid value "200", it must be 301, 302, 307 or 308, required by "elb_redirect" directive
 environment variable "HTTPS_PORT" has invalid value "0", it must be a port from 1 to 65535, required by "elb_redirect" directive
-environment variable "LISTEN_ON_TLS" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "LISTEN_ON_TLS" is not set, it must be a port from 1 to 65535 or address:port, or several of them separated by commas, required by "elb_listen" directive
 environment variable "PING_PATH" has invalid value "ping", it must be a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping", required by "elb_env" directive
 environment variable "STATUS" is not set and has no default, required by "elb_env" directive

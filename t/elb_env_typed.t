@@ -7,9 +7,9 @@ use Test::Nginx::Socket 'no_plan';
 
 # what a variable must be, and a value that is not
 our @TYPED = (
-    [LISTEN_ON => 'a port from 1 to 65535 or address:port', '81 ssl'],
-    [LISTEN_ON_TLS => 'a port from 1 to 65535 or address:port', 'localhost:81'],
-    [STATUS_LISTEN_ON => 'a port from 1 to 65535, address:port or "off"', 'on'],
+    [LISTEN_ON => 'a port from 1 to 65535 or address:port, several of them separated by commas, or "off"', '81 ssl'],
+    [LISTEN_ON_TLS => 'a port from 1 to 65535 or address:port, or several of them separated by commas', 'localhost:81'],
+    [STATUS_LISTEN_ON => 'a port from 1 to 65535 or address:port, several of them separated by commas, or "off"', 'on'],
     [DESTINATION_HOSTNAME => 'a host name or an IP address', 'app:80'],
     [DESTINATION_PORT => 'a port from 1 to 65535', '0'],
     [DESTINATIONS =>

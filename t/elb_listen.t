@@ -86,6 +86,66 @@ GET /
 
 
 
+=== several addresses
+--- http_config
+    server {
+        elb_listen LISTEN_ON;
+        return 200 "$server_addr:$server_port\n";
+    }
+--- config
+    location / {
+        proxy_pass http://127.0.0.1:$TEST_NGINX_PORT_1;
+    }
+    location /other {
+        proxy_pass http://127.0.0.1:$TEST_NGINX_PORT_2;
+    }
+    location /six {
+        proxy_pass http://[::1]:$TEST_NGINX_PORT_1;
+    }
+--- env
+LISTEN_ON=$TEST_NGINX_PORT_1, [::]:$TEST_NGINX_PORT_1,127.0.0.1:$TEST_NGINX_PORT_2
+--- request eval
+['GET /', 'GET /other', 'GET /six']
+--- response_body eval
+["127.0.0.1:$ENV{TEST_NGINX_PORT_1}\n", "127.0.0.1:$ENV{TEST_NGINX_PORT_2}\n",
+    "::1:$ENV{TEST_NGINX_PORT_1}\n"]
+
+
+
+=== parameters are those of each address
+--- http_config
+    server {
+        elb_listen LISTEN_ON proxy_protocol;
+        return 200 "$proxy_protocol_addr\n";
+    }
+--- config
+--- env
+LISTEN_ON=127.0.0.3:$TEST_NGINX_PORT_1,$TEST_NGINX_PORT_2
+--- port: 2
+--- raw_request eval
+"PROXY TCP4 192.0.2.1 192.0.2.2 1111 80\r\nGET / HTTP/1.0\r\n\r\n"
+--- response_body
+192.0.2.1
+
+
+
+=== parameters are those of the first address too
+--- http_config
+    server {
+        elb_listen LISTEN_ON proxy_protocol;
+        return 200 "$proxy_protocol_addr\n";
+    }
+--- config
+--- env
+LISTEN_ON=127.0.0.1:$TEST_NGINX_PORT_1,[::1]:$TEST_NGINX_PORT_1
+--- port: 1
+--- raw_request eval
+"PROXY TCP4 192.0.2.1 192.0.2.2 1111 80\r\nGET / HTTP/1.0\r\n\r\n"
+--- response_body
+192.0.2.1
+
+
+
 === any variable, from the environment or from a file
 --- http_config
     server {

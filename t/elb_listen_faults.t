@@ -13,7 +13,7 @@ __DATA__
 --- http_config
     server { elb_listen LISTEN_ON proxy_protocol; }
 --- faults
-environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive
 
 
 
@@ -47,7 +47,7 @@ invalid value "1ST_PORT" in "elb_listen" directive, it must be the name of a var
 --- env
 LISTEN_ON=
 --- faults
-environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive
 
 
 
@@ -57,7 +57,7 @@ environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 o
 --- env
 LISTEN_ON=80a
 --- faults
-environment variable "LISTEN_ON" has invalid value "80a", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "LISTEN_ON" has invalid value "80a", it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive
 
 
 
@@ -67,7 +67,7 @@ environment variable "LISTEN_ON" has invalid value "80a", it must be a port from
 --- env
 LISTEN_ON=81 default_server; } server { listen 82
 --- faults
-environment variable "LISTEN_ON" has invalid value "81 default_server; } server { listen 82", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "LISTEN_ON" has invalid value "81 default_server; } server { listen 82", it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive
 
 
 
@@ -77,7 +77,7 @@ environment variable "LISTEN_ON" has invalid value "81 default_server; } server 
 --- env eval
 "LISTEN_ON=" . "1" x 121
 --- faults eval
-'environment variable "LISTEN_ON" has invalid value "' . "1" x 120 . '...", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive'
+'environment variable "LISTEN_ON" has invalid value "' . "1" x 120 . '...", it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive'
 
 
 
@@ -121,7 +121,7 @@ hunter2
 --- env
 LISTEN_ON_FILE=$TEST_NGINX_SERVER_ROOT/html/port
 --- faults
-environment variable "LISTEN_ON_FILE" names a file with an invalid value, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "LISTEN_ON_FILE" names a file with an invalid value, it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive
 --- no_error_log
 hunter2
 
@@ -135,7 +135,7 @@ hunter2
 --- env
 LISTEN_ON_FILE=$TEST_NGINX_SERVER_ROOT/html/port
 --- faults
-environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive
 
 
 
@@ -182,7 +182,42 @@ environment variable "PROXY_PROTOCOL" has invalid value "yes", it must be "on" o
 LISTEN_ON=*:81
 LISTEN_ON_TLS=81
 --- faults
-environment variable "LISTEN_ON_TLS" has invalid value "81", it must differ from "LISTEN_ON", required by "elb_listen" directive
+environment variable "LISTEN_ON_TLS" has invalid value "81", it must have no address in common with "LISTEN_ON", required by "elb_listen" directive
+
+
+
+=== the lists of both have one in common
+--- http_config
+    server { elb_listen LISTEN_ON; }
+    server { elb_listen LISTEN_ON_TLS; }
+--- env
+LISTEN_ON=81,[::]:81
+LISTEN_ON_TLS=[::]:82,[0::0]:81
+--- faults
+environment variable "LISTEN_ON_TLS" has invalid value "[::]:82,[0::0]:81", it must have no address in common with "LISTEN_ON", required by "elb_listen" directive
+
+
+
+=== an address twice in a list
+--- http_config
+    server { elb_listen LISTEN_ON; }
+    server { elb_listen LISTEN_ON_TLS; }
+--- env
+LISTEN_ON=81,82,*:81
+LISTEN_ON_TLS=83,84,84
+--- faults
+environment variable "LISTEN_ON" has invalid value "81,82,*:81", it must name no address twice, required by "elb_listen" directive
+environment variable "LISTEN_ON_TLS" has invalid value "83,84,84", it must name no address twice, required by "elb_listen" directive
+
+
+
+=== LISTEN_ON_TLS is never off
+--- http_config
+    server { elb_listen LISTEN_ON_TLS; }
+--- env
+LISTEN_ON_TLS=off
+--- faults
+environment variable "LISTEN_ON_TLS" has invalid value "off", it must be a port from 1 to 65535 or address:port, or several of them separated by commas, required by "elb_listen" directive
 
 
 
@@ -194,9 +229,9 @@ environment variable "LISTEN_ON_TLS" has invalid value "81", it must differ from
 LISTEN_ON=x
 PROXY_PROTOCOL=yes
 --- faults
-environment variable "LISTEN_ON" has invalid value "x", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "LISTEN_ON" has invalid value "x", it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive
 environment variable "PROXY_PROTOCOL" has invalid value "yes", it must be "on" or "off", required by "elb_listen" directive
-environment variable "LISTEN_ON_TLS" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "LISTEN_ON_TLS" is not set, it must be a port from 1 to 65535 or address:port, or several of them separated by commas, required by "elb_listen" directive
 
 
 
@@ -210,7 +245,7 @@ LISTEN_ON=81
 LISTEN_ON_TLS=82
 STATUS_LISTEN_ON=0.0.0.0:82
 --- faults
-environment variable "STATUS_LISTEN_ON" has invalid value "0.0.0.0:82", it must differ from "LISTEN_ON_TLS", required by "elb_listen" directive
+environment variable "STATUS_LISTEN_ON" has invalid value "0.0.0.0:82", it must have no address in common with "LISTEN_ON_TLS", required by "elb_listen" directive
 
 
 
@@ -221,7 +256,7 @@ environment variable "STATUS_LISTEN_ON" has invalid value "0.0.0.0:82", it must 
 --- env
 LISTEN_ON=127.0.0.1:9145
 --- faults
-environment variable "LISTEN_ON" has invalid value "127.0.0.1:9145", it must differ from "127.0.0.1:9145", the default of "STATUS_LISTEN_ON", required by "elb_listen" directive
+environment variable "LISTEN_ON" has invalid value "127.0.0.1:9145", it must not have "127.0.0.1:9145", the default of "STATUS_LISTEN_ON", required by "elb_listen" directive
 
 
 
@@ -231,17 +266,17 @@ environment variable "LISTEN_ON" has invalid value "127.0.0.1:9145", it must dif
 --- env
 STATUS_LISTEN_ON=on
 --- faults
-environment variable "STATUS_LISTEN_ON" has invalid value "on", it must be a port from 1 to 65535, address:port or "off", required by "elb_listen" directive
+environment variable "STATUS_LISTEN_ON" has invalid value "on", it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive
 
 
 
 === off without a default
 --- http_config
-    server { elb_listen STATUS_LISTEN_ON; }
+    server { elb_listen MY_PORT; }
 --- env
-STATUS_LISTEN_ON=off
+MY_PORT=off
 --- faults
-environment variable "STATUS_LISTEN_ON" has invalid value "off", it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive
+environment variable "MY_PORT" has invalid value "off", it must be a port from 1 to 65535 or address:port, or several of them separated by commas, required by "elb_listen" directive
 
 
 
@@ -249,7 +284,7 @@ environment variable "STATUS_LISTEN_ON" has invalid value "off", it must be a po
 --- http_config
     server { elb_listen STATUS_LISTEN_ON default=localhost:9145; }
 --- faults
-invalid default "localhost:9145" in "elb_listen" directive, it must be a port from 1 to 65535, address:port or "off"
+invalid default "localhost:9145" in "elb_listen" directive, it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off"
 
 
 

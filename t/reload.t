@@ -33,7 +33,8 @@ $nginx->asks_for(qr/environment variable "\w+_FILE" names a file with an invalid
 $nginx->signal('HUP');
 my @faults = (
     'environment variable "LISTEN_ON_TLS_FILE" names a file with an invalid value, it must be '
-        . 'a port from 1 to 65535 or address:port, required by "elb_listen" directive',
+        . 'a port from 1 to 65535 or address:port, or several of them separated by commas, '
+        . 'required by "elb_listen" directive',
     'environment variable "DESTINATION_PORT_FILE" names a file with an invalid value, it must be '
         . 'a port from 1 to 65535, required by "elb_destination" directive',
 );

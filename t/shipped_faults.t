@@ -35,8 +35,8 @@ is($status, 1, 'an empty environment does not');
 is_deeply(faults(@messages), [
     'environment variable "DESTINATION_HOSTNAME" is not set, it must be a host name or an IP address, required by "elb_destination" directive',
     'environment variable "DESTINATION_PORT" is not set, it must be a port from 1 to 65535, required by "elb_destination" directive',
-    'environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive',
-    'environment variable "LISTEN_ON_TLS" is not set, it must be a port from 1 to 65535 or address:port, required by "elb_listen" directive',
+    'environment variable "LISTEN_ON" is not set, it must be a port from 1 to 65535 or address:port, several of them separated by commas, or "off", required by "elb_listen" directive',
+    'environment variable "LISTEN_ON_TLS" is not set, it must be a port from 1 to 65535 or address:port, or several of them separated by commas, required by "elb_listen" directive',
 ], 'it is told what is missing');
 like($messages[-1], qr/test failed$/, 'that it failed comes last');
 

@@ -9,6 +9,7 @@ use Test::More;
 
 use Application;
 use Client;
+use Process qw(free_port);
 use ProxyHeader;
 use Shipped;
 
@@ -56,6 +57,35 @@ subtest 'from a peer that is not trusted' => sub {
     my $answer = get($nginx->address, '/', headers => "X-Forwarded-For: 203.0.113.9\r\n");
     like($answer->{body}, qr/^X-Real-IP: 127\.0\.0\.1\r\nX-Forwarded-For: 127\.0\.0\.1\r$/m,
         'the client is the peer');
+};
+
+subtest 'both families' => sub {
+    my ($port, $tls, $status) = map { free_port() } 1 .. 3;
+    my $nginx = Shipped->start(DESTINATION_PORT => $application->port,
+        LISTEN_ON => "$port,[::]:$port", LISTEN_ON_TLS => "$tls, [::]:$tls",
+        STATUS_LISTEN_ON => "$status,[::]:$status");
+    for my $host ('127.0.0.1', '[::1]') {
+        for my $proxy ('', ProxyHeader::v2_local()) {
+            is(get("$host:$status", '/ping', proxy => $proxy)->{status}, 200,
+                'the operator is served, with a PROXY header or without');
+        }
+        is(get("$host:$port", '/a')->{headers}{location}, 'https://app.example/a',
+            "$host is redirected, with a PROXY header");
+        my $answer = get("$host:$tls", '/', proxy => ProxyHeader::v1('2001:db8::1', '::1', 1, 2));
+        like($answer->{body}, qr/^X-Real-IP: 2001:db8::1\r$/m, 'and proxied, with its client');
+    }
+};
+
+subtest 'LISTEN_ON=off' => sub {
+    my $nginx = Shipped->start(DESTINATION_PORT => $application->port, LISTEN_ON => 'off');
+    is(get($nginx->address, '/')->{status}, 200, 'the other one serves');
+    is(get($nginx->address, '/ping')->{status}, 200, 'with its health check');
+    my $master = $nginx->master;
+    my @sockets = map { readlink() =~ /socket:\[(\d+)\]/ } glob "/proc/$master/fd/*";
+    my %is_own = map { $_ => 1 } @sockets;
+    my @listening = grep { $is_own{ (split)[9] } && (split)[3] eq '0A' }
+        map { Process::lines_of("/proc/net/$_") } qw(tcp tcp6);
+    is(scalar @listening, 2, 'nginx listens for TLS traffic and the operator alone');
 };
 
 finish();

@@ -57,7 +57,7 @@ my ($status, @messages) = Shipped->check(
     DESTINATION_PORT => 80, LISTEN_ON_TLS => $address, STATUS_LISTEN_ON => $address);
 is($status, 1, 'an address that is taken by another listener is refused');
 my $fault = "environment variable \"STATUS_LISTEN_ON\" has invalid value \"$address\", "
-    . 'it must differ from "LISTEN_ON_TLS"';
+    . 'it must have no address in common with "LISTEN_ON_TLS"';
 like((grep { /\[emerg\]/ } @messages)[0], qr/\Q$fault\E/, 'both are named');
 
 finish();

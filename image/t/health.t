@@ -16,6 +16,8 @@ my @cases = (
     ['one address', 'LISTEN_ON_TLS=127.0.0.1:8444'],
     ['every IPv6 address', 'LISTEN_ON_TLS=[::]:8444'],
     ['one IPv6 address', 'LISTEN_ON_TLS=[::1]:8444'],
+    ['both families', 'LISTEN_ON_TLS=8444,[::]:8444'],
+    ['several addresses', 'LISTEN_ON_TLS=[::1]:8444, 127.0.0.1:8445', 'LISTEN_ON=off'],
     ['no PROXY protocol', 'LISTEN_ON_TLS=8444', 'PROXY_PROTOCOL=off'],
     ['a path of its own', 'LISTEN_ON_TLS=8444', 'PING_PATH=/up/[1]'],
     ['empty values', 'LISTEN_ON_TLS=8444', 'PING_PATH=', 'PROXY_PROTOCOL='],

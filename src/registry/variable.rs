@@ -1,7 +1,7 @@
 //! What a declaration of an environment variable says.
 
-use crate::settings::destinations;
 use crate::settings::FromText;
+use crate::settings::{destinations, listeners};
 
 /// An environment variable that has a meaning of its own.
 #[derive(Debug)]
@@ -104,4 +104,16 @@ pub(super) const fn text<T: FromText>() -> Takes {
 pub(super) const DESTINATIONS: Takes = Takes::Checked {
     expected: destinations::EXPECTED,
     check: |value| destinations::parse(value).map(drop),
+};
+
+/// The values of a variable that names addresses to listen at.
+pub(super) const LISTEN: Takes = Takes::Checked {
+    expected: listeners::EXPECTED,
+    check: |value| listeners::parse(value).map(drop),
+};
+
+/// The same where there may be none.
+pub(super) const LISTEN_OR_OFF: Takes = Takes::Checked {
+    expected: listeners::EXPECTED_OR_OFF,
+    check: |value| listeners::parse_or_off(value).map(drop),
 };

@@ -1,9 +1,9 @@
 //! The environment variables, in the order of the documentation and of `/status`.
 
-use super::variable::{text, Declaration, Default, Takes, DESTINATIONS};
+use super::variable::{text, Declaration, Default, Takes, DESTINATIONS, LISTEN, LISTEN_OR_OFF};
 use crate::settings::value::{
-    DrainDelay, ForwardedProto, Host, Listen, ListenOrOff, PingMode, PingPath, Port,
-    RedirectStatus, Switch, TimeAboveZero, TrustedProxies, WorkerConnections, WorkerProcesses,
+    DrainDelay, ForwardedProto, Host, PingMode, PingPath, Port, RedirectStatus, Switch,
+    TimeAboveZero, TrustedProxies, WorkerConnections, WorkerProcesses,
 };
 
 /// Loopback, the private networks (RFC 1918), carrier-grade NAT (RFC 6598), link-local
@@ -16,27 +16,29 @@ pub const VARIABLES: &[Declaration] = &[
     Declaration {
         name: "LISTEN_ON",
         default: Default::Required,
-        takes: text::<Listen>(),
+        takes: LISTEN_OR_OFF,
         read_by: &["elb_listen"],
-        about: "port or `address:port` for traffic that was not TLS: redirected to https",
-        good: &["81", "*:81", "127.0.0.1:81", "[::1]:81"],
-        bad: &["0", "65536", "80a", "localhost:81", "81 ssl"],
+        about: "port or `address:port` for traffic that was not TLS: redirected to https; \
+                several separated by commas, as in `81,[::]:81`; `off` for no redirect",
+        good: &["81", "*:81", "127.0.0.1:81", "[::1]:81", "81,127.0.0.1:83", "off"],
+        bad: &["0", "65536", "80a", "localhost:81", "81 ssl", "81,", "81,off"],
     },
     Declaration {
         name: "LISTEN_ON_TLS",
         default: Default::Required,
-        takes: text::<Listen>(),
+        takes: LISTEN,
         read_by: &["elb_listen"],
-        about: "port or `address:port` for traffic whose TLS the load balancer ended: proxied",
-        good: &["82", "127.0.0.1:82", "[::]:82"],
-        bad: &["+82", "::1:82", "unix:/tmp/socket", "localhost:81"],
+        about: "port or `address:port` for traffic whose TLS the load balancer ended: proxied; \
+                several separated by commas, as in `444,[::]:444`",
+        good: &["82", "127.0.0.1:82", "[::]:82", "82, [::]:82"],
+        bad: &["+82", "::1:82", "unix:/tmp/socket", "localhost:81", "off", "82;83"],
     },
     Declaration {
         name: "STATUS_LISTEN_ON",
         default: Default::Conf("127.0.0.1:9145"),
-        takes: text::<ListenOrOff>(),
+        takes: LISTEN_OR_OFF,
         read_by: &["elb_listen"],
-        about: "port or `address:port` for the operator and for health checks, with or without \
+        about: "port or `address:port`, or several separated by commas, for the operator and for health checks, with or without \
                 the PROXY protocol; `off` for none",
         good: &["9145", "127.0.0.1:9145", "off"],
         bad: &["on", "0"],

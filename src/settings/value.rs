@@ -72,30 +72,6 @@ impl Listen {
     }
 }
 
-/// Where nginx listens, or `off` for nowhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListenOrOff(pub Option<Listen>);
-
-impl FromText for ListenOrOff {
-    const EXPECTED: &'static str = "a port from 1 to 65535, address:port or \"off\"";
-
-    fn from_text(text: &str) -> Option<Self> {
-        match text {
-            "off" => Some(Self(None)),
-            _ => Listen::from_text(text).map(Some).map(Self),
-        }
-    }
-}
-
-impl fmt::Display for ListenOrOff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(listen) => listen.fmt(f),
-            None => f.write_str("off"),
-        }
-    }
-}
-
 /// The host part of a destination: an IP address or a DNS name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {

@@ -1,4 +1,4 @@
-//! `elb_listen`: core's `listen` at the address that a variable names.
+//! `elb_listen`: core's `listen` at each address that a variable names.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -16,10 +16,12 @@ use ngx::ffi::{
 use ngx::http::{HttpModuleServerConf, NgxHttpCoreModule};
 
 use super::ServerConf;
-use crate::glue::conf::{invalid, Conf, Error, Outcome, ReadSettings};
-use crate::settings::value::{FromText, ListenOrOff};
-use crate::settings::{self, WithDefault};
 use nginx::bits::Bits;
+
+use crate::glue::conf::{invalid, Conf, Error, Outcome, ReadSettings};
+use crate::settings;
+use crate::settings::listeners::{self, Listening};
+use crate::settings::value::Listen;
 
 pub mod optional;
 
@@ -27,7 +29,7 @@ pub mod optional;
 #[derive(Default)]
 struct Parameters {
     /// `default=ADDRESS`
-    default: Option<ListenOrOff>,
+    default: Option<Vec<Listen>>,
     /// `proxy_protocol=optional`
     optional: bool,
     /// `proxy_protocol`
@@ -46,40 +48,35 @@ pub fn elb_listen(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     }
     let mut parameters = Parameters::read(&args[1..])?;
 
-    let listen = match parameters.default {
-        Some(default) => {
-            cf.read(|env| settings::listen_with_default(env, &variable, default).map_err(Some))
-        }
-        None => cf
-            .read(|env| settings::listen(env, &variable).map_err(Some))
-            .map(|listen| WithDefault { listen: ListenOrOff(Some(listen)), is_default: false }),
-    };
+    let default = parameters.default.as_deref();
+    let listening = cf.read(|env| listeners::listen(env, &variable, default).map_err(Some));
     let proxy_protocol = cf.read(|env| settings::proxy_protocol(env).map_err(Some));
     parameters.proxy_protocol &= proxy_protocol != Some(false);
 
-    // faulty, or off: else core would have the server listen on its default port
-    let Some(WithDefault { listen: ListenOrOff(Some(listen)), is_default }) = listen else {
-        listens_nowhere(cf);
-        return Ok(());
-    };
-    if is_default && is_taken(cf, listen.address()) {
-        cf.warn(format_args!(
-            "default address \"{listen}\" of environment variable \"{variable}\" is in use by \
-             another process, so nginx does not listen there: set \"{variable}\" to another"
-        ));
-        listens_nowhere(cf);
-        return Ok(());
+    let mut listens = false;
+    // faulty ones are noted
+    let none = Listening { addresses: Vec::new(), is_default: false };
+    let Listening { addresses, is_default } = listening.unwrap_or(none);
+    let variables = if is_default { Vec::new() } else { vec![variable.clone()] };
+    for listen in addresses {
+        if is_default && is_taken(cf, listen.address()) {
+            cf.warn(format_args!(
+                "default address \"{listen}\" of environment variable \"{variable}\" is in use by \
+                 another process, so nginx does not listen there: set \"{variable}\" to another"
+            ));
+            continue;
+        }
+        if parameters.optional {
+            own.optional.add(listen.address(), cf.place()?);
+        }
+        cf.apply(&parameters.words(&listen.to_string()), &variables)?;
+        listens = true;
     }
-
-    if parameters.optional {
-        own.optional.add(listen.address(), cf.place()?);
+    if !listens {
+        // else core would have the server listen on its default port
+        listens_nowhere(cf);
     }
-    let listen = listen.to_string();
-    let mut words = vec!["listen", &listen];
-    words.extend(parameters.proxy_protocol.then_some("proxy_protocol"));
-    words.extend(parameters.others.iter().map(String::as_str));
-    let variables = if is_default { Vec::new() } else { vec![variable] };
-    cf.apply(&words, &variables)
+    Ok(())
 }
 
 fn listens_nowhere(cf: &mut Conf) {
@@ -97,11 +94,9 @@ impl Parameters {
                 if parameters.default.is_some() {
                     return Err(Error::Directive(c"has a duplicate \"default\" parameter"));
                 }
-                parameters.default = Some(ListenOrOff::from_text(default).ok_or_else(|| {
-                    let expected = ListenOrOff::EXPECTED;
+                parameters.default = Some(listeners::parse_or_off(default).map_err(|must| {
                     Error::Message(format!(
-                        "invalid default \"{default}\" in \"elb_listen\" directive, \
-                         it must be {expected}"
+                        "invalid default \"{default}\" in \"elb_listen\" directive, it must {must}"
                     ))
                 })?);
             } else if arg == "proxy_protocol=optional" {
@@ -121,6 +116,13 @@ impl Parameters {
             parameters.are_compatible()?;
         }
         Ok(parameters)
+    }
+
+    /// Core's directive for one of the addresses.
+    fn words<'a>(&'a self, address: &'a str) -> Vec<&'a str> {
+        let proxy_protocol = self.proxy_protocol.then_some("proxy_protocol");
+        let others = self.others.iter().map(String::as_str);
+        ["listen", address].into_iter().chain(proxy_protocol).chain(others).collect()
     }
 
     /// Whether a connection can be looked at before core begins with it, and core then reads
