@@ -14,6 +14,7 @@ use std::fmt;
 
 use crate::registry::{self, Declaration, Default, VARIABLES};
 
+pub mod buffers;
 pub mod destinations;
 pub mod expand;
 pub mod listeners;

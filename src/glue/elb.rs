@@ -6,13 +6,16 @@ use std::rc::Rc;
 use nginx::command::{self, Command};
 use nginx::cycle::Cycle;
 use nginx::module::{HttpModule, Merge, Module};
-use nginx::request::{Answer, Handler, Request, Status, POST_READ, REWRITE, SERVER_REWRITE};
+use nginx::request::{
+    Answer, Handler, Request, Status, LOG, POST_READ, REWRITE, SERVER_REWRITE,
+};
 
 use super::conf::{invalid, kind, Conf, Error, Outcome, ReadSettings};
 use super::zone;
 use crate::metrics::{Destination, Health};
 use crate::registry::Total;
 use crate::set_header::Headers;
+use crate::settings::buffers::HeaderBuffers;
 use crate::settings::value::{FromText, PingMode, PingPath};
 use crate::settings::{self, Redirect};
 
@@ -21,6 +24,7 @@ mod check;
 #[allow(unsafe_code)]
 mod destination;
 pub mod event_stream;
+mod header_buffers;
 pub mod health;
 #[allow(unsafe_code)]
 mod keepalive;
@@ -46,6 +50,7 @@ const COMMANDS: &[Command] = &[
     main(c"elb_destination", destination::elb_destination),
     main(c"elb_check", check::elb_check),
     server(c"elb_trusted_proxies", elb_trusted_proxies),
+    server(c"elb_header_buffers", header_buffers::elb_header_buffers),
     location(c"elb_redirect", elb_redirect),
     server(c"elb_ping", elb_ping),
     server(c"elb_ready", elb_ready),
@@ -80,6 +85,7 @@ pub struct ServerConf {
     /// Core's list of peers, where this is an upstream block that has it.
     peers: Option<peers::Found>,
     optional: listen::optional::Optional,
+    header_buffers: Option<HeaderBuffers>,
 }
 
 impl ServerConf {
@@ -110,6 +116,7 @@ impl Merge for ServerConf {
         if self.ready.is_none() {
             self.ready = outer.ready.clone();
         }
+        self.header_buffers = self.header_buffers.or(outer.header_buffers);
         self.drain_file = outer.drain_file.clone();
     }
 }
@@ -149,7 +156,8 @@ impl HttpModule for Elb {
         cf.with_main::<Self, _>(|cf, own| own.leave_alone_foreign(cf))?;
         listen::optional::check(cf)?;
         cf.register::<OnRewrite>(SERVER_REWRITE)?;
-        cf.register::<OnRewrite>(REWRITE)
+        cf.register::<OnRewrite>(REWRITE)?;
+        cf.register::<header_buffers::OnLog>(LOG)
     }
 
     fn init_module(cycle: Cycle) {

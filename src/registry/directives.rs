@@ -129,6 +129,16 @@ pub const DIRECTIVES: &[Directive] = &[
         bad: &["10.0.0.0/8"],
     },
     Directive {
+        name: "elb_header_buffers",
+        syntax: &["elb_header_buffers \"number size\" size"],
+        default: None,
+        contexts: &[Http, Server],
+        arguments: Between(2, 2),
+        about: include_str!("directives/elb_header_buffers.md"),
+        good: &["\"4 16k\" 16k", "\"1 1k\" 1m"],
+        bad: &["4 16k", "\"0 16k\" 16k", "\"4 16k\" 512"],
+    },
+    Directive {
         name: "elb_redirect",
         syntax: &["elb_redirect https"],
         default: None,

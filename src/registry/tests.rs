@@ -36,10 +36,22 @@ fn has_word(text: &str, name: &str) -> bool {
     })
 }
 
-/// The words of a configuration, without its comments.
+/// The words of a configuration, without its comments. One in quotes that begins with a reference is
+/// one word.
 fn words_of_conf(conf: &str) -> impl Iterator<Item = &str> {
     let lines = conf.lines().filter(|line| !line.trim_start().starts_with('#'));
-    lines.flat_map(str::split_whitespace)
+    lines.flat_map(|line| {
+        let mut rest = line.trim();
+        std::iter::from_fn(move || {
+            let end = match rest.strip_prefix("\"${") {
+                Some(reference) => reference.find('"').map(|at| at + 4),
+                None => rest.find(char::is_whitespace),
+            };
+            let (word, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = behind.trim_start();
+            (!word.is_empty()).then_some(word)
+        })
+    })
 }
 
 /// `(variable, default, directive)`, as often as it stands in `nginx/nginx.conf`.

@@ -1,6 +1,7 @@
 //! The environment variables, in the order of the documentation and of `/status`.
 
 use super::variable::{text, Declaration, Default, Takes, DESTINATIONS, LISTEN, LISTEN_OR_OFF};
+use crate::settings::buffers::{RequestBuffers, Size};
 use crate::settings::value::{
     DrainDelay, ForwardedProto, Host, PingMode, PingPath, Port, RedirectStatus, Switch,
     TimeAboveZero, TrustedProxies, WorkerConnections, WorkerProcesses,
@@ -228,6 +229,26 @@ pub const VARIABLES: &[Declaration] = &[
         about: "largest request body; a larger one gets 413, `0` is no limit",
         good: &["1m", "0"],
         bad: &["lots"],
+    },
+    Declaration {
+        name: "LARGE_CLIENT_HEADER_BUFFERS",
+        default: Default::Conf("4 16k"),
+        takes: text::<RequestBuffers>(),
+        read_by: &["elb_header_buffers"],
+        about: "how many buffers a large request header may take, and the size of each: no request \
+                line, with a token in it, and no field may be longer than one",
+        good: &["4 16k", "1 1k", "64 1m"],
+        bad: &["16k", "0 16k", "4 512"],
+    },
+    Declaration {
+        name: "PROXY_BUFFER_SIZE",
+        default: Default::Conf("16k"),
+        takes: text::<Size>(),
+        read_by: &["elb_header_buffers"],
+        about: "how long the header of the application's response may be; its body gets buffers \
+                of this size too",
+        good: &["16k", "1k", "5000", "1m"],
+        bad: &["512", "2m", "large"],
     },
     Declaration {
         name: "KEEPALIVE_TIMEOUT",

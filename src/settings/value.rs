@@ -26,7 +26,7 @@ impl FromText for Port {
 }
 
 /// A number in decimal digits only: `from_str` would take `+1` too.
-fn decimal<T: FromStr>(text: &str) -> Option<T> {
+pub(super) fn decimal<T: FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 

@@ -17,6 +17,7 @@
 #![allow(unsafe_code)]
 
 pub mod bits;
+pub mod client;
 pub mod clients;
 pub mod command;
 pub mod compat;

@@ -10,7 +10,7 @@ use ngx::ffi::{
     ngx_http_handler_pt, ngx_http_output_filter, ngx_http_phases, ngx_http_request_t,
     ngx_http_send_header, ngx_int_t, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_pcalloc,
     ngx_pool_cleanup_add, ngx_str_t, ngx_table_elt_t, NGX_DECLINED, NGX_DONE, NGX_ERROR,
-    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR,
+    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
 };
 use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 
@@ -22,6 +22,7 @@ use crate::module::{HttpModule, Module};
 use crate::text::literal;
 
 pub use ngx::ffi::{
+    ngx_http_phases_NGX_HTTP_LOG_PHASE as LOG,
     ngx_http_phases_NGX_HTTP_POST_READ_PHASE as POST_READ,
     ngx_http_phases_NGX_HTTP_PREACCESS_PHASE as PREACCESS,
     ngx_http_phases_NGX_HTTP_REWRITE_PHASE as REWRITE,
@@ -35,6 +36,9 @@ pub struct Status(pub(crate) ngx_int_t);
 impl Status {
     /// The next handler is to be asked.
     pub const DECLINED: Self = Self(NGX_DECLINED as _);
+
+    /// The handler has done its work.
+    pub const OK: Self = Self(NGX_OK as _);
 
     /// The handler has failed.
     pub const ERROR: Self = Self(NGX_ERROR as _);

@@ -55,6 +55,12 @@ impl<'a> Upstream<'a> {
         (state.header_time != ngx_msec_t::MAX).then_some(state.header_time as u64)
     }
 
+    /// Whether the header of its answer fills the buffer for it and has not ended.
+    pub fn overflows_header_buffer(&self) -> bool {
+        let buffer = &self.0.buffer;
+        !buffer.start.is_null() && buffer.last == buffer.end && self.header_time().is_none()
+    }
+
     /// What `Content-Type` of its answer says.
     pub fn content_type(&self) -> Option<&'a [u8]> {
         // SAFETY: null, or a header of its answer
