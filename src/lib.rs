@@ -6,6 +6,7 @@
 
 pub mod busy;
 pub mod check;
+pub mod client_address;
 pub mod counter;
 #[cfg(feature = "export-modules")]
 mod glue;

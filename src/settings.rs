@@ -12,6 +12,7 @@
 
 use std::fmt;
 
+use crate::client_address::Header;
 use crate::registry::{self, Declaration, Default, VARIABLES};
 
 pub mod buffers;
@@ -227,6 +228,14 @@ pub fn proxy_protocol(env: &Environment) -> Result<bool, Fault> {
 /// An entry is no address and no CIDR block.
 pub fn trusted_proxies(env: &Environment) -> Result<value::TrustedProxies, Fault> {
     env.or_default("TRUSTED_PROXIES")
+}
+
+/// The header in which a CDN names the client (`CLIENT_ADDRESS_HEADER`), if there is one.
+///
+/// # Errors
+/// The value is not the name of a header with one address.
+pub fn client_address_header(env: &Environment) -> Result<Option<Header>, Fault> {
+    env.get("CLIENT_ADDRESS_HEADER")
 }
 
 /// Where and how a plain request is sent on to https.

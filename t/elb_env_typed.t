@@ -18,6 +18,7 @@ our @TYPED = (
     [PROXY_PROTOCOL => '"on" or "off"', 'yes'],
     [TRUSTED_PROXIES =>
         '"none" or a list of addresses and CIDR blocks, as in "10.0.0.0/8, 192.168.1.7"', 'all'],
+    [CLIENT_ADDRESS_HEADER => 'the name of a header with one address, as in "CloudFront-Viewer-Address" or "CF-Connecting-IP"', 'X-Forwarded-For'],
     [HTTPS_PORT => 'a port from 1 to 65535', '65536'],
     [FORWARDED_PROTO => '"http" or "https"', 'HTTPS'],
     [REDIRECT_STATUS => '301, 302, 307 or 308', '200'],

@@ -100,3 +100,13 @@ invalid number of arguments in "elb_trusted_proxies" directive
     location / { elb_trusted_proxies; }
 --- faults
 "elb_trusted_proxies" directive is not allowed here
+
+
+
+=== a header with a list
+--- http_config
+    elb_trusted_proxies;
+--- env
+CLIENT_ADDRESS_HEADER=X-Forwarded-For
+--- faults
+environment variable "CLIENT_ADDRESS_HEADER" has invalid value "X-Forwarded-For", it must be the name of a header with one address, as in "CloudFront-Viewer-Address" or "CF-Connecting-IP", required by "elb_trusted_proxies" directive

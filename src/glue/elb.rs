@@ -6,9 +6,7 @@ use std::rc::Rc;
 use nginx::command::{self, Command};
 use nginx::cycle::Cycle;
 use nginx::module::{HttpModule, Merge, Module};
-use nginx::request::{
-    Answer, Handler, Request, Status, LOG, POST_READ, REWRITE, SERVER_REWRITE,
-};
+use nginx::request::{Answer, Handler, Request, Status, LOG, POST_READ, REWRITE, SERVER_REWRITE};
 
 use super::conf::{invalid, kind, Conf, Error, Outcome, ReadSettings};
 use super::zone;
@@ -21,6 +19,7 @@ use crate::settings::{self, Redirect};
 
 #[allow(unsafe_code)]
 mod check;
+mod client_address;
 #[allow(unsafe_code)]
 mod destination;
 pub mod event_stream;
@@ -78,6 +77,8 @@ const fn location(name: &'static CStr, handler: command::Handler<LocationConf>) 
 pub struct ServerConf {
     /// Where `elb_trusted_proxies` stands already.
     trusted_proxies: bool,
+    /// What it says; servers share that of http.
+    trust: Option<Rc<Trust>>,
     ping: Option<(PingPath, PingMode)>,
     ready: Option<PingPath>,
     /// It stands in http; its servers share it.
@@ -117,6 +118,9 @@ impl Merge for ServerConf {
             self.ready = outer.ready.clone();
         }
         self.header_buffers = self.header_buffers.or(outer.header_buffers);
+        if self.trust.is_none() {
+            self.trust = outer.trust.clone();
+        }
         self.drain_file = outer.drain_file.clone();
     }
 }
@@ -189,7 +193,11 @@ fn elb_trusted_proxies(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     }
     let trusted = cf.read(|env| settings::trusted_proxies(env).map_err(Some));
     let proxy_protocol = cf.read(|env| settings::proxy_protocol(env).map_err(Some));
-    let (Some(trusted), Some(proxy_protocol)) = (trusted, proxy_protocol) else { return Ok(()) };
+    let header = cf.read(|env| settings::client_address_header(env).map_err(Some));
+    let (Some(trusted), Some(proxy_protocol), Some(header)) = (trusted, proxy_protocol, header)
+    else {
+        return Ok(());
+    };
 
     for block in trusted.everybody() {
         cf.warn(format_args!(
@@ -200,6 +208,12 @@ fn elb_trusted_proxies(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     let variables = ["TRUSTED_PROXIES".to_owned()];
     for block in &trusted.blocks {
         cf.apply(&["set_real_ip_from", block], &variables)?;
+    }
+    let by_cdn = header.is_some();
+    own.trust = Some(Rc::new(Trust::new(&trusted, proxy_protocol, header)));
+    if by_cdn {
+        // what it reads there is put there by `client_address::settle`
+        return cf.apply(&["real_ip_header", "X-Real-IP"], &[]);
     }
     if proxy_protocol {
         return cf.apply(&["real_ip_header", "proxy_protocol"], &[]);
@@ -258,13 +272,22 @@ impl Handler for OnPostRead {
     fn handle(request: Request) -> Status {
         let asked_for = request.server::<Elb>().and_then(|conf| conf.asked_for(request.path()));
         let health = match asked_for.filter(|_| request.is_get_or_head()) {
-            None => return Status::DECLINED,
+            None => return on_other_request(&request),
             Some(PingMode::Alive) => Health::Ok,
             Some(PingMode::Ready) => health::health(&request),
         };
         zone::slot().counts.count(Total::HealthChecks);
         request.skip_access_log();
         request.finish(&answer(health))
+    }
+}
+
+/// Any request but a health check.
+fn on_other_request(request: &Request) -> Status {
+    let trust = request.server::<Elb>().and_then(|conf| conf.trust.as_deref());
+    match trust.map_or(Some(()), |trust| client_address::settle(request, trust)) {
+        Some(()) => Status::DECLINED,
+        None => Status::code(500),
     }
 }
 

@@ -133,6 +133,8 @@ fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let words = panic.to_string();
         let words = words.trim_start_matches("panicked at ").replace('\n', " ");
-        nginx::log::running(|log| log.alert(format_args!("internal error, please report it: panicked at {words}")));
+        nginx::log::running(|log| {
+            log.alert(format_args!("internal error, please report it: panicked at {words}"))
+        });
     }));
 }

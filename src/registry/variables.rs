@@ -1,6 +1,7 @@
 //! The environment variables, in the order of the documentation and of `/status`.
 
 use super::variable::{text, Declaration, Default, Takes, DESTINATIONS, LISTEN, LISTEN_OR_OFF};
+use crate::client_address::Header;
 use crate::settings::buffers::{RequestBuffers, Size};
 use crate::settings::value::{
     DrainDelay, ForwardedProto, Host, PingMode, PingPath, Port, RedirectStatus, Switch,
@@ -97,6 +98,17 @@ pub const VARIABLES: &[Declaration] = &[
                 or spaces; `none` trusts nobody",
         good: &["none", "10.0.0.0/8, 192.168.1.7", "::1/128"],
         bad: &["all", "10.0.0.0/33"],
+    },
+    Declaration {
+        name: "CLIENT_ADDRESS_HEADER",
+        default: Default::None,
+        takes: text::<Header>(),
+        read_by: &["elb_trusted_proxies"],
+        about: "the header in which a CDN before the load balancer names the client, such as \
+                `CloudFront-Viewer-Address`; believed from `TRUSTED_PROXIES` alone, which must then \
+                have the networks of the CDN too",
+        good: &["CloudFront-Viewer-Address", "CF-Connecting-IP"],
+        bad: &["X-Forwarded-For", "CF_Connecting_IP", "X-Client: 1"],
     },
     Declaration {
         name: "HTTPS_PORT",

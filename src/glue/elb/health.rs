@@ -95,7 +95,9 @@ impl DrainFile {
             log.error(format_args!("cannot check drain file \"{path}\": {error}"));
         }
         if exists && !last.exists {
-            log.notice(format_args!("draining: drain file \"{path}\" exists, remove it to end that"));
+            log.notice(format_args!(
+                "draining: drain file \"{path}\" exists, remove it to end that"
+            ));
         }
         if !exists && last.exists {
             log.notice(format_args!("no longer draining: drain file \"{path}\" was removed"));

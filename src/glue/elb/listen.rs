@@ -223,7 +223,7 @@ fn set_option(fd: c_int, level: c_int, name: c_int, value: c_int) -> io::Result<
 ///
 /// # Safety
 /// `addr` is null or a socket address of its family's size.
-unsafe fn address_of(addr: *const sockaddr) -> Option<SocketAddr> {
+pub unsafe fn address_of(addr: *const sockaddr) -> Option<SocketAddr> {
     // SAFETY: by contract
     unsafe {
         match u32::from(addr.as_ref()?.sa_family) {

@@ -1,0 +1,47 @@
+//! Who the client is: a word with the realip module, which replaces the address of the connection.
+
+use std::cell::RefCell;
+
+use nginx::process::now;
+use nginx::request::Request;
+
+use crate::client_address::{Address, Named, OnceAMinute, Trust};
+
+thread_local! {
+    static IN_VAIN: RefCell<OnceAMinute> = RefCell::default();
+}
+
+/// Settles who the client is, before the realip module looks. Where a CDN names the client
+/// (`real_ip_header X-Real-IP`, see `elb_trusted_proxies`), that module reads what is put here in
+/// the place of the client's own `X-Real-IP`, and takes it where the peer is trusted. `None` where
+/// there is no memory.
+pub fn settle(request: &Request, trust: &Trust) -> Option<()> {
+    let peer = request.peer();
+    let proxy = request
+        .named_by_proxy()
+        .and_then(|named| Address::new(&String::from_utf8_lossy(named.address), named.port));
+    if let (Some(peer), Some(proxy)) = (peer, &proxy) {
+        if request.number() == 1 && trust.is_in_vain(peer, proxy) {
+            report(request, proxy);
+        }
+    }
+    let Some(header) = &trust.header else { return Some(()) };
+    let values = |name: &str| request.headers(name.as_bytes()).collect();
+    let client = peer.and_then(|peer| {
+        let (forwarded, header) = (values("x-forwarded-for"), values(header.name()));
+        trust.client(&Named { peer, proxy, forwarded, header })
+    });
+    request.set_x_real_ip(client.map(|client| client.to_string()).as_deref())
+}
+
+fn report(request: &Request, named: &Address) {
+    if IN_VAIN.with_borrow_mut(|once| once.is_due(now())) {
+        let peer = String::from_utf8_lossy(request.client());
+        request.notice_of_connection(format_args!(
+            "a PROXY header that names client {} is not believed, as its peer {peer} is not in \
+             environment variable \"TRUSTED_PROXIES\": add the network of the load balancer there, if \
+             {peer} is one",
+            named.ip
+        ));
+    }
+}
