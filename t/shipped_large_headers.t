@@ -21,6 +21,10 @@ my $server = run_child(sub {
     local $/ = "\r\n\r\n";
     while (my $socket = $listener->accept) {
         my $head = <$socket> // next;
+        if ($head =~ m{^GET /(4\d\d) }) {
+            print $socket "HTTP/1.1 $1 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            next;
+        }
         my ($protocol) = $head =~ /^Sec-WebSocket-Protocol: (.*)\r$/m;
         $protocol = 'x' x $1 if $head =~ m{^GET /answer/(\d+) };
         print $socket "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
@@ -109,6 +113,7 @@ subtest 'too large' => sub {
     my $client = Client->connect($nginx->address);
     $client->send("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
     is($client->answer->{status}, 400, 'a request that is malformed is refused');
+    is(get($nginx->address, "/$_")->{status}, $_, "the application answers with $_") for 400, 414;
     is(scalar notices($nginx), scalar @expected, 'that is no matter of size');
 };
 

@@ -10,9 +10,11 @@ use nginx::request::{Answer, Handler, Request, Status, LOG, POST_READ, REWRITE, 
 
 use super::conf::{invalid, kind, Conf, Error, Outcome, ReadSettings};
 use super::zone;
+use crate::client_address::Trust;
 use crate::metrics::{Destination, Health};
 use crate::registry::Total;
 use crate::set_header::Headers;
+use crate::settings::buffers::HeaderBuffers;
 use crate::settings::buffers::HeaderBuffers;
 use crate::settings::value::{FromText, PingMode, PingPath};
 use crate::settings::{self, Redirect};

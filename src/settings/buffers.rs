@@ -98,6 +98,8 @@ pub enum TooLarge {
 pub struct Seen {
     /// The status of the answer.
     pub status: usize,
+    /// Whether a destination was asked, which may have answers of its own with any status.
+    pub proxied: bool,
     /// Whether a part of the request was still to be read when its answer began.
     pub unread: bool,
     /// Whether the last buffer for its header is full.
@@ -111,9 +113,10 @@ impl TooLarge {
     /// level info, and keeps nothing but the status: what a header was too large for has its
     /// buffer full.
     pub fn of(seen: &Seen) -> Option<Self> {
+        let request_full = seen.request_full && !seen.proxied;
         match seen.status {
-            414 => Some(Self::RequestLine),
-            400 if seen.unread && seen.request_full => Some(Self::RequestHeader),
+            414 if request_full => Some(Self::RequestLine),
+            400 if request_full && seen.unread => Some(Self::RequestHeader),
             502 if seen.response_full => Some(Self::ResponseHeader),
             _ => None,
         }
@@ -222,14 +225,18 @@ mod tests {
 
     #[test]
     fn what_was_too_large() {
-        let all = Seen { status: 0, unread: true, request_full: true, response_full: true };
-        let none = Seen::default();
+        let all = Seen { unread: true, request_full: true, response_full: true, ..Seen::default() };
         let cases = [
-            (Seen { status: 414, ..none }, Some(TooLarge::RequestLine)),
+            (Seen { status: 414, ..all }, Some(TooLarge::RequestLine)),
+            (Seen { status: 414, unread: false, ..all }, Some(TooLarge::RequestLine)),
+            // `return 414`, and an answer of the application
+            (Seen { status: 414, request_full: false, ..all }, None),
+            (Seen { status: 414, proxied: true, ..all }, None),
+            (Seen { status: 400, proxied: true, ..all }, None),
             (Seen { status: 400, ..all }, Some(TooLarge::RequestHeader)),
             (Seen { status: 400, request_full: false, ..all }, None),
             (Seen { status: 400, unread: false, ..all }, None),
-            (Seen { status: 502, ..all }, Some(TooLarge::ResponseHeader)),
+            (Seen { status: 502, proxied: true, ..all }, Some(TooLarge::ResponseHeader)),
             (Seen { status: 502, response_full: false, ..all }, None),
             (Seen { status: 200, ..all }, None),
             (Seen { status: 101, ..all }, None),

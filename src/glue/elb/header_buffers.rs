@@ -42,6 +42,7 @@ fn report(request: &Request) {
     let upstream = request.upstream();
     let seen = Seen {
         status: request.final_status(),
+        proxied: upstream.is_some(),
         unread: request.leaves_bytes_unread(),
         request_full: request.fills_header_buffer(),
         response_full: upstream.as_ref().is_some_and(|upstream| upstream.overflows_header_buffer()),
