@@ -15,7 +15,6 @@ use crate::metrics::{Destination, Health};
 use crate::registry::Total;
 use crate::set_header::Headers;
 use crate::settings::buffers::HeaderBuffers;
-use crate::settings::buffers::HeaderBuffers;
 use crate::settings::value::{FromText, PingMode, PingPath};
 use crate::settings::{self, Redirect};
 
