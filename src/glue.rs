@@ -4,6 +4,8 @@
 //! - `conf`: what directives share: their declarations, the environment, their arguments.
 //! - `start`: the core module that collects the faults of a start and fails it at its end.
 //! - `env`: `elb_env`.
+//! - `files`: what nginx is about to open.
+//! - `files`: what nginx is about to open.
 //! - `elb`: the HTTP module with the `elb_*` directives, which
 //!   [`DIRECTIVES`](crate::registry::DIRECTIVES) lists, but for `elb_env`.
 //! - `websocket`: the HTTP module of the tunnel, the `websocket_*` directives.
@@ -13,6 +15,7 @@
 mod conf;
 mod elb;
 mod env;
+mod files;
 mod start;
 mod status;
 mod websocket;

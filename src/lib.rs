@@ -7,6 +7,7 @@
 pub mod busy;
 pub mod check;
 pub mod client_address;
+pub mod container;
 pub mod counter;
 #[cfg(feature = "export-modules")]
 mod glue;
@@ -15,8 +16,10 @@ pub mod limit;
 pub mod media_type;
 pub mod metrics;
 pub mod proxy_header;
+pub mod query;
 pub mod registry;
 pub mod request_id;
 pub mod set_header;
 pub mod settings;
+pub mod snippets;
 pub mod tunnel_log;

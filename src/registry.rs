@@ -4,6 +4,7 @@
 mod directives;
 mod log;
 mod metrics;
+mod need;
 mod status;
 mod variable;
 mod variables;
@@ -13,6 +14,7 @@ pub use log::{LogField, LOG_FIELDS};
 pub use metrics::{
     CloseReason, Family, Samples, Sink, StatusPart, Total, Values, CLOSE_REASONS, METRICS,
 };
+pub use need::Need;
 pub use status::{status_members, About, Definition, Member, Shape, DEFINITIONS};
 pub use variable::{Declaration, Default, Takes};
 pub use variables::VARIABLES;

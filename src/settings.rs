@@ -17,10 +17,13 @@ use crate::registry::{self, Declaration, Default, VARIABLES};
 
 pub mod buffers;
 pub mod destinations;
+pub mod effects;
 pub mod expand;
 pub mod listeners;
+pub mod paths;
 pub mod resolver;
 pub mod value;
+pub mod words;
 
 pub use value::FromText;
 
@@ -41,6 +44,9 @@ pub trait Source {
     /// # Errors
     /// Why it cannot be read, in the words of the system.
     fn file(&self, path: &str, limit: usize) -> Result<Vec<u8>, String>;
+
+    /// Whether there is such a folder.
+    fn is_folder(&self, path: &str) -> bool;
 }
 
 /// What is wrong with the environment: one line for the operator.
@@ -185,6 +191,11 @@ impl<'a> Environment<'a> {
     pub fn or_default<T: FromText>(&self, name: &str) -> Result<T, Fault> {
         let default = || registry::variable(name)?.default.value().and_then(T::from_text);
         self.get(name)?.or_else(default).ok_or_else(|| Fault::missing(name, T::EXPECTED))
+    }
+
+    /// Whether there is such a folder.
+    fn is_folder(&self, path: &str) -> bool {
+        self.source.is_folder(path)
     }
 
     fn file(&self, variable: &str, path: Vec<u8>) -> Result<Vec<u8>, Fault> {
@@ -341,6 +352,10 @@ pub(crate) mod tests {
             let mut bytes = self.variable(path).ok_or("no such file")?;
             bytes.truncate(limit);
             Ok(bytes)
+        }
+
+        fn is_folder(&self, path: &str) -> bool {
+            self.variable(path).is_some()
         }
     }
 

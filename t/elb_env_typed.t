@@ -33,6 +33,7 @@ our @TYPED = (
     [PING_PATH => 'a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping"', '/a b'],
     [READY_PATH => 'a path of visible characters that begins with "/" and has none of ?#{}"\$; as in "/ping"', 'ready'],
     [PING_MODE => '"alive" or "ready"', 'on'],
+    [LOG_QUERY => '"on" or "off"', 'none'],
     [DRAIN_DELAY => 'a number of seconds from 0 to 3600, as in "15" or "15s"', '3601'],
 );
 

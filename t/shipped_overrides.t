@@ -9,7 +9,7 @@ use Test::More;
 
 use Application;
 use Client;
-use Process qw(folder free_port write_file);
+use Process qw(folder free_port lines_of write_file);
 use Shipped;
 use WebSocketClient;
 
@@ -19,7 +19,7 @@ my @destination = (DESTINATION_PORT => $application->port);
 sub overrides {
     my (%files) = @_;
     my $folder = folder();
-    mkdir "$folder/http" or die;
+    mkdir "$folder/$_" or die for qw(http location main);
     write_file("$folder/$_", $files{$_}) for keys %files;
     return $folder;
 }
@@ -87,6 +87,48 @@ subtest 'a second server needs no copy of them' => sub {
     $head = get("127.0.0.1:$port", '/plain', proxy => '')->{body};
     is_deeply(arrived($head, qw(X-Forwarded-Proto X-Forwarded-Port)),
         ['X-Forwarded-Port: 443', 'X-Forwarded-Proto: http'], 'but for one of its own');
+};
+
+subtest 'inside the location of the application, and outside of http' => sub {
+    my $nginx = Shipped->start(@destination, TEXT => 'of main', CONFIG_OVERRIDES => overrides(
+        'location/header.conf' => 'elb_env add_header X-Own "${TEXT}";',
+        'main/env.conf'        => "worker_rlimit_nofile 1000;\n",
+    ));
+    is(get($nginx->address, '/')->{headers}{'x-own'}, 'of main', 'a header has its place');
+    is(get($nginx->address('LISTEN_ON'), '/')->{headers}{'x-own'}, undef, 'there alone');
+    my ($worker) = $nginx->workers;
+    like(join("\n", lines_of("/proc/$worker/limits")), qr/^Max open files +1000 /m,
+        'a directive of main counts');
+};
+
+subtest 'a second "location /"' => sub {
+    my $snippet = "# from the web\nlocation / {\n    add_header X-Own 1;\n}\n";
+    my $folder = overrides('snippet.conf' => $snippet);
+    my ($status, @messages) = Shipped->check(@destination, CONFIG_OVERRIDES => $folder);
+    is($status, 1, 'is refused');
+    is_deeply([map { s/.*\[emerg\] \d+#\d+: //r } grep { /\[emerg\]/ } @messages],
+        [qq(duplicate location "/", the lines inside it belong in a file of )
+            . qq("$folder/location/*.conf", without "location / {" and "}" around them )
+            . "in $folder/snippet.conf:2"], 'and it is told where its lines go');
+
+    $folder = overrides(
+        'a.conf'         => 'location /a { return 200; } location = / { return 204; }',
+        'b.conf'         => 'location /a { return 200; }',
+        'http/conf.conf' => 'server { listen 127.0.0.1:' . free_port()
+            . '; location / { return 200; } }');
+    ($status, @messages) = Shipped->check(@destination, CONFIG_OVERRIDES => $folder);
+    is($status, 1, 'so is a second one of another name');
+    like(join("\n", @messages), qr{duplicate location "/a" in \Q$folder\E/b.conf:1\n},
+        'by nginx itself');
+    write_file("$folder/b.conf", '');
+    write_file("$folder/http/more.conf", 'server { listen 127.0.0.1:' . free_port()
+        . '; location / { return 200; } location / { return 204; } }');
+    ($status, @messages) = Shipped->check(@destination, CONFIG_OVERRIDES => $folder);
+    like(join("\n", @messages), qr{duplicate location "/" in \Q$folder\E/http/more.conf:1\n},
+        'and of another server, into whose first one nothing is included');
+    unlink "$folder/http/more.conf";
+    ($status, @messages) = Shipped->check(@destination, CONFIG_OVERRIDES => $folder);
+    is($status, 0, 'an exact one, and one of another server, are none') or diag @messages;
 };
 
 subtest 'an empty folder, and none' => sub {

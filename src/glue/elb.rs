@@ -30,11 +30,13 @@ pub mod health;
 mod keepalive;
 #[allow(unsafe_code)]
 mod listen;
+pub mod log_query;
 #[allow(unsafe_code)]
 pub mod peers;
 #[allow(unsafe_code)]
 mod set_header;
 pub mod shutdown;
+pub mod snippets;
 mod variables;
 
 use destination::MainConf;
@@ -58,6 +60,7 @@ const COMMANDS: &[Command] = &[
     location(c"elb_proxy_set_header", set_header::elb_proxy_set_header),
     main(c"elb_keepalive_min_timeout", keepalive::elb_keepalive_min_timeout),
     main(c"elb_shutdown_timeout", shutdown::elb_shutdown_timeout),
+    main(c"elb_log_query", log_query::elb_log_query),
     Command::END,
 ];
 
@@ -149,6 +152,7 @@ impl HttpModule for Elb {
     }
 
     fn init_main(cf: &mut Conf) -> Outcome {
+        snippets::check(cf)?;
         cf.with_main::<Self, _>(|cf, own| {
             own.complete(cf)?;
             own.proxy_headers.map_or(Ok(()), |slot| set_header::complete(cf, slot))
@@ -271,6 +275,7 @@ struct OnPostRead;
 
 impl Handler for OnPostRead {
     fn handle(request: Request) -> Status {
+        log_query::leave_out(&request);
         let asked_for = request.server::<Elb>().and_then(|conf| conf.asked_for(request.path()));
         let health = match asked_for.filter(|_| request.is_get_or_head()) {
             None => return on_other_request(&request),

@@ -5,19 +5,25 @@
 //! before it opens anything (`ngx_init_cycle`), then fails the start, the test or the reload.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic;
+use std::path::Path;
 
 use nginx::cycle::Cycle;
+use nginx::log::Level;
 use nginx::module::{CoreModule, Module};
 use nginx::process::{self, Role};
 
 use super::conf::Conf;
+use super::elb::snippets::Included;
+use super::files::{self, Named};
+use crate::container::{memory_limit, report, Size};
+use crate::settings::effects::{without_effect, Asked};
 use crate::settings::{self, Environment, Fault, Source};
 
 /// The module, as `load_module` finds it.
@@ -33,6 +39,12 @@ pub struct Start {
     doomed: bool,
     /// Variables that nginx keeps for us and that no worker needs.
     kept: RefCell<Vec<String>>,
+    /// What became of references to variables.
+    pub used: BTreeMap<String, String>,
+    /// Paths that variables name.
+    pub named: Vec<Named>,
+    /// Files that are included inside locations.
+    pub included: Vec<Included>,
 }
 
 /// The process environment; it notes what was asked for.
@@ -54,6 +66,10 @@ impl Source for Process {
             .map(|_| bytes)
             .map_err(|error| error.to_string())
     }
+
+    fn is_folder(&self, path: &str) -> bool {
+        Path::new(path).is_dir()
+    }
 }
 
 impl CoreModule for Start {
@@ -71,18 +87,34 @@ impl CoreModule for Start {
 
     /// The whole file is read: does it start?
     fn init_conf(cycle: Cycle, start: &Self) -> Result<(), ()> {
-        match start.doomed {
-            true => Err(()),
-            false => start.keep(cycle),
+        if process::only_signals() {
+            return if start.doomed { Err(()) } else { start.keep(cycle) };
         }
+        let faults = files::faults(&start.named, cycle.user());
+        for fault in faults.iter().filter(|fault| !start.reported.contains(&fault.to_string())) {
+            cycle.log().write(Level::Emerg, fault);
+        }
+        if start.doomed || !faults.is_empty() {
+            return Err(());
+        }
+        start.keep(cycle)?;
+        files::streams(cycle).map_err(|why| cycle.log().write(Level::Emerg, why))
     }
 
-    /// Names the variables that were read, never their values.
+    /// Names the variables that were read, never their values, and those without effect, and says
+    /// how large nginx is.
     fn init_module(cycle: Cycle) {
-        let Some(start) = cycle.core::<Self>() else { return };
-        let names = start.process.names.borrow();
-        let names: Vec<_> = names.iter().map(String::as_str).collect();
-        cycle.log().info(format_args!("environment variables read: {}", names.join(", ")));
+        if let Some(start) = cycle.core::<Self>() {
+            let names = start.process.names.borrow().clone();
+            let words: Vec<_> = names.iter().map(String::as_str).collect();
+            cycle.log().info(format_args!("environment variables read: {}", words.join(", ")));
+            let asked = Asked { names, used: start.used.clone() };
+            // what this asks for is not part of the configuration
+            for message in without_effect(&Environment::new(&Process::default()), &asked) {
+                cycle.log().notice(message);
+            }
+        }
+        report_size(cycle);
     }
 
     /// A worker has no use for the variables: what they hold may be secret.
@@ -126,6 +158,16 @@ impl Start {
         }
         Ok(())
     }
+}
+
+/// Says what the workers and their connections take of memory.
+fn report_size(cycle: Cycle) {
+    let Some((workers, connections, connection)) = cycle.size() else { return };
+    let [workers, connections, connection] = [workers, connections, connection].map(|n| n as u64);
+    let size = Size { workers, connections, connection };
+    let report = report(size, memory_limit(&Process::default()));
+    let level = if report.warns { Level::Warn } else { Level::Notice };
+    cycle.log().write(level, report.text);
 }
 
 /// Has nginx's error log show panics, which stop at `nginx::guard`.

@@ -179,6 +179,16 @@ pub const DIRECTIVES: &[Directive] = &[
         bad: &["/tmp/drain delay=soon", "/tmp/drain later=1s"],
     },
     Directive {
+        name: "elb_log_query",
+        syntax: &["elb_log_query on | off"],
+        default: Some("on"),
+        contexts: &[Http],
+        arguments: Between(1, 1),
+        about: include_str!("directives/elb_log_query.md"),
+        good: &["on", "off"],
+        bad: &["yes"],
+    },
+    Directive {
         name: "elb_shutdown_timeout",
         syntax: &["elb_shutdown_timeout time | off [reload=time | reload=off]"],
         default: Some("off"),
@@ -290,12 +300,15 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "websocket_log",
-        syntax: &["websocket_log path [text | json] [id=value]", "websocket_log off"],
+        syntax: &[
+            "websocket_log path | stdout | stderr [text | json] [id=value]",
+            "websocket_log off",
+        ],
         default: Some("off"),
         contexts: ANYWHERE,
         arguments: Between(1, 3),
         about: include_str!("directives/websocket_log.md"),
-        good: &["/dev/null", "/dev/null json", "/dev/null text id=$request_id", "off"],
+        good: &["/dev/null", "/dev/null json", "/dev/null text id=$request_id", "stdout", "off"],
         bad: &["/dev/null xml", "/nowhere/websocket.log"],
     },
     Directive {

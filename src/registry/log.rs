@@ -34,8 +34,9 @@ pub const LOG_FIELDS: &[LogField] = &[
         name: "uri",
         json_type: "string",
         value: |line| LogValue::Quoted(line.uri),
-        about: "as the client sent it; cut if the line's head would pass 440 bytes; in quotes in \
-                text",
+        about: "as the client sent it, without its query where \
+                [elb_log_query](directives.md#elb_log_query) is off; cut if the line's head would pass \
+                440 bytes; in quotes in text",
     },
     LogField {
         name: "upstream_addr",

@@ -91,6 +91,16 @@ fn each_variable_is_declared_once() {
 }
 
 #[test]
+fn variables_need_variables_that_there_are() {
+    for declaration in VARIABLES {
+        for name in declaration.needs.iter().flat_map(Need::variables) {
+            assert!(variable(name).is_some(), "{} needs {name}", declaration.name);
+            assert_ne!(declaration.name, name);
+        }
+    }
+}
+
+#[test]
 fn samples_and_defaults_are_what_they_are_declared_to_be() {
     for declaration in VARIABLES {
         let name = declaration.name;

@@ -1,5 +1,6 @@
 //! What a declaration of an environment variable says.
 
+use super::need::Need;
 use crate::settings::FromText;
 use crate::settings::{destinations, listeners};
 
@@ -14,6 +15,8 @@ pub struct Declaration {
     pub takes: Takes,
     /// The directives that read it.
     pub read_by: &'static [&'static str],
+    /// What has to be there for it to have an effect: all of these.
+    pub needs: &'static [Need],
     /// What it is for, in Markdown, as a cell of a table.
     pub about: &'static str,
     /// Values that it takes.

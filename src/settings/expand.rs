@@ -14,6 +14,9 @@ pub struct Expanded {
     pub refers: bool,
     /// The variables that it has its text from: those that it asked for and that are set.
     pub variables: Vec<String>,
+    /// The variables that it refers to, set or not, and what stands in place of each: its value or
+    /// a default, and `None` for `${NAME:+word}`.
+    pub asked: Vec<(String, Option<String>)>,
 }
 
 /// Why an argument cannot be expanded.
@@ -99,6 +102,8 @@ fn replace(
 ) -> Result<(), Error> {
     let operator = &reference[2 + name.len()..reference.len() - 1];
     out.refers = true;
+    let (place, start) = (out.asked.len(), out.text.len());
+    out.asked.push((name.to_owned(), None));
     let variable = env.variable(name)?;
     if let Some(variable) = &variable {
         out.variables.push(name.to_owned());
@@ -120,6 +125,9 @@ fn replace(
             (None, Some((":+", _))) => {}
             _ => return Err(syntax(reference)),
         },
+    }
+    if !operator.starts_with(":+") {
+        out.asked[place].1 = Some(out.text[start..].to_owned());
     }
     Ok(())
 }
@@ -226,6 +234,9 @@ mod tests {
         let env = Environment::new(&table);
         let expanded = expand(&env, "${A:-${B:-x}}${C:+${B}}").unwrap();
         assert_eq!(expanded.variables, ["B", "C", "B"]);
+        let asked = expanded.asked.iter().map(|(name, used)| (&**name, used.as_deref()));
+        let expected = [("A", Some("x")), ("B", Some("x")), ("C", None), ("B", Some("x"))];
+        assert_eq!(asked.collect::<Vec<_>>(), expected);
         assert!(expanded.refers);
         assert!(expand(&env, "${A:-}").unwrap().refers);
         assert!(!expand(&env, "${host}").unwrap().refers);

@@ -207,10 +207,15 @@ impl FromText for DrainDelay {
 /// reload takes twice as many. With none it listens and serves nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerProcesses {
-    /// One for each processor.
+    /// One for each processor that the container may use.
     Auto,
     /// So many, from 1 to 500.
     Number(u16),
+}
+
+impl WorkerProcesses {
+    /// The most that there may be.
+    pub const MOST: u16 = 500;
 }
 
 impl FromText for WorkerProcesses {
@@ -219,7 +224,7 @@ impl FromText for WorkerProcesses {
     fn from_text(text: &str) -> Option<Self> {
         match text {
             "auto" => Some(Self::Auto),
-            _ => decimal(text).filter(|number| (1..=500).contains(number)).map(Self::Number),
+            _ => decimal(text).filter(|number| (1..=Self::MOST).contains(number)).map(Self::Number),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! by hand, in `xtask/pages`.
 
 use ngx_http_elb_websocket_module::registry::{
-    Context, Declaration, Default, Directive, CLOSE_REASONS, DIRECTIVES, LOG_FIELDS, METRICS,
+    Context, Declaration, Default, Directive, Need, CLOSE_REASONS, DIRECTIVES, LOG_FIELDS, METRICS,
     VARIABLES,
 };
 use serde_json::json;
@@ -52,10 +52,19 @@ fn page(template: &str, parts: &[(&str, String)]) -> String {
 fn variables() -> String {
     table(
         ["variable", "default", "meaning"],
-        VARIABLES.iter().map(|declaration| {
-            [code(declaration.name), default(declaration), declaration.about.to_owned()]
-        }),
+        VARIABLES
+            .iter()
+            .map(|declaration| [code(declaration.name), default(declaration), about(declaration)]),
     )
+}
+
+/// What a variable is for, and what it needs.
+fn about(declaration: &Declaration) -> String {
+    let needs: Vec<_> = declaration.needs.iter().map(Need::about).collect();
+    match needs.is_empty() {
+        true => declaration.about.to_owned(),
+        false => format!("{}. Only where {}", declaration.about, needs.join(" and ")),
+    }
 }
 
 fn default(declaration: &Declaration) -> String {

@@ -63,6 +63,18 @@ pub struct Place {
     line: ngx_uint_t,
 }
 
+impl Place {
+    /// A line of a file, where nothing can be applied.
+    ///
+    /// # Safety
+    /// `file` is the name of a file with a NUL at its end, in the memory of the configuration.
+    pub(crate) unsafe fn of_file(life: Life, file: *mut u_char, line: ngx_uint_t) -> Self {
+        // SAFETY: by contract
+        let len = unsafe { CStr::from_ptr(file.cast()) }.count_bytes();
+        Self { life, ctx: null_mut(), cmd_type: 0, file: ngx_str_t { len, data: file }, line }
+    }
+}
+
 impl<'a> Conf<'a> {
     /// Wraps nginx's pointer.
     ///
@@ -253,6 +265,20 @@ impl<'a> Conf<'a> {
         self.log(Level::Emerg, message);
     }
 
+    /// The same, with the environment variables that the directive's words come from.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn refuse_from(&mut self, message: impl Display, variables: &[String]) -> Outcome {
+        let log = self.cf.log;
+        if !variables.is_empty() {
+            self.cf.log = self.log_that_names(variables)?;
+        }
+        self.refuse(message);
+        self.cf.log = log;
+        Ok(())
+    }
+
     fn log(&mut self, level: Level, message: impl Display) {
         ngx::ngx_conf_log_error!(level.number(), &raw mut *self.cf, "{message}");
     }
@@ -326,8 +352,8 @@ impl<'a> Conf<'a> {
     /// # Errors
     /// nginx or a module refuses it, or the place is one of another configuration.
     pub fn apply_at(&mut self, place: &Place, words: &[&str], variables: &[String]) -> Outcome {
-        if !place.life.is_of(self.cf.cycle) {
-            return Err(Error::Message("a place of another configuration".to_owned()));
+        if !place.life.is_of(self.cf.cycle) || place.ctx.is_null() {
+            return Err(Error::Message("a place where nothing can be applied".to_owned()));
         }
         let (ctx, cmd_type, log) = (self.cf.ctx, self.cf.cmd_type, self.cf.log);
         if !variables.is_empty() {

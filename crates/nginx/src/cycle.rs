@@ -6,7 +6,8 @@ use std::ptr::NonNull;
 
 use ngx::core::{CoreModuleMainConf, NgxCoreModule};
 use ngx::ffi::{
-    ngx_array_push, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_module_t, ngx_str_t,
+    ngx_array_push, ngx_connection_t, ngx_cycle_t, ngx_event_t, ngx_http_conf_ctx_t,
+    ngx_http_module, ngx_module_t, ngx_str_t, ngx_uid_t,
 };
 
 use crate::log::Log;
@@ -79,6 +80,21 @@ impl<'a> Cycle<'a> {
         let slots = NonNull::new(self.raw().conf_ctx)?;
         // SAFETY: a slot for each module that nginx has an index of
         Some(unsafe { *slots.as_ptr().add(index) }.cast())
+    }
+
+    /// How many processes serve, how many connections each of them has room for, and the bytes that
+    /// one takes (`ngx_event_process_init`).
+    pub fn size(self) -> Option<(usize, usize, usize)> {
+        let core = NgxCoreModule::main_conf(self.raw())?;
+        let workers = if core.master == 0 { 1 } else { core.worker_processes };
+        let connection = size_of::<ngx_connection_t>() + 2 * size_of::<ngx_event_t>();
+        Some((workers.unsigned_abs(), self.raw().connection_n, connection))
+    }
+
+    /// The user that workers run as, where nginx changes to one.
+    pub fn user(self) -> Option<u32> {
+        let user = NgxCoreModule::main_conf(self.raw())?.user;
+        (user != ngx_uid_t::MAX).then_some(user)
     }
 
     /// Whether nginx has a module of this name.

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
-use std::os::fd::FromRawFd;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr::NonNull;
 
 use ngx::ffi::{ngx_cached_http_log_iso8601, ngx_conf_open_file, ngx_open_file_t};
 
 use crate::conf::{Conf, Error};
+use crate::cycle::Cycle;
 use crate::life::Life;
+use crate::text::owned;
 
 /// A file that nginx opens with its logs, and again on SIGUSR1.
 #[derive(Clone)]
@@ -46,6 +48,49 @@ impl OpenFile {
         // SAFETY: open; it stays nginx's to close
         let mut file = unsafe { ManuallyDrop::new(File::from_raw_fd(fd)) };
         file.write_all(bytes)
+    }
+}
+
+/// A file that nginx is about to open.
+pub struct Unopened<'a>(&'a mut ngx_open_file_t);
+
+impl Unopened<'_> {
+    /// Its path.
+    pub fn path(&self) -> String {
+        owned(&self.0.name)
+    }
+
+    /// Has nginx use a descriptor in its place. nginx neither opens a file without a name, nor opens
+    /// it again, but closes it with the configuration.
+    pub fn replace(&mut self, descriptor: OwnedFd) {
+        self.0.fd = descriptor.into_raw_fd();
+        self.0.name.len = 0;
+    }
+}
+
+impl Cycle<'_> {
+    /// Calls `work` for each file that nginx is about to open. For [`CoreModule::init_conf`].
+    ///
+    /// # Errors
+    /// Those of `work`, which ends with the first.
+    ///
+    /// [`CoreModule::init_conf`]: crate::module::CoreModule::init_conf
+    pub fn for_each_file<E>(
+        self,
+        mut work: impl FnMut(Unopened) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // SAFETY: the cycle that is being made; each part is null or has nelts files, to which nobody
+        // else refers meanwhile
+        unsafe {
+            let mut part = &raw const (*self.as_ptr()).open_files.part;
+            while let Some(this) = part.as_ref() {
+                for index in 0..this.nelts {
+                    work(Unopened(&mut *this.elts.cast::<ngx_open_file_t>().add(index)))?;
+                }
+                part = this.next;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -34,8 +34,14 @@ pub fn role() -> Role {
 /// Whether this process starts a server: it does not where it tests a configuration (`-t`) or sends
 /// a signal (`-s`).
 pub fn starts_server() -> bool {
-    // SAFETY: globals that nginx sets once, before it reads a configuration
-    unsafe { ngx_test_config == 0 && ngx_process != NGX_PROCESS_SIGNALLER as usize }
+    // SAFETY: a global that nginx sets once, before it reads a configuration
+    unsafe { ngx_test_config == 0 && !only_signals() }
+}
+
+/// Whether this process only sends a signal to another (`-s`): it opens nothing.
+pub fn only_signals() -> bool {
+    // SAFETY: a global that nginx sets once, before it reads a configuration
+    unsafe { ngx_process == NGX_PROCESS_SIGNALLER as usize }
 }
 
 /// Whether this worker has begun to leave.

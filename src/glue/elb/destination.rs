@@ -36,6 +36,8 @@ pub struct MainConf {
     pub proxy_host: Option<nginx::variable::Index>,
     /// `elb_shutdown_timeout`.
     pub shutdown: Option<shutdown::Times>,
+    /// `elb_log_query`.
+    pub log_query: Option<bool>,
     /// Whether `elb_keepalive_min_timeout` has told that this nginx is too old for it.
     pub told_of_keepalive: bool,
     /// Blocks with `elb_check`.

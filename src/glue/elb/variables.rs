@@ -7,7 +7,7 @@ use nginx::random::Random;
 use nginx::request::Request;
 use nginx::variable::{Prefix, Text, Variable};
 
-use super::Elb;
+use super::{log_query, Elb};
 use crate::glue::conf::{Conf, Outcome};
 use crate::glue::websocket::asks_for_websocket;
 use crate::request_id::{hexadecimal, is_sane};
@@ -26,7 +26,7 @@ const ALL: [&Variable; 5] = [
 /// # Errors
 /// There is no memory.
 pub fn add(cf: &mut Conf) -> Outcome {
-    ALL.iter().try_for_each(|variable| cf.add_variable(variable))?;
+    ALL.iter().chain(&log_query::VARIABLES).try_for_each(|variable| cf.add_variable(variable))?;
     cf.add_prefix::<Utf8>()?;
     if cf.cycle().has_module("ngx_http_proxy_module") {
         // it cannot be asked for by its name (`ngx_http_proxy_vars`, `NGX_HTTP_VAR_NOHASH`)

@@ -9,6 +9,7 @@ use super::conf::{LocationConf, MainConf};
 use super::{drain, limit, log, WebSocket};
 use crate::glue::conf::{invalid, kind, time, time_or_off, Conf, Error, Outcome, ReadSettings};
 use crate::glue::{status, zone};
+use crate::settings::paths::stream;
 use crate::tunnel_log::Format;
 
 /// The table of directives.
@@ -134,7 +135,12 @@ fn websocket_log(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
         path if path.is_empty() || path.starts_with("syslog:") => {
             return Err(invalid(cf, path, "a path or \"off\""));
         }
-        path => Some(log::Log::open(cf, path, format.unwrap_or(Format::Text), id)?),
+        path => Some(log::Log::open(
+            cf,
+            stream(path).unwrap_or(path),
+            format.unwrap_or(Format::Text),
+            id,
+        )?),
     };
     once(&mut conf.own.log, log)
 }

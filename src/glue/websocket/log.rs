@@ -6,6 +6,7 @@ use nginx::value::Value;
 use websocket_tunnel::Summary;
 
 use crate::glue::conf::{Conf, Error};
+use crate::glue::elb::log_query;
 use crate::tunnel_log::{line, Format, Head};
 
 /// Where the lines go.
@@ -46,6 +47,10 @@ impl Log {
         let upstream = request.upstream();
         let destination = upstream.and_then(|upstream| upstream.peer_name());
         let destination = destination.map_or_else(String::new, text);
-        Head::new(&text(request.client()), &text(request.unparsed_uri()), &destination, &id)
+        let uri = match log_query::is_logged(request) {
+            true => request.unparsed_uri(),
+            false => request.path(),
+        };
+        Head::new(&text(request.client()), &text(uri), &destination, &id)
     }
 }

@@ -1,0 +1,61 @@
+//! Files that a configuration includes inside a location, and what is said of a second location of
+//! that name: most snippets for nginx have a `location /` around their lines.
+
+/// A location of a server, in the order of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Location<'a> {
+    /// The beginning of a path.
+    pub name: &'a [u8],
+    /// The files that are included inside it, as the `include` has them.
+    pub files: Option<&'a str>,
+}
+
+/// The first location that has the name of an earlier one into which files are included: its place,
+/// and why it is refused. nginx itself finds the others.
+pub fn second(locations: &[Location]) -> Option<(usize, String)> {
+    locations.iter().enumerate().find_map(|(at, Location { name, .. })| {
+        let first = locations[..at].iter().find(|earlier| earlier.name == *name)?;
+        let files = first.files?;
+        let name = String::from_utf8_lossy(name);
+        let message = format!(
+            "duplicate location \"{name}\", the lines inside it belong in a file of \"{files}\", \
+             without \"location {name} {{\" and \"}}\" around them"
+        );
+        Some((at, message))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_location_is_found_where_files_are_included_in_the_first() {
+        const FILES: Option<&str> = Some("/folder/*.conf");
+        type Table<'a> = &'a [(&'a str, Option<&'a str>)];
+        let cases: &[(Table, Option<usize>)] = &[
+            (&[("/", FILES), ("/a", None), ("/", None)], Some(2)),
+            (&[("/a", None), ("/a", None), ("/", FILES), ("/", None)], Some(3)),
+            (&[("/a", None), ("/a", None), ("/", FILES)], None),
+            (&[("/", None), ("/", FILES)], None),
+            (&[("/", FILES), ("/a", FILES)], None),
+            (&[], None),
+        ];
+        for (table, expected) in cases {
+            let location = |(name, files): &(&'static str, _)| Location {
+                name: name.as_bytes(),
+                files: *files,
+            };
+            let locations: Vec<_> = table.iter().map(location).collect();
+            assert_eq!(second(&locations).map(|found| found.0), *expected, "{table:?}");
+        }
+        let twice = [Location { name: b"/", files: FILES }; 2];
+        assert_eq!(
+            second(&twice).map(|found| found.1).as_deref(),
+            Some(
+                "duplicate location \"/\", the lines inside it belong in a file of \
+                 \"/folder/*.conf\", without \"location / {\" and \"}\" around them"
+            )
+        );
+    }
+}
