@@ -16,7 +16,7 @@ mod scanner;
 
 pub use build::{close, ping, pong, Built, MAX_REASON};
 pub use count::Count;
-pub use header::{Header, MAX_HEADER};
+pub use header::{FrameHeader, MAX_HEADER};
 pub use scanner::{Control, Scanner, Step, Stop};
 
 use std::fmt;

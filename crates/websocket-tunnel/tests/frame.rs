@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 use std::io::Cursor;
-use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame as tungstenite_frame;
 use websocket_tunnel::frame::{
-    self, apply_mask, Control, FrameError, Header, Opcode, Scanner, Step, Stop,
+    self, apply_mask, Control, FrameError, FrameHeader, Opcode, Scanner, Step, Stop,
 };
 
 #[path = "common/table.rs"]
@@ -37,7 +37,7 @@ fn rfc_examples() -> Vec<Example> {
 #[test]
 fn headers_of_the_rfc_examples() {
     for (name, bytes, fin, opcode, mask, len) in rfc_examples() {
-        let header = Header::parse(&bytes).unwrap().unwrap();
+        let header = FrameHeader::parse(&bytes).unwrap().unwrap();
         let size = bytes.len() as u64 - len;
         assert_eq!(
             (header.fin, header.rsv, header.opcode, header.mask, header.len, header.size.into()),
@@ -45,7 +45,11 @@ fn headers_of_the_rfc_examples() {
             "{name}"
         );
         for short in 0..size as usize {
-            assert_eq!(Header::parse(&bytes[..short]), Ok(None), "{name}, {short} bytes of it");
+            assert_eq!(
+                FrameHeader::parse(&bytes[..short]),
+                Ok(None),
+                "{name}, {short} bytes of it"
+            );
         }
     }
 }
@@ -64,7 +68,7 @@ fn lengths_at_the_edges() {
         (b"\x82\x7f\0\0\0\0\0\0\0\x05", 5, 10),
     ];
     for (bytes, len, size) in table {
-        let header = Header::parse(bytes).unwrap().unwrap();
+        let header = FrameHeader::parse(bytes).unwrap().unwrap();
         assert_eq!((header.len, header.size), (*len, *size), "{bytes:02x?}");
     }
 }
@@ -81,9 +85,9 @@ fn faults_name_themselves() {
         (b"\x08\x82", FrameError::ControlFragmented),
     ];
     for (bytes, fault) in table {
-        assert_eq!(Header::parse(bytes), Err(*fault), "{bytes:02x?}");
+        assert_eq!(FrameHeader::parse(bytes), Err(*fault), "{bytes:02x?}");
         for short in 0..2 {
-            assert_eq!(Header::parse(&bytes[..short]), Ok(None), "{:02x?}", &bytes[..short]);
+            assert_eq!(FrameHeader::parse(&bytes[..short]), Ok(None), "{:02x?}", &bytes[..short]);
         }
     }
 }
@@ -333,11 +337,11 @@ fn a_table_counts_frames_and_bytes_by_kind() {
 }
 
 /// What tungstenite makes of a header, or none where it refuses or wants more.
-fn reference(bytes: &[u8]) -> Option<Header> {
+fn reference(bytes: &[u8]) -> Option<FrameHeader> {
     let mut cursor = Cursor::new(bytes);
-    let (header, len) = FrameHeader::parse(&mut cursor).ok()??;
+    let (header, len) = tungstenite_frame::FrameHeader::parse(&mut cursor).ok()??;
     let rsv = (u8::from(header.rsv1) << 2) | (u8::from(header.rsv2) << 1) | u8::from(header.rsv3);
-    Some(Header {
+    Some(FrameHeader {
         fin: header.is_final,
         rsv,
         opcode: Opcode::of(header.opcode.into()),
@@ -350,7 +354,7 @@ fn reference(bytes: &[u8]) -> Option<Header> {
 proptest! {
     #[test]
     fn headers_are_as_tungstenite_reads_them(bytes in prop::collection::vec(any::<u8>(), 0..20)) {
-        if let (Some(expected), Ok(Some(header))) = (reference(&bytes), Header::parse(&bytes)) {
+        if let (Some(expected), Ok(Some(header))) = (reference(&bytes), FrameHeader::parse(&bytes)) {
             prop_assert_eq!(header, expected, "{:02x?}", bytes);
         }
     }

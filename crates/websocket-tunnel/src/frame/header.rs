@@ -7,7 +7,7 @@ pub const MAX_HEADER: usize = 14;
 
 /// What the header of a frame says (RFC 6455 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct FrameHeader {
     /// Whether this is the last frame of its message.
     pub fin: bool,
     /// RSV1, RSV2 and RSV3 as the lowest three bits, RSV1 the highest of them.
@@ -22,7 +22,7 @@ pub struct Header {
     pub size: u8,
 }
 
-impl Header {
+impl FrameHeader {
     /// Reads the header that `bytes` begin with.
     ///
     /// `Ok(None)` means that there are too few bytes to tell: nothing is wrong and nothing is
@@ -30,11 +30,11 @@ impl Header {
     /// are there, and never wait for payload.
     ///
     /// ```
-    /// use websocket_tunnel::frame::{Header, Opcode};
+    /// use websocket_tunnel::frame::{FrameHeader, Opcode};
     ///
-    /// let header = Header::parse(b"\x81\x05Hello").unwrap().unwrap();
+    /// let header = FrameHeader::parse(b"\x81\x05Hello").unwrap().unwrap();
     /// assert_eq!((header.opcode, header.len, header.size), (Opcode::TEXT, 5, 2));
-    /// assert_eq!(Header::parse(b"\x81"), Ok(None));
+    /// assert_eq!(FrameHeader::parse(b"\x81"), Ok(None));
     /// ```
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, FrameError> {

@@ -1,6 +1,6 @@
 //! Following one direction of a stream that arrives in chunks.
 
-use super::{Count, FrameError, Header, Opcode, MAX_HEADER};
+use super::{Count, FrameError, FrameHeader, Opcode, MAX_HEADER};
 
 /// Where [`Scanner::scan`] is to stop, besides the end of the chunk, a complete control frame
 /// and a fault.
@@ -30,7 +30,7 @@ pub enum Step {
 pub struct Control {
     /// Close, Ping, Pong or a reserved one.
     pub opcode: Opcode,
-    /// RSV1 to RSV3, as in [`Header::rsv`].
+    /// RSV1 to RSV3, as in [`FrameHeader::rsv`].
     pub rsv: u8,
     /// Bytes of payload, at most 125.
     pub len: u8,
@@ -260,7 +260,7 @@ impl Scanner {
         let mut bytes = self.begun;
         bytes[had..had + fresh].copy_from_slice(&rest[..fresh]);
 
-        let Some(header) = Header::parse(&bytes[..had + fresh])? else {
+        let Some(header) = FrameHeader::parse(&bytes[..had + fresh])? else {
             self.begun = bytes;
             self.have = (had + fresh) as u8;
             return Ok(None);
@@ -287,7 +287,7 @@ impl Scanner {
     /// client MUST close a connection if it detects a masked frame" (RFC 6455 section 5.1): no
     /// WebSocket goes on after such a frame. If these two ends do, they speak something else,
     /// in which our frames have no place.
-    fn check_mask(&self, header: &Header) -> Result<(), FrameError> {
+    fn check_mask(&self, header: &FrameHeader) -> Result<(), FrameError> {
         match (self.mask_bit != 0, header.mask.is_some()) {
             (true, false) => Err(FrameError::NotMasked),
             (false, true) => Err(FrameError::Masked),
@@ -326,7 +326,7 @@ impl Scanner {
     /// The control frame that `begun` holds the start of and that is complete now.
     fn control(&mut self) -> Control {
         let opcode = Opcode::of(self.first);
-        let header = Header::size(self.begun[1]);
+        let header = FrameHeader::size(self.begun[1]);
         let len = self.begun[1] & 0x7f;
         let mut head = [0; 8];
         let payload = self.begun[..usize::from(self.have)].iter().skip(usize::from(header));

@@ -1,7 +1,7 @@
 //! Ends that close or cannot be written to: what they and the others had said is passed on.
 
 use super::harness::*;
-use websocket_tunnel::{End, Next, Reason, Sent};
+use websocket_tunnel::{End, Next, Reason, Sent, SessionSettings};
 
 fn summary(tunnel: &Tunnel) -> (Option<Reason>, Option<u16>) {
     (tunnel.session.summary().reason, tunnel.session.summary().code)
@@ -37,6 +37,50 @@ fn a_close_behind_a_failed_send_ends_the_tunnel_as_that_ends() {
             let next = if ends_by_eof { tunnel.eof(end) } else { tunnel.rest(end) };
             assert_eq!(next, Next::Close);
             assert_eq!(summary(&tunnel), (closed_by(end), Some(1009)));
+        }
+    }
+}
+
+#[test]
+fn a_send_that_fails_within_a_call_is_known_by_its_end() {
+    for end in End::BOTH {
+        let other = end.peer();
+        // in a chunk of data, and in one of which the scanner sees more
+        for bytes in [text(other, "x"), frame(other, 0x89, b"?")] {
+            let mut tunnel = Tunnel::new(settings());
+            tunnel.ends.sends[end as usize] = Sent::Failed;
+            let twice = bytes.repeat(2);
+            assert_eq!(tunnel.from(other, &twice), Next::Rest);
+            assert!(tunnel.session.is_last(end) && !tunnel.session.is_last(other));
+            assert!(tunnel.ends.discarded[end as usize]);
+            assert_eq!(tunnel.rest(end), Next::Close);
+            assert_eq!(summary(&tunnel), (Some(Reason::Error(end)), None));
+        }
+    }
+
+    // our Closes to both, at one time
+    let mut tunnel = Tunnel::new(SessionSettings { ping: 0, idle_timeout: 60_000, ..settings() });
+    tunnel.ends.sends = [Sent::Failed; 2];
+    tunnel.wait(60_000);
+    assert!(End::BOTH.into_iter().all(|end| tunnel.session.is_last(end)));
+    assert_eq!(tunnel.rest(Client), Next::Rest);
+    assert_eq!(tunnel.rest(Destination), Next::Close);
+    assert_eq!(tunnel.session.summary().reason, Some(Reason::Idle));
+}
+
+#[test]
+fn what_is_kept_within_a_call_blocks_its_end() {
+    for end in End::BOTH {
+        let other = end.peer();
+        for bytes in [text(other, "x"), frame(other, 0x89, b"?"), text(other, "x")[..1].to_vec()] {
+            let mut tunnel = Tunnel::new(settings());
+            tunnel.ends.sends[end as usize] = Sent::Kept;
+            assert_eq!(tunnel.from(other, &bytes), Next::Timer, "{bytes:02x?}");
+            assert!(tunnel.session.is_blocked(end) && !tunnel.session.is_blocked(other));
+            tunnel.wait(59_999);
+            assert_eq!(tunnel.closed, None);
+            assert_eq!(tunnel.drained(end), Next::Timer);
+            assert!(!tunnel.session.is_blocked(end));
         }
     }
 }
