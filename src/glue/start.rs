@@ -19,7 +19,7 @@ use nginx::log::Level;
 use nginx::module::{CoreModule, Module};
 use nginx::process::{self, Role};
 
-use super::conf::Conf;
+use super::conf::{Conf, Error, Outcome};
 use super::elb::snippets::Included;
 use super::files::{self, Named};
 use crate::container::{memory_limit, report, Size};
@@ -86,19 +86,19 @@ impl CoreModule for Start {
     }
 
     /// The whole file is read: does it start?
-    fn init_conf(cycle: Cycle, start: &Self) -> Result<(), ()> {
+    fn init_conf(cycle: Cycle, start: &Self) -> Outcome {
         if process::only_signals() {
-            return if start.doomed { Err(()) } else { start.keep(cycle) };
+            return if start.doomed { Err(Error::Logged) } else { start.keep(cycle) };
         }
         let faults = files::faults(&start.named, cycle.user());
         for fault in faults.iter().filter(|fault| !start.reported.contains(&fault.to_string())) {
             cycle.log().write(Level::Emerg, fault);
         }
         if start.doomed || !faults.is_empty() {
-            return Err(());
+            return Err(Error::Logged);
         }
         start.keep(cycle)?;
-        files::streams(cycle).map_err(|why| cycle.log().write(Level::Emerg, why))
+        files::streams(cycle).map_err(Error::Message)
     }
 
     /// Names the variables that were read, never their values, and those without effect, and says
@@ -148,7 +148,7 @@ impl Start {
     }
 
     /// Has nginx keep the variables over a binary upgrade, and over a reload of a single process.
-    fn keep(&self, cycle: Cycle) -> Result<(), ()> {
+    fn keep(&self, cycle: Cycle) -> Outcome {
         let asked_for = self.process.names.borrow().clone();
         let table = settings::names().flat_map(|name| [name.to_owned(), format!("{name}_FILE")]);
         for name in asked_for.into_iter().chain(table).collect::<BTreeSet<_>>() {

@@ -41,15 +41,6 @@ pub enum Transfer {
 }
 
 impl Connection {
-    /// Takes a connection over.
-    ///
-    /// # Safety
-    /// `c` is null or an open connection that nobody else closes: one of a client without a request,
-    /// or one to a server that no upstream has any more.
-    pub(crate) unsafe fn own(c: *mut ngx_connection_t) -> Option<Self> {
-        NonNull::new(c).map(Self)
-    }
-
     /// A connection that somebody else owns, for a call.
     ///
     /// # Safety

@@ -10,6 +10,7 @@ use ngx::ffi::{
     ngx_http_module, ngx_module_t, ngx_str_t, ngx_uid_t,
 };
 
+use crate::conf::Error;
 use crate::log::Log;
 use crate::module::{CoreModule, HttpModule, Module};
 use crate::text::string_in;
@@ -123,18 +124,18 @@ impl<'a> Cycle<'a> {
     ///
     /// # Errors
     /// There is no memory.
-    pub fn keep_variable(self, name: &str) -> Result<bool, ()> {
-        let core = NgxCoreModule::main_conf_mut(self.raw()).ok_or(())?;
+    pub fn keep_variable(self, name: &str) -> Result<bool, Error> {
+        let core = NgxCoreModule::main_conf_mut(self.raw()).ok_or(Error::Logged)?;
         // SAFETY: `env` is an array of strings
         let named = unsafe { core.env.as_slice::<ngx_str_t>() };
         if named.iter().any(|entry| variable_of(entry) == name.as_bytes()) {
             return Ok(false);
         }
         // SAFETY: the pool is that of the cycle
-        let text = unsafe { string_in(self.raw().pool, name) }.ok_or(())?;
+        let text = unsafe { string_in(self.raw().pool, name) }.ok_or_else(Error::no_memory)?;
         // SAFETY: the array holds strings
         let slot = unsafe { ngx_array_push(&raw mut core.env).cast::<ngx_str_t>().as_mut() };
-        *slot.ok_or(())? = text;
+        *slot.ok_or_else(Error::no_memory)? = text;
         Ok(true)
     }
 }

@@ -13,9 +13,10 @@ use ngx::ffi::{
 };
 
 use crate::command::Command;
-use crate::conf::{Conf, Outcome};
+use crate::conf::{Conf, Error, Outcome};
 use crate::cycle::Cycle;
 use crate::guard::guarded;
+use crate::log::Level;
 use crate::worker;
 
 /// A module, as `load_module` finds it: to be kept in a static, and named in the table of modules
@@ -99,8 +100,8 @@ pub trait CoreModule: Sized + 'static {
     /// The whole file is read, and nothing is opened yet.
     ///
     /// # Errors
-    /// The configuration is refused; why is in the log.
-    fn init_conf(_: Cycle, _: &Self::Conf) -> Result<(), ()> {
+    /// The configuration is refused.
+    fn init_conf(_: Cycle, _: &Self::Conf) -> Outcome {
         Ok(())
     }
 
@@ -327,7 +328,12 @@ unsafe extern "C" fn init_conf<M: CoreModule>(
         };
         // SAFETY: nginx passes the cycle that is being made
         let cycle = unsafe { Cycle::from_ptr(cycle) };
-        M::init_conf(cycle, conf).map_or(NGX_CONF_ERROR, |()| NGX_CONF_OK)
+        match M::init_conf(cycle, conf) {
+            Ok(()) => return NGX_CONF_OK,
+            Err(Error::Message(message)) => cycle.log().write(Level::Emerg, message),
+            Err(Error::Logged | Error::Directive(_)) => {}
+        }
+        NGX_CONF_ERROR
     })
 }
 

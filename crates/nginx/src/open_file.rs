@@ -97,5 +97,5 @@ impl Cycle<'_> {
 /// The current time as nginx's logs write it in ISO 8601 (`$time_iso8601`).
 pub fn iso8601() -> String {
     // SAFETY: nginx keeps the text of the current time there
-    unsafe { (*(&raw const ngx_cached_http_log_iso8601)).to_string() }
+    unsafe { ngx_cached_http_log_iso8601 }.to_string()
 }

@@ -158,8 +158,8 @@ unsafe fn later(ev: *mut ngx_event_t) -> Flow {
 /// The owner is alive, and is not used after.
 #[cold]
 unsafe fn end<O: Owner<N>, const N: usize>(link: *mut Link<O, N>) {
-    // SAFETY: by contract; made by Box::into_raw in `hand_over`
     guarded((), || {
+        // SAFETY: by contract; made by Box::into_raw in `adopt`
         let Link { connections, owner } = *unsafe { Box::from_raw(link) };
         owner.end(connections);
     });

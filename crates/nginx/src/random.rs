@@ -9,7 +9,7 @@ pub struct Random {
 
 impl Random {
     /// 64 bits that nobody can guess.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         if self.left == 0 {
             let mut bytes = [0; size_of::<[u64; 32]>()];
             // it fails only where the system has no generator, and then masks are no secret to

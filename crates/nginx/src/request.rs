@@ -198,10 +198,10 @@ impl Request<'_> {
 
     /// As [`Request::context`]; `None` where there is none.
     pub fn find_context<M: HttpModule>(&self) -> Option<&M::Context> {
+        // SAFETY: the slots for contexts
+        let kept = unsafe { self.slot::<M>(self.raw().ctx) }?;
         // SAFETY: null, or what `context` has made
-        if let Some(found) =
-            unsafe { self.slot::<M>(self.raw().ctx)?.cast::<M::Context>().as_ref() }
-        {
+        if let Some(found) = unsafe { kept.cast::<M::Context>().as_ref() } {
             return Some(found);
         }
         let ours: unsafe extern "C" fn(*mut c_void) = drop_context::<M>;

@@ -67,7 +67,7 @@ fn request_id<'r>(request: &'r Request) -> Text<'r> {
     if let (Some(id), None) = (sent.next().filter(|id| is_sane(id)), sent.next()) {
         return Some(Cow::Borrowed(id));
     }
-    let bits = RANDOM.with_borrow_mut(|random| [random.next(), random.next()]);
+    let bits = RANDOM.with_borrow_mut(|random| [random.next_u64(), random.next_u64()]);
     Some(hexadecimal(bits).to_vec().into())
 }
 

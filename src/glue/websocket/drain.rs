@@ -45,7 +45,7 @@ pub fn plan(times: Times, now: u64, random: &mut Random) -> Option<Drain> {
         Leaving::Superseded => times.reload,
         Leaving::Stopping => stop,
     };
-    let at = now.max(since + random.next() % (spread + 1));
+    let at = now.max(since + random.next_u64() % (spread + 1));
     Some(Drain { at, grace, handshake, code: GOING_AWAY })
 }
 

@@ -101,7 +101,7 @@ impl Driver for Wire<'_> {
     }
 
     fn random(&mut self) -> u64 {
-        self.random.next()
+        self.random.next_u64()
     }
 
     fn queued(&mut self, to: End) -> u64 {

@@ -215,7 +215,7 @@ impl Inner {
 impl Target {
     /// Sets the timer for the next check.
     fn wait(&mut self, settings: &Settings, random: &mut Random) {
-        let at = self.started + settings.delay(self.done, random.next());
+        let at = self.started + settings.delay(self.done, random.next_u64());
         // SAFETY: set up in `Inner::add`
         unsafe { ngx_add_timer(&raw mut self.timer, at.saturating_sub(now()) as usize) };
     }
