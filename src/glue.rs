@@ -9,17 +9,28 @@
 //! - `elb`: the HTTP module with the `elb_*` directives, which
 //!   [`DIRECTIVES`](crate::registry::DIRECTIVES) lists, but for `elb_env`.
 //! - `websocket`: the HTTP module of the tunnel, the `websocket_*` directives.
+//! - `operator`: the HTTP module of what serves the operator: health checks, metrics, status.
 //! - `zone`: where processes count, `websocket_zone`.
-//! - `status`: reports of what was counted: `websocket_metrics` and `websocket_status`.
+//! - `snippets`: files that are included inside locations.
 
 mod conf;
 mod elb;
 mod env;
 mod files;
+mod operator;
+mod snippets;
 mod start;
-mod status;
 mod websocket;
 mod zone;
+
+use nginx::request::Request;
+
+use crate::handshake::has_websocket;
+
+/// Whether a client asks for a WebSocket, by `Upgrade`.
+fn asks_for_websocket(request: &Request) -> bool {
+    request.has_upgrade() && has_websocket(request.headers(b"upgrade"))
+}
 
 /// What `load_module` looks for: exported statics, which Rust counts as unsafe code.
 #[allow(unsafe_code, non_upper_case_globals)]
@@ -28,24 +39,26 @@ mod exported {
 
     use nginx::module::{Erased, Table};
 
-    use super::{elb, env, start, websocket};
+    use super::{elb, env, operator, start, websocket};
 
     /// The modules in this shared object.
     #[no_mangle]
-    pub static ngx_modules: Table<Erased, 5> = Table::modules([
+    pub static ngx_modules: Table<Erased, 6> = Table::modules([
         start::MODULE.erased(),
         env::MODULE.erased(),
         elb::MODULE.erased(),
         websocket::MODULE.erased(),
+        operator::MODULE.erased(),
     ]);
 
     /// Their names.
     #[no_mangle]
-    pub static ngx_module_names: Table<c_char, 5> = Table::names([
+    pub static ngx_module_names: Table<c_char, 6> = Table::names([
         c"ngx_elb_start_module",
         c"ngx_elb_env_module",
         c"ngx_http_elb_module",
         c"ngx_http_websocket_module",
+        c"ngx_http_elb_operator_module",
     ]);
 
     /// Where they stand among nginx's own (`ngx_add_module`): each module named here comes before

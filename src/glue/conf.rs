@@ -10,6 +10,7 @@ pub use nginx::text::time_in_words;
 
 use super::start::Start;
 use crate::registry::{self, Arguments, Context};
+use crate::settings::value::FromText;
 use crate::settings::{Environment, Fault};
 
 /// What a directive does with the environment.
@@ -69,6 +70,11 @@ pub fn time_or_off(cf: &Conf, word: Option<&String>) -> Result<u64, Error> {
 /// A time in nginx's notation, in milliseconds.
 pub fn time(cf: &Conf, word: &str) -> Result<u64, Error> {
     text::time(word).ok_or_else(|| invalid(cf, word, "a time such as \"25s\""))
+}
+
+/// An argument as a `T`.
+pub fn value<T: FromText>(cf: &Conf, text: &str) -> Result<T, Error> {
+    T::from_text(text).ok_or_else(|| invalid(cf, text, T::EXPECTED))
 }
 
 /// The message for an argument that is not what it must be.

@@ -5,17 +5,17 @@ use std::rc::Rc;
 
 use nginx::command::{self, Command};
 use nginx::cycle::Cycle;
+use nginx::filter::{HeaderFilter, Next};
 use nginx::module::{HttpModule, Merge, Module};
-use nginx::request::{Answer, Handler, Request, Status, LOG, POST_READ, REWRITE, SERVER_REWRITE};
+use nginx::request::{Handler, Request, Status, LOG, POST_READ, REWRITE, SERVER_REWRITE};
 
-use super::conf::{invalid, kind, Conf, Error, Outcome, ReadSettings};
-use super::zone;
+use super::conf::{kind, Conf, Error, Outcome, ReadSettings};
+use super::{snippets, zone};
 use crate::client_address::Trust;
-use crate::metrics::{Destination, Health};
+use crate::metrics::Destination;
 use crate::registry::Total;
 use crate::set_header::Headers;
 use crate::settings::buffers::HeaderBuffers;
-use crate::settings::value::{FromText, PingMode, PingPath};
 use crate::settings::{self, Redirect};
 
 #[allow(unsafe_code)]
@@ -23,9 +23,8 @@ mod check;
 mod client_address;
 #[allow(unsafe_code)]
 mod destination;
-pub mod event_stream;
+mod event_stream;
 mod header_buffers;
-pub mod health;
 #[allow(unsafe_code)]
 mod keepalive;
 #[allow(unsafe_code)]
@@ -35,11 +34,10 @@ pub mod log_query;
 pub mod peers;
 #[allow(unsafe_code)]
 mod set_header;
-pub mod shutdown;
-pub mod snippets;
 mod variables;
 
 use destination::MainConf;
+pub use listen::optional::is_http;
 
 /// The module with the `elb_*` directives.
 pub struct Elb;
@@ -54,12 +52,8 @@ const COMMANDS: &[Command] = &[
     server(c"elb_trusted_proxies", elb_trusted_proxies),
     server(c"elb_header_buffers", header_buffers::elb_header_buffers),
     location(c"elb_redirect", elb_redirect),
-    server(c"elb_ping", elb_ping),
-    server(c"elb_ready", elb_ready),
-    server(c"elb_drain_file", health::elb_drain_file),
     location(c"elb_proxy_set_header", set_header::elb_proxy_set_header),
     main(c"elb_keepalive_min_timeout", keepalive::elb_keepalive_min_timeout),
-    main(c"elb_shutdown_timeout", shutdown::elb_shutdown_timeout),
     main(c"elb_log_query", log_query::elb_log_query),
     Command::END,
 ];
@@ -83,26 +77,10 @@ pub struct ServerConf {
     trusted_proxies: bool,
     /// What it says; servers share that of http.
     trust: Option<Rc<Trust>>,
-    ping: Option<(PingPath, PingMode)>,
-    ready: Option<PingPath>,
-    /// It stands in http; its servers share it.
-    drain_file: Option<Rc<health::DrainFile>>,
     /// Core's list of peers, where this is an upstream block that has it.
     peers: Option<peers::Found>,
     optional: listen::optional::Optional,
     header_buffers: Option<HeaderBuffers>,
-}
-
-impl ServerConf {
-    /// What a request of this path is told, if it is a health check. Where both have the same
-    /// path, `elb_ready` counts: it knows more.
-    fn asked_for(&self, path: &[u8]) -> Option<PingMode> {
-        let is = |checked: &PingPath| checked.0.as_bytes() == path;
-        if self.ready.as_ref().is_some_and(is) {
-            return Some(PingMode::Ready);
-        }
-        self.ping.as_ref().filter(|(checked, _)| is(checked)).map(|(_, mode)| *mode)
-    }
 }
 
 /// Configuration of a location.
@@ -115,17 +93,10 @@ pub struct LocationConf {
 
 impl Merge for ServerConf {
     fn merge(&mut self, outer: &Self) {
-        if self.ping.is_none() {
-            self.ping = outer.ping.clone();
-        }
-        if self.ready.is_none() {
-            self.ready = outer.ready.clone();
-        }
         self.header_buffers = self.header_buffers.or(outer.header_buffers);
         if self.trust.is_none() {
             self.trust = outer.trust.clone();
         }
-        self.drain_file = outer.drain_file.clone();
     }
 }
 
@@ -160,7 +131,6 @@ impl HttpModule for Elb {
     }
 
     fn postconfiguration(cf: &mut Conf) -> Outcome {
-        health::compare_times(cf);
         peers::find(cf);
         cf.with_main::<Self, _>(|cf, own| own.leave_alone_foreign(cf))?;
         listen::optional::check(cf)?;
@@ -176,7 +146,6 @@ impl HttpModule for Elb {
 
     fn init_process(cycle: Cycle) {
         check::start(cycle);
-        shutdown::start(cycle);
     }
 
     fn exit_process(_: Cycle) {
@@ -184,11 +153,19 @@ impl HttpModule for Elb {
     }
 }
 
-/// Has health checks answered before any handler that is there already: those of a phase run in
-/// the reverse order of their registration, and a check has no use for the work of the realip
-/// module. To be called in the `postconfiguration` of the last module.
-pub fn register_health_checks(cf: &mut Conf) -> Outcome {
+/// Registers what has to come before the handlers and filters of nginx's own modules, which this
+/// module's place among them is before: to be called in the `postconfiguration` of a later module.
+/// Handlers of a phase run in the reverse order of their registration, as filters do.
+pub fn register_first(cf: &mut Conf) -> Outcome {
+    cf.filter_headers::<Elb>();
     cf.register::<OnPostRead>(POST_READ)
+}
+
+impl HeaderFilter for Elb {
+    fn filter(request: &Request, next: Next) -> Status {
+        event_stream::pass_on_at_once(request);
+        next.filter(request)
+    }
 }
 
 /// `elb_trusted_proxies;`
@@ -243,67 +220,18 @@ fn elb_redirect(cf: &mut Conf, own: &mut LocationConf) -> Outcome {
     Ok(())
 }
 
-/// `elb_ping path [alive | ready];`
-fn elb_ping(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
-    if own.ping.is_some() {
-        return Err(Error::DUPLICATE);
-    }
-    let args = cf.args()?;
-    let path = value(cf, args.first().map_or("", String::as_str))?;
-    let mode = args.get(1).map_or(Ok(PingMode::Alive), |mode| value(cf, mode))?;
-    own.ping = Some((path, mode));
-    Ok(())
-}
-
-/// `elb_ready path;`
-fn elb_ready(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
-    if own.ready.is_some() {
-        return Err(Error::DUPLICATE);
-    }
-    let args = cf.args()?;
-    own.ready = Some(value(cf, args.first().map_or("", String::as_str))?);
-    Ok(())
-}
-
-/// An argument as a `T`.
-fn value<T: FromText>(cf: &Conf, text: &str) -> Result<T, Error> {
-    T::from_text(text).ok_or_else(|| invalid(cf, text, T::EXPECTED))
-}
-
-/// A health check is answered before anything of the configuration can get in its way.
+/// Settles who the client is, before the realip module looks, and what logs may say.
 struct OnPostRead;
 
 impl Handler for OnPostRead {
     fn handle(request: Request) -> Status {
         log_query::leave_out(&request);
-        let asked_for = request.server::<Elb>().and_then(|conf| conf.asked_for(request.path()));
-        let health = match asked_for.filter(|_| request.is_get_or_head()) {
-            None => return on_other_request(&request),
-            Some(PingMode::Alive) => Health::Ok,
-            Some(PingMode::Ready) => health::health(&request),
-        };
-        zone::slot().counts.count(Total::HealthChecks);
-        request.skip_access_log();
-        request.finish(&answer(health))
+        let trust = request.server::<Elb>().and_then(|conf| conf.trust.as_deref());
+        match trust.map_or(Some(()), |trust| client_address::settle(&request, trust)) {
+            Some(()) => Status::DECLINED,
+            None => Status::code(500),
+        }
     }
-}
-
-/// Any request but a health check.
-fn on_other_request(request: &Request) -> Status {
-    let trust = request.server::<Elb>().and_then(|conf| conf.trust.as_deref());
-    match trust.map_or(Some(()), |trust| client_address::settle(request, trust)) {
-        Some(()) => Status::DECLINED,
-        None => Status::code(500),
-    }
-}
-
-/// The state in words, with 200 where the instance should get traffic and 503 where not.
-fn answer(health: Health) -> Answer {
-    let status = match health {
-        Health::Ok => 200,
-        Health::Draining | Health::DestinationDown => 503,
-    };
-    Answer { status, content_type: "text/plain", body: health.as_str().into(), headers: &[] }
 }
 
 struct OnRewrite;
@@ -324,4 +252,9 @@ impl Handler for OnRewrite {
 /// The destinations of the configuration that a request has.
 pub fn destinations(request: &Request) -> Vec<Destination> {
     request.main::<Elb>().map(peers::destinations).unwrap_or_default()
+}
+
+/// Whether all destinations of an upstream block with checks are down.
+pub fn all_down(request: &Request) -> bool {
+    request.main::<Elb>().is_some_and(check::all_down)
 }

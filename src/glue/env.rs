@@ -7,8 +7,8 @@ use nginx::command::Command;
 use nginx::module::{ConfModule, Module};
 
 use super::conf::{kind, Conf, Error, Outcome, ReadSettings};
-use super::elb::snippets;
 use super::files::Named;
+use super::snippets;
 use super::start::Start;
 use crate::settings::expand::{self, expand, Expanded};
 use crate::settings::paths::path_in;

@@ -20,8 +20,8 @@ use nginx::module::{CoreModule, Module};
 use nginx::process::{self, Role};
 
 use super::conf::{Conf, Error, Outcome};
-use super::elb::snippets::Included;
 use super::files::{self, Named};
+use super::snippets::Included;
 use crate::container::{memory_limit, report, Size};
 use crate::settings::effects::{without_effect, Asked};
 use crate::settings::{self, Environment, Fault, Source};

@@ -13,8 +13,7 @@ use nginx::request::{Handler, Request, Status, PREACCESS};
 use nginx::upgrade::{self, Upgrade};
 use nginx::worker::Worker;
 
-use super::conf::{Conf, Error, Outcome};
-use super::elb::event_stream;
+use super::conf::{Conf, Outcome};
 use super::zone;
 use crate::limit::Refused;
 use crate::metrics::RefusedBy;
@@ -32,8 +31,6 @@ mod log;
 mod tunnel;
 mod variables;
 mod wire;
-
-pub use handshake::asks_for_websocket;
 
 use balancer::Share;
 use conf::{LocationConf, MainConf};
@@ -63,19 +60,8 @@ impl HttpModule for WebSocket {
         variables::ALL.iter().try_for_each(|variable| cf.add_variable(variable))
     }
 
-    fn init_main(cf: &mut Conf) -> Outcome {
-        match cf.main::<Self>()? {
-            MainConf { zone: None, told_by: Some(directive), .. } => Err(Error::Message(format!(
-                "\"{directive}\" needs a zone to report, as in \"websocket_zone elb:256k;\" in http"
-            ))),
-            _ => Ok(()),
-        }
-    }
-
     fn postconfiguration(cf: &mut Conf) -> Outcome {
         cf.register::<CountHandshake>(PREACCESS)?;
-        // no module of http comes later but those of other shared objects
-        super::elb::register_health_checks(cf)?;
         cf.filter_headers::<Self>();
         Ok(())
     }
@@ -104,10 +90,7 @@ impl HttpModule for WebSocket {
 
 /// The settings that hold where a request is answered, by name.
 pub fn settings_of(request: &Request) -> Vec<(String, String)> {
-    let Some(conf) = request.location::<WebSocket>() else { return Vec::new() };
-    let mut all = conf.environment.clone();
-    all.extend(conf.in_words());
-    all
+    request.location::<WebSocket>().map(LocationConf::in_words).unwrap_or_default()
 }
 
 /// The longest drain of all locations with tunnels, of a configuration that is read and merged.
@@ -117,7 +100,6 @@ pub fn longest_drain(cf: &mut Conf) -> Option<drain::Times> {
 
 impl HeaderFilter for WebSocket {
     fn filter(request: &Request, next: Next) -> Status {
-        event_stream::pass_on_at_once(request);
         let conf = match handshake::is_upgrade(request) {
             true => request.location::<Self>().filter(|conf| conf.tunnel),
             false => None,

@@ -16,7 +16,7 @@ use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule}
 
 use super::check::Check;
 use super::peers::{is_balanced_by_core, is_found};
-use super::{set_header, shutdown};
+use super::set_header;
 use crate::glue::conf::{Conf, Error, Outcome, Place, ReadSettings};
 use crate::registry;
 use crate::settings::destinations::{destinations, variables, Destination};
@@ -34,8 +34,6 @@ pub struct MainConf {
     pub proxy_headers: Option<set_header::Slot>,
     /// The place of `$proxy_host`.
     pub proxy_host: Option<nginx::variable::Index>,
-    /// `elb_shutdown_timeout`.
-    pub shutdown: Option<shutdown::Times>,
     /// `elb_log_query`.
     pub log_query: Option<bool>,
     /// Whether `elb_keepalive_min_timeout` has told that this nginx is too old for it.

@@ -2,8 +2,8 @@
 
 use nginx::request::{Handler, Request, Status};
 
-use super::{value, Elb, ServerConf};
-use crate::glue::conf::{Conf, Error, Outcome};
+use super::{Elb, ServerConf};
+use crate::glue::conf::{value, Conf, Error, Outcome};
 use crate::settings::buffers::{client, HeaderBuffers, Seen, TooLarge};
 
 /// `elb_header_buffers "number size" size;`

@@ -8,8 +8,8 @@ use nginx::request::Request;
 use nginx::variable::{Prefix, Text, Variable};
 
 use super::{log_query, Elb};
+use crate::glue::asks_for_websocket;
 use crate::glue::conf::{Conf, Outcome};
-use crate::glue::websocket::asks_for_websocket;
 use crate::request_id::{hexadecimal, is_sane};
 
 /// The variables. What may change as a request goes on is not cached; an id is one for all who ask.

@@ -18,8 +18,6 @@ pub struct MainConf {
     pub zone: Option<Slots>,
     /// That of `websocket_limit_conn`.
     pub limit_zone: Option<Exclusive<Memory>>,
-    /// The first directive that tells what the zone holds.
-    pub told_by: Option<&'static str>,
 }
 
 /// Configuration of a location.
@@ -33,8 +31,6 @@ pub struct LocationConf {
     /// The longest drain of all locations with tunnels, one for the whole configuration; it is
     /// known once everything is merged.
     pub longest: Rc<Cell<Option<drain::Times>>>,
-    /// What `websocket_status` reports of the environment.
-    pub environment: Vec<(String, String)>,
 }
 
 /// What tunnels have of their location.

@@ -3,12 +3,11 @@
 use std::ffi::CStr;
 
 use nginx::command::{Command, Handler};
-use nginx::request;
 
 use super::conf::{LocationConf, MainConf};
 use super::{drain, limit, log, WebSocket};
-use crate::glue::conf::{invalid, kind, time, time_or_off, Conf, Error, Outcome, ReadSettings};
-use crate::glue::{status, zone};
+use crate::glue::conf::{invalid, kind, time, time_or_off, Conf, Error, Outcome};
+use crate::glue::zone;
 use crate::settings::paths::stream;
 use crate::tunnel_log::Format;
 
@@ -24,8 +23,6 @@ pub const COMMANDS: &[Command] = &[
     setting(c"websocket_log", websocket_log),
     setting(c"websocket_limit_conn", websocket_limit_conn),
     Command::main::<WebSocket>(c"websocket_zone", kind(c"websocket_zone"), websocket_zone),
-    setting(c"websocket_metrics", websocket_metrics),
-    setting(c"websocket_status", websocket_status),
     Command::END,
 ];
 
@@ -177,23 +174,6 @@ fn websocket_zone(cf: &mut Conf, conf: &mut MainConf) -> Outcome {
     let word = args.first().map_or("", String::as_str);
     conf.zone = Some(zone::add(cf, word)?);
     Ok(())
-}
-
-/// `websocket_metrics;`
-fn websocket_metrics(cf: &mut Conf, _: &mut LocationConf) -> Outcome {
-    report::<status::OnMetrics>(cf, "websocket_metrics")
-}
-
-/// `websocket_status;`
-fn websocket_status(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
-    let environment = cf.read(|env| Ok::<_, Vec<_>>(crate::settings::in_effect(env)));
-    conf.environment = environment.unwrap_or_default();
-    report::<status::OnStatus>(cf, "websocket_status")
-}
-
-fn report<H: request::Handler>(cf: &mut Conf, directive: &'static str) -> Outcome {
-    cf.main::<WebSocket>()?.told_by.get_or_insert(directive);
-    cf.answer_with::<H>()
 }
 
 fn once<T>(slot: &mut Option<T>, value: T) -> Outcome {

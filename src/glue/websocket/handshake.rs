@@ -7,7 +7,7 @@ use nginx::upstream::Upstream;
 
 use super::context::{self, Fate};
 use crate::busy::{Busy, Flags, Minutely};
-use crate::glue::zone;
+use crate::glue::{asks_for_websocket, zone};
 use crate::handshake::has_websocket;
 use crate::metrics::{Left, RefusedBy, HANDSHAKE};
 
@@ -102,11 +102,6 @@ fn flags(request: &Request, upstream: &Upstream) -> Flags {
 /// Whether a client asks for a WebSocket, in a request of its own.
 pub fn is_asked_for(request: &Request) -> bool {
     request.is_main() && asks_for_websocket(request)
-}
-
-/// Whether the client asks for a WebSocket, by `Upgrade`.
-pub fn asks_for_websocket(request: &Request) -> bool {
-    request.has_upgrade() && has_websocket(request.headers(b"upgrade"))
 }
 
 /// RFC 6455 section 4: what the client has to send (4.1) and the server to answer (4.2.2).

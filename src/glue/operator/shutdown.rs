@@ -10,9 +10,9 @@ use nginx::lifecycle::{self, Leaving};
 use nginx::process::{role, Role};
 use nginx::timer::Timer;
 
-use super::destination::MainConf;
-use super::{listen, Elb};
+use super::{MainConf, Operator};
 use crate::glue::conf::{invalid, time_in_words, time_or_off, Conf, Error, Outcome};
+use crate::glue::elb;
 use crate::glue::websocket::is_tunnel;
 
 /// How long requests may go on, in milliseconds; 0 is for as long as they like.
@@ -60,7 +60,7 @@ pub fn start(cycle: Cycle) {
     if !matches!(role(), Role::Worker(_)) {
         return;
     }
-    let Some(times) = cycle.main::<Elb>().and_then(|main| main.shutdown) else { return };
+    let Some(times) = cycle.main::<Operator>().and_then(|main| main.shutdown) else { return };
     TIMES.set(Some(times));
     TIMER.set(Some(Timer::new(on_time)));
     lifecycle::on_stop(|| set_timer(Leaving::Stopping));
@@ -84,7 +84,7 @@ fn set_timer(why: Leaving) {
 }
 
 fn on_time() {
-    let ended = end_requests(listen::optional::is_http, is_tunnel);
+    let ended = end_requests(elb::is_http, is_tunnel);
     let (why, time) = match (lifecycle::why(), TIMES.get()) {
         (Leaving::Superseded, Some(times)) => ("a reload", times.reload),
         (_, times) => ("the stop", times.map_or(0, |times| times.stop)),

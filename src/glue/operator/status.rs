@@ -7,10 +7,13 @@ use nginx::process::unix_time;
 use nginx::request::{Answer, Handler, Request, Status};
 use nginx::NGINX_VERSION;
 
-use super::elb::health::health;
-use super::{elb, websocket, zone};
+use super::health::health;
+use super::{LocationConf, Operator};
+use crate::glue::conf::{Conf, Outcome, ReadSettings};
+use crate::glue::{elb, websocket, zone};
 use crate::metrics::{exposition, quality, Settings, Snapshot, Text, Totals, WebSockets, PAGE};
 use crate::registry::StatusPart;
+use crate::settings;
 
 /// Responses must not be cached: they are good for this moment alone.
 const FRESH: (&str, &str) = ("Cache-Control", "no-store");
@@ -36,6 +39,23 @@ const PAGE_HEADERS: &[(&str, &str)] = &[
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
 ];
+
+/// `websocket_metrics;`
+pub fn websocket_metrics(cf: &mut Conf, _: &mut LocationConf) -> Outcome {
+    report_by::<OnMetrics>(cf, "websocket_metrics")
+}
+
+/// `websocket_status;`
+pub fn websocket_status(cf: &mut Conf, conf: &mut LocationConf) -> Outcome {
+    let environment = cf.read(|env| Ok::<_, Vec<_>>(settings::in_effect(env)));
+    conf.environment = environment.unwrap_or_default();
+    report_by::<OnStatus>(cf, "websocket_status")
+}
+
+fn report_by<H: Handler>(cf: &mut Conf, directive: &'static str) -> Outcome {
+    cf.main::<Operator>()?.reported_by.get_or_insert(directive);
+    cf.answer_with::<H>()
+}
 
 /// Answers with the counters for Prometheus.
 pub struct OnMetrics;
@@ -110,6 +130,14 @@ fn snapshot(request: &Request) -> Snapshot {
         totals: Totals::of(&sum.counts, StatusPart::Instance),
         workers: sum.workers,
         destinations: elb::destinations(request),
-        settings: Settings(websocket::settings_of(request)),
+        settings: Settings(settings_of(request)),
     }
+}
+
+/// The settings that hold where a request is answered, by name.
+fn settings_of(request: &Request) -> Vec<(String, String)> {
+    let environment = request.location::<Operator>().map(|conf| conf.environment.clone());
+    let mut all = environment.unwrap_or_default();
+    all.extend(websocket::settings_of(request));
+    all
 }

@@ -10,8 +10,9 @@ use nginx::log::Log;
 use nginx::process::{is_asked_to_leave, now};
 use nginx::request::Request;
 
-use super::{check, Elb, ServerConf};
+use super::{Operator, ServerConf};
 use crate::glue::conf::{invalid, time, time_in_words, Conf, Error, Outcome, Place};
+use crate::glue::elb;
 use crate::glue::websocket::drain::Times;
 use crate::glue::websocket::longest_drain;
 use crate::metrics::Health;
@@ -111,7 +112,7 @@ impl DrainFile {
         let Some(stop_timeout) = self.stop_timeout else { return };
         let drain = longest_drain(cf).filter(|times| times.longest().is_some());
         let tunnels = drain.and_then(Times::longest).unwrap_or(0);
-        let requests = cf.main::<Elb>().ok().and_then(|main| main.shutdown);
+        let requests = cf.main::<Operator>().ok().and_then(|main| main.shutdown);
         let requests = requests.map_or(0, |times| times.stop);
         let sum = self.delay + tunnels.max(requests);
         if sum < stop_timeout {
@@ -146,7 +147,7 @@ impl DrainFile {
 
 /// Warns where a stop takes longer than it may; for the end of http{}, when everything is merged.
 pub fn compare_times(cf: &mut Conf) {
-    let drain_file = cf.server::<Elb>().ok().and_then(|http| http.drain_file.clone());
+    let drain_file = cf.server::<Operator>().ok().and_then(|http| http.drain_file.clone());
     if let Some(drain_file) = drain_file {
         drain_file.compare_times(cf);
     }
@@ -154,11 +155,11 @@ pub fn compare_times(cf: &mut Conf) {
 
 /// The health of the instance, as the server of a request is to report it.
 pub fn health(request: &Request) -> Health {
-    let drain_file = request.server::<Elb>().and_then(|server| server.drain_file.as_ref());
+    let drain_file = request.server::<Operator>().and_then(|server| server.drain_file.as_ref());
     if is_stopping() || drain_file.is_some_and(|file| file.exists(now(), request.log())) {
         return Health::Draining;
     }
-    match request.main::<Elb>().is_some_and(check::all_down) {
+    match elb::all_down(request) {
         true => Health::DestinationDown,
         false => Health::Ok,
     }
