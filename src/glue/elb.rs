@@ -6,6 +6,7 @@ use std::rc::Rc;
 use nginx::command::{self, Command};
 use nginx::cycle::Cycle;
 use nginx::filter::{HeaderFilter, Next};
+use nginx::first_bytes::Addresses;
 use nginx::module::{HttpModule, Merge, Module};
 use nginx::request::{Handler, Request, Status, LOG, POST_READ, REWRITE, SERVER_REWRITE};
 
@@ -25,19 +26,15 @@ mod client_address;
 mod destination;
 mod event_stream;
 mod header_buffers;
-#[allow(unsafe_code)]
 mod keepalive;
-#[allow(unsafe_code)]
 mod listen;
 pub mod log_query;
 #[allow(unsafe_code)]
 pub mod peers;
-#[allow(unsafe_code)]
 mod set_header;
 mod variables;
 
 use destination::MainConf;
-pub use listen::optional::is_http;
 
 /// The module with the `elb_*` directives.
 pub struct Elb;
@@ -79,7 +76,8 @@ pub struct ServerConf {
     trust: Option<Rc<Trust>>,
     /// Core's list of peers, where this is an upstream block that has it.
     peers: Option<peers::Found>,
-    optional: listen::optional::Optional,
+    /// Those of `proxy_protocol=optional`.
+    optional: Addresses,
     header_buffers: Option<HeaderBuffers>,
 }
 
@@ -126,7 +124,10 @@ impl HttpModule for Elb {
         snippets::check(cf)?;
         cf.with_main::<Self, _>(|cf, own| {
             own.complete(cf)?;
-            own.proxy_headers.map_or(Ok(()), |slot| set_header::complete(cf, slot))
+            if own.has_headers {
+                cf.add_proxy_headers::<Self>()?;
+            }
+            Ok(())
         })
     }
 
@@ -140,7 +141,7 @@ impl HttpModule for Elb {
     }
 
     fn init_module(cycle: Cycle) {
-        listen::optional::wrap(cycle);
+        cycle.look_at_first_bytes::<Self>();
         check::take_along(cycle);
     }
 

@@ -362,6 +362,19 @@ fn glue(folder: &Path) -> String {
         .collect()
 }
 
+/// Whether what follows `before` is the name of a command that is made there: `main(`,
+/// `Command::main::<M>(` or the like.
+fn makes_command(before: &str) -> bool {
+    let Some(function) = before.trim_end().strip_suffix('(') else { return false };
+    let function = match function.rsplit_once("::<") {
+        Some((function, generic)) if generic.ends_with('>') => function,
+        _ => function,
+    };
+    let constructors = ["main", "server", "location", "plain", "setting"];
+    let name = function.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+    name.is_some_and(|name| constructors.contains(&name))
+}
+
 #[test]
 fn each_directive_is_declared_once_and_has_a_command_and_a_test() {
     let names: BTreeSet<_> = DIRECTIVES.iter().map(|declared| declared.name).collect();
@@ -370,11 +383,8 @@ fn each_directive_is_declared_once_and_has_a_command_and_a_test() {
     let conf = read("nginx/nginx.conf");
     for Directive { name, syntax, good, bad, .. } in DIRECTIVES {
         assert_eq!(directive(name).name, *name);
-        let quoted = format!("\"{name}\"");
-        let commands = glue.match_indices(&quoted).filter(|(at, _)| {
-            let before = glue[..*at].trim_end();
-            before.ends_with("command!(") || before.ends_with("setting!(")
-        });
+        let quoted = format!("c\"{name}\"");
+        let commands = glue.match_indices(&quoted).filter(|(at, _)| makes_command(&glue[..*at]));
         assert_eq!(commands.count(), 1, "commands named {name}");
         assert!(syntax.iter().all(|syntax| syntax.starts_with(name)), "{name}");
         assert!(!good.is_empty() && !bad.is_empty(), "{name} has no samples");

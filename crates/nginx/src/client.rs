@@ -1,14 +1,13 @@
 //! Who a request came from.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ngx::ffi::{
-    ngx_connection_t, ngx_pcalloc, ngx_table_elt_t, sockaddr_in, sockaddr_in6, AF_INET, AF_INET6,
-};
+use ngx::ffi::{ngx_connection_t, ngx_pcalloc, ngx_table_elt_t};
 
 use crate::bits::Bits;
 use crate::log::{Level, Log};
 use crate::request::Request;
+use crate::socket::address_of;
 
 /// Whom the PROXY header of a connection names.
 pub struct Named<'r> {
@@ -26,21 +25,8 @@ impl Request<'_> {
 
     /// The address of its peer: of whoever has connected, until a module such as realip replaces it.
     pub fn peer(&self) -> Option<IpAddr> {
-        let addr = self.connection().sockaddr;
-        // SAFETY: null, or an address of its family's size
-        unsafe {
-            match u32::from(addr.as_ref()?.sa_family) {
-                AF_INET => {
-                    let addr = &(*addr.cast::<sockaddr_in>()).sin_addr;
-                    Some(Ipv4Addr::from(addr.s_addr.to_ne_bytes()).into())
-                }
-                AF_INET6 => {
-                    let addr = &raw const (*addr.cast::<sockaddr_in6>()).sin6_addr;
-                    Some(addr.cast::<[u8; 16]>().read().into())
-                }
-                _ => None,
-            }
-        }
+        // SAFETY: the address of a connection
+        unsafe { address_of(self.connection().sockaddr) }.map(|peer| peer.ip())
     }
 
     /// Whom the PROXY header names that its connection began with, if it began with one.

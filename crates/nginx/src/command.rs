@@ -4,9 +4,11 @@ use std::ffi::{c_char, c_void, CStr};
 
 use ngx::core::{NGX_CONF_ERROR, NGX_CONF_OK};
 use ngx::ffi::{
-    ngx_command_t, ngx_conf_t, ngx_str_t, ngx_uint_t, NGX_ANY_CONF, NGX_CONF_1MORE, NGX_CONF_2MORE,
-    NGX_CONF_ANY, NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF, NGX_HTTP_UPS_CONF,
+    ngx_command_t, ngx_conf_t, ngx_module_t, ngx_str_t, ngx_uint_t, NGX_ANY_CONF, NGX_CONF_1MORE,
+    NGX_CONF_2MORE, NGX_CONF_ANY, NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF,
+    NGX_HTTP_UPS_CONF,
 };
+use ngx::http::{HttpModule as _, NgxHttpCoreModule};
 
 use crate::conf::{Conf, Error, Outcome};
 use crate::guard::guarded;
@@ -186,6 +188,28 @@ unsafe extern "C" fn set_plain(
         // SAFETY: nginx passes what it has of the directive
         unsafe { call(cf, |cf| handler(cf, &mut ())) }
     })
+}
+
+/// Whether core's module of http has a directive of this name, which depends on its version.
+pub fn core_has(name: &str) -> bool {
+    // SAFETY: a module of nginx
+    let commands = unsafe { commands_of(NgxHttpCoreModule::module()) };
+    commands.iter().any(|command| command.name.as_bytes() == name.as_bytes())
+}
+
+/// The directives of a module.
+///
+/// # Safety
+/// A module of nginx, or of the same shape.
+pub(crate) unsafe fn commands_of(module: &ngx_module_t) -> &[ngx_command_t] {
+    // SAFETY: by contract null or a table that ends in an entry without a name
+    unsafe {
+        if module.commands.is_null() {
+            return &[];
+        }
+        let len = (0..).take_while(|at| (*module.commands.add(*at)).name.len > 0).count();
+        std::slice::from_raw_parts(module.commands, len)
+    }
 }
 
 /// Calls a handler, and tells nginx how that has ended.

@@ -52,9 +52,12 @@ pub struct Conf<'a> {
     /// Whether nginx calls a module of `http` for it: core says so itself only once it reads the
     /// block, which is after `preconfiguration` (`ngx_http_block`).
     is_http: bool,
+    /// Whether it does so in `init_main`, when all of `http` is read and nothing is merged yet.
+    is_unmerged: bool,
 }
 
 /// A place in the configuration, to apply directives there later.
+#[derive(Clone)]
 pub struct Place {
     life: Life,
     ctx: *mut c_void,
@@ -82,7 +85,7 @@ impl<'a> Conf<'a> {
     /// `cf` is what nginx passes to a configuration handler, and is not used beside the result.
     pub unsafe fn from_ptr(cf: *mut ngx_conf_t) -> Option<Self> {
         // SAFETY: by contract valid for the call, and exclusive
-        unsafe { cf.as_mut() }.map(|cf| Self { cf, is_http: false })
+        unsafe { cf.as_mut() }.map(|cf| Self { cf, is_http: false, is_unmerged: false })
     }
 
     /// As [`Conf::from_ptr`], for a module of `http`.
@@ -92,6 +95,15 @@ impl<'a> Conf<'a> {
     pub(crate) unsafe fn of_http(cf: *mut ngx_conf_t) -> Option<Self> {
         // SAFETY: by contract
         unsafe { Self::from_ptr(cf) }.map(|cf| Self { is_http: true, ..cf })
+    }
+
+    /// As [`Conf::of_http`], for its `init_main`.
+    ///
+    /// # Safety
+    /// `cf` is what nginx passes to that.
+    pub(crate) unsafe fn of_read_http(cf: *mut ngx_conf_t) -> Option<Self> {
+        // SAFETY: by contract
+        unsafe { Self::of_http(cf) }.map(|cf| Self { is_unmerged: true, ..cf })
     }
 
     /// nginx's own pointer, to pass on to nginx.
@@ -217,6 +229,12 @@ impl<'a> Conf<'a> {
     pub(crate) fn http_ctx(&self) -> Option<NonNull<ngx_http_conf_ctx_t>> {
         let is_http = self.is_http || self.cf.module_type == NGX_HTTP_MODULE as ngx_uint_t;
         NonNull::new(self.cf.ctx.cast()).filter(|_| is_http)
+    }
+
+    /// The context of `http` where all of it is read and locations are still in the queues of their
+    /// levels, which core takes apart once it has merged them (`ngx_http_init_locations`).
+    pub(crate) fn unmerged_http(&self) -> Option<NonNull<ngx_http_conf_ctx_t>> {
+        self.http_ctx().filter(|_| self.is_unmerged)
     }
 
     /// Memory that lives as long as this configuration.

@@ -212,36 +212,16 @@ impl<M: ConfModule> Module<M> {
     }
 }
 
-/// What a module has of a location.
-///
-/// # Safety
-/// `slots` are what a level has of each module of http.
-pub unsafe fn location_at<M: HttpModule>(slots: *mut *mut c_void) -> Option<*mut M::Location> {
-    // SAFETY: by contract
-    Some(unsafe { *slots.add(Module::<M>::ctx_index()?) }.cast())
-}
-
 /// What a module has of a server or an upstream block.
 ///
 /// # Safety
-/// As of [`location_at`].
+/// `slots` are what a level has of each module of http.
 pub unsafe fn server_at<M: HttpModule>(slots: *mut *mut c_void) -> Option<*mut M::Server> {
     // SAFETY: by contract
     unsafe {
         let slot = *slots.as_ref().map(|_| slots)?.add(Module::<M>::ctx_index()?);
         (!slot.is_null()).then_some(slot.cast())
     }
-}
-
-/// The same of a context.
-///
-/// # Safety
-/// As of [`location_at`].
-pub unsafe fn server_of<M: HttpModule>(
-    ctx: &ngx::ffi::ngx_http_conf_ctx_t,
-) -> Option<*mut M::Server> {
-    // SAFETY: by contract
-    unsafe { server_at::<M>(ctx.srv_conf) }
 }
 
 /// The table of a module, which nginx does not write to.
@@ -280,7 +260,10 @@ unsafe extern "C" fn merge<T: Merge>(
 /// `cf` is what nginx passes to such a step.
 unsafe fn step(cf: *mut ngx_conf_t, what: fn(&mut Conf) -> Outcome) -> Result<(), ()> {
     // SAFETY: by contract
-    let mut cf = unsafe { Conf::of_http(cf) }.ok_or(())?;
+    unsafe { Conf::of_http(cf) }.map_or(Err(()), |cf| conclude(cf, what))
+}
+
+fn conclude(mut cf: Conf, what: fn(&mut Conf) -> Outcome) -> Result<(), ()> {
     let outcome = what(&mut cf);
     cf.conclude(outcome)
 }
@@ -297,8 +280,10 @@ unsafe extern "C" fn init_main_conf<M: HttpModule>(
     _: *mut c_void,
 ) -> *mut c_char {
     guarded(NGX_CONF_ERROR, || {
-        // SAFETY: as above
-        unsafe { step(cf, M::init_main) }.map_or(NGX_CONF_ERROR, |()| NGX_CONF_OK)
+        // SAFETY: as above, all of which is read
+        let cf = unsafe { Conf::of_read_http(cf) };
+        let outcome = cf.map_or(Err(()), |cf| conclude(cf, M::init_main));
+        outcome.map_or(NGX_CONF_ERROR, |()| NGX_CONF_OK)
     })
 }
 

@@ -16,7 +16,6 @@ use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule}
 
 use super::check::Check;
 use super::peers::{is_balanced_by_core, is_found};
-use super::set_header;
 use crate::glue::conf::{Conf, Error, Outcome, Place, ReadSettings};
 use crate::registry;
 use crate::settings::destinations::{destinations, variables, Destination};
@@ -30,8 +29,8 @@ const ZONE_SIZE: &str = "256k";
 /// What stands in http, and the upstream blocks in it.
 #[derive(Default)]
 pub struct MainConf {
-    /// Where `proxy_set_header` is kept, once `elb_proxy_set_header` stands somewhere.
-    pub proxy_headers: Option<set_header::Slot>,
+    /// Whether `elb_proxy_set_header` stands somewhere.
+    pub has_headers: bool,
     /// The place of `$proxy_host`.
     pub proxy_host: Option<nginx::variable::Index>,
     /// `elb_log_query`.

@@ -1,17 +1,14 @@
 //! `elb_keepalive_min_timeout`: nginx's `keepalive_min_timeout`, where it has that.
 
-use ngx::http::{HttpModule, NgxHttpCoreModule};
+use nginx::command::core_has;
 
 use super::destination::MainConf;
-use super::set_header::commands_of;
 use crate::glue::conf::{Conf, Outcome};
 
 /// `elb_keepalive_min_timeout time;`
 pub fn elb_keepalive_min_timeout(cf: &mut Conf, main: &mut MainConf) -> Outcome {
     let args = cf.args()?;
-    // SAFETY: a module of nginx
-    let commands = unsafe { commands_of(NgxHttpCoreModule::module()) };
-    if commands.iter().any(|command| command.name.as_bytes() == b"keepalive_min_timeout") {
+    if core_has("keepalive_min_timeout") {
         let words = ["keepalive_min_timeout"].into_iter();
         let words: Vec<_> = words.chain(args.iter().map(String::as_str)).collect();
         return cf.apply(&words, &[]);

@@ -1,23 +1,11 @@
 //! `elb_listen`: core's `listen` at each address that a variable names.
 
-use std::ffi::{c_int, c_void};
-use std::io;
-use std::mem::{size_of, size_of_val, zeroed};
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::net::SocketAddr;
 
-use ngx::ffi::__socket_type_SOCK_CLOEXEC as SOCK_CLOEXEC;
-use ngx::ffi::__socket_type_SOCK_STREAM as SOCK_STREAM;
-use ngx::ffi::{
-    bind, ngx_cycle_t, ngx_listening_t, ngx_process, ngx_test_config, setsockopt, sockaddr,
-    sockaddr_in, sockaddr_in6, socket, socklen_t, __CONST_SOCKADDR_ARG, AF_INET, AF_INET6,
-    IPPROTO_IPV6, IPV6_V6ONLY, NGX_PROCESS_SIGNALLER, SOL_SOCKET, SO_REUSEADDR,
-};
-use ngx::http::{HttpModuleServerConf, NgxHttpCoreModule};
+use nginx::process::starts_server;
+use nginx::socket::is_in_use;
 
 use super::ServerConf;
-use nginx::bits::Bits;
-
 use crate::glue::conf::{invalid, Conf, Error, Outcome, ReadSettings};
 use crate::settings;
 use crate::settings::listeners::{self, Listening};
@@ -74,16 +62,9 @@ pub fn elb_listen(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     }
     if !listens {
         // else core would have the server listen on its default port
-        listens_nowhere(cf);
+        cf.listen_nowhere()?;
     }
     Ok(())
-}
-
-fn listens_nowhere(cf: &mut Conf) {
-    // SAFETY: what nginx passed
-    if let Some(server) = NgxHttpCoreModule::server_conf_mut(unsafe { &*cf.as_ptr() }) {
-        server.bits_mut().set_listen(1);
-    }
 }
 
 impl Parameters {
@@ -144,99 +125,6 @@ impl Parameters {
 
 /// Whether a process other than this nginx listens at an address. What does not start a server
 /// does not ask: `-t` leaves sockets in use alone, as core does, and `-s` only sends a signal.
-fn is_taken(cf: &mut Conf, address: SocketAddr) -> bool {
-    // SAFETY: globals that nginx sets once, before it reads a configuration
-    let starts = unsafe { ngx_test_config == 0 && ngx_process != NGX_PROCESS_SIGNALLER as usize };
-    starts && !is_own(cf.cycle().as_ptr(), address) && is_in_use(address)
-}
-
-/// Whether the old cycle listens at an address: the configuration before a reload, or the sockets
-/// that a binary upgrade has inherited (`ngx_add_inherited_sockets`). nginx goes on with those.
-fn is_own(cycle: *mut ngx_cycle_t, address: SocketAddr) -> bool {
-    // SAFETY: the cycle that is being made, whose old one is valid or null
-    let old = unsafe { cycle.as_ref().and_then(|cycle| cycle.old_cycle.as_ref()) };
-    // the cycle before the first one has no array yet
-    let old = old.map(|old| &old.listening).filter(|listening| listening.nelts > 0);
-    // SAFETY: the array of listeners
-    let old = old.map_or(&[][..], |listening| unsafe { listening.as_slice::<ngx_listening_t>() });
-    old.iter().any(|listening| {
-        listening.type_ == SOCK_STREAM as c_int
-            // SAFETY: the address of a listener
-            && unsafe { address_of(listening.sockaddr) } == Some(address)
-    })
-}
-
-/// Binds as core would (`ngx_open_listening_sockets`), and lets go of it at once. Any other
-/// failure is core's to tell.
-fn is_in_use(address: SocketAddr) -> bool {
-    let probe = || {
-        let family = if address.is_ipv4() { AF_INET } else { AF_INET6 };
-        // SAFETY: no pointers
-        let fd = unsafe { socket(family as c_int, (SOCK_STREAM | SOCK_CLOEXEC) as c_int, 0) };
-        if fd == -1 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a new descriptor that nobody else has
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        set_option(fd.as_raw_fd(), SOL_SOCKET as c_int, SO_REUSEADDR as c_int, 1)?;
-        // SAFETY: all-zero is a valid value of both C structs
-        let (mut v4, mut v6): (sockaddr_in, sockaddr_in6) = unsafe { (zeroed(), zeroed()) };
-        let (addr, len) = match address {
-            SocketAddr::V4(address) => {
-                v4.sin_family = AF_INET as _;
-                v4.sin_port = address.port().to_be();
-                v4.sin_addr.s_addr = u32::from_ne_bytes(address.ip().octets());
-                ((&raw const v4).cast::<sockaddr>(), size_of_val(&v4))
-            }
-            SocketAddr::V6(address) => {
-                set_option(fd.as_raw_fd(), IPPROTO_IPV6 as c_int, IPV6_V6ONLY as c_int, 1)?;
-                v6.sin6_family = AF_INET6 as _;
-                v6.sin6_port = address.port().to_be();
-                let octets = address.ip().octets();
-                // SAFETY: an in6_addr is the sixteen bytes of the address
-                unsafe { (&raw mut v6.sin6_addr).cast::<[u8; 16]>().write(octets) };
-                ((&raw const v6).cast::<sockaddr>(), size_of_val(&v6))
-            }
-        };
-        // SAFETY: an address of its length
-        match unsafe {
-            bind(fd.as_raw_fd(), __CONST_SOCKADDR_ARG { __sockaddr__: addr }, len as socklen_t)
-        } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    };
-    probe().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
-}
-
-/// Sets an option of a socket that is an int.
-fn set_option(fd: c_int, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
-    let from = (&raw const value).cast::<c_void>();
-    // SAFETY: the kernel reads an int
-    match unsafe { setsockopt(fd, level, name, from, size_of::<c_int>() as socklen_t) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// The IP address and port of a socket address of nginx; none of another family.
-///
-/// # Safety
-/// `addr` is null or a socket address of its family's size.
-pub unsafe fn address_of(addr: *const sockaddr) -> Option<SocketAddr> {
-    // SAFETY: by contract
-    unsafe {
-        match u32::from(addr.as_ref()?.sa_family) {
-            AF_INET => {
-                let addr = &*addr.cast::<sockaddr_in>();
-                Some((addr.sin_addr.s_addr.to_ne_bytes(), u16::from_be(addr.sin_port)).into())
-            }
-            AF_INET6 => {
-                let addr = &*addr.cast::<sockaddr_in6>();
-                let ip = (&raw const addr.sin6_addr).cast::<[u8; 16]>().read();
-                Some(SocketAddr::new(IpAddr::from(ip), u16::from_be(addr.sin6_port)))
-            }
-            _ => None,
-        }
-    }
+fn is_taken(cf: &Conf, address: SocketAddr) -> bool {
+    starts_server() && !cf.listened_before(address) && is_in_use(address)
 }

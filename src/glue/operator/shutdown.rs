@@ -6,13 +6,14 @@ use std::cell::{Cell, RefCell};
 
 use nginx::clients::end_requests;
 use nginx::cycle::Cycle;
+use nginx::first_bytes::is_http;
 use nginx::lifecycle::{self, Leaving};
 use nginx::process::{role, Role};
 use nginx::timer::Timer;
 
 use super::{MainConf, Operator};
 use crate::glue::conf::{invalid, time_in_words, time_or_off, Conf, Error, Outcome};
-use crate::glue::elb;
+use crate::glue::elb::Elb;
 use crate::glue::websocket::is_tunnel;
 
 /// How long requests may go on, in milliseconds; 0 is for as long as they like.
@@ -84,7 +85,7 @@ fn set_timer(why: Leaving) {
 }
 
 fn on_time() {
-    let ended = end_requests(elb::is_http, is_tunnel);
+    let ended = end_requests(is_http::<Elb>, is_tunnel);
     let (why, time) = match (lifecycle::why(), TIMES.get()) {
         (Leaving::Superseded, Some(times)) => ("a reload", times.reload),
         (_, times) => ("the stop", times.map_or(0, |times| times.stop)),
