@@ -44,33 +44,36 @@ ENV NGINX_SOURCE_DIR=/nginx/source NGINX_BUILD_DIR=/nginx/source/objs
 
 WORKDIR /src
 
-# The dependencies have a layer of their own, which a change in src/, crates/ or build-script/ leaves
-# alone: what stands in for the crates is as old as can be. All of the workspace stand here, because
+# The dependencies have a layer of their own, which a change in src/, crates/ or build.rs leaves alone:
+# what stands in for the crates is as old as can be. All of the workspace stand here, because
 # Cargo.lock is about all of them. The benchmarks and their like, which the Cargo.toml list, are not
 # copied, so they must not list them.
 COPY Cargo.toml Cargo.lock ./
 COPY bench/Cargo.toml bench/
+COPY crates/nginx/Cargo.toml crates/nginx/
 COPY crates/websocket-tunnel/Cargo.toml crates/websocket-tunnel/
 COPY fuzz/Cargo.toml fuzz/
 COPY xtask/Cargo.toml xtask/
 RUN sed -i '/^\[\[/,/^$/d' Cargo.toml */Cargo.toml crates/*/Cargo.toml \
-    && mkdir build-script \
     && for crate in . bench crates/* fuzz xtask; do \
         mkdir $crate/src \
         && echo '//! Stands in for the crate while its dependencies are built.' >$crate/src/lib.rs \
         || exit 1; \
     done \
-    && sed '$a fn main() {}' src/lib.rs >build-script/main.rs \
-    && touch -d @0 build-script/main.rs src/lib.rs crates/*/src/lib.rs \
+    && mkdir crates/nginx/build \
+    && sed '$a fn main() {}' src/lib.rs | tee build.rs >crates/nginx/build/main.rs \
+    && touch -d @0 build.rs crates/nginx/build/main.rs src/lib.rs crates/*/src/lib.rs \
     && cargo rustc --release --locked --lib --crate-type cdylib \
         --no-default-features --features export-modules
 
 # `cargo rustc` with one crate type, because a plain release build makes an rlib too and then
 # drops link-time optimization without a word. The build fails where the bindings do not fit nginx.
-COPY build-script build-script
+COPY build.rs ./
+COPY crates/nginx/build crates/nginx/build
+COPY crates/nginx/src crates/nginx/src
 COPY crates/websocket-tunnel/src crates/websocket-tunnel/src
 COPY src src
-RUN touch build-script/main.rs src/lib.rs crates/*/src/lib.rs \
+RUN touch build.rs crates/nginx/build/main.rs src/lib.rs crates/*/src/lib.rs \
     && cargo rustc --release --locked --lib --crate-type cdylib \
         --no-default-features --features export-modules
 
