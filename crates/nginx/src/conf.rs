@@ -233,8 +233,9 @@ impl<'a> Conf<'a> {
 
     /// The context of `http` where all of it is read and locations are still in the queues of their
     /// levels, which core takes apart once it has merged them (`ngx_http_init_locations`).
-    pub(crate) fn unmerged_http(&self) -> Option<NonNull<ngx_http_conf_ctx_t>> {
-        self.http_ctx().filter(|_| self.is_unmerged)
+    pub(crate) fn unmerged_http(&self) -> Result<NonNull<ngx_http_conf_ctx_t>, Error> {
+        let http = self.http_ctx().filter(|_| self.is_unmerged);
+        http.ok_or_else(|| Error::Message("locations can be visited in init_main alone".to_owned()))
     }
 
     /// Memory that lives as long as this configuration.

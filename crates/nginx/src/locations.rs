@@ -1,5 +1,6 @@
 //! The locations of a configuration that is being read.
 
+use std::ffi::c_void;
 use std::ptr::from_ref;
 
 use ngx::ffi::{
@@ -39,38 +40,52 @@ impl Conf<'_> {
     /// the file. For `init_main`: all locations are still in the queues of their servers then.
     ///
     /// # Errors
-    /// There is no memory.
+    /// This is not `init_main`, or there is no memory.
     pub fn prefixes(&mut self) -> Result<Vec<Vec<Prefix>>, Error> {
         let life = self.life()?;
+        self.unmerged_http()?;
         // SAFETY: what nginx passed
-        let cf = unsafe { &*self.as_ptr() };
-        let Some(core) = NgxHttpCoreModule::main_conf(cf) else { return Ok(Vec::new()) };
-        let mut all = Vec::new();
-        // SAFETY: the array of servers, each with its context; nothing is merged yet. The queue,
-        // where there is one, is a ring of locations, with the name of each and the file, which ends
-        // in NUL
-        unsafe {
-            for server in core.servers.as_slice::<*mut ngx_http_core_srv_conf_t>() {
-                let mut found = Vec::new();
-                let loc_conf = (*(**server).ctx).loc_conf;
-                let core = *loc_conf.add(NgxHttpCoreModule::module().ctx_index);
-                let queue = (*core.cast::<ngx_http_core_loc_conf_t>()).locations;
-                let mut link = queue.as_ref().map_or(queue, |queue| queue.next);
-                while link != queue {
-                    let location = &*link.cast::<ngx_http_location_queue_t>();
-                    link = (*link).next;
-                    if location.inclusive.is_null() {
-                        continue;
-                    }
-                    found.push(Prefix {
-                        id: LocationId(location.inclusive),
-                        name: (*location.name).as_bytes().to_vec(),
-                        place: Place::of_file(life.clone(), location.file_name, location.line),
-                    });
-                }
-                all.push(found);
-            }
-        }
-        Ok(all)
+        let core = NgxHttpCoreModule::main_conf(unsafe { &*self.as_ptr() }).ok_or(Error::Logged)?;
+        // SAFETY: the array of servers
+        let servers = unsafe { core.servers.as_slice::<*mut ngx_http_core_srv_conf_t>() };
+        let prefixes_of = |server: &*mut ngx_http_core_srv_conf_t| {
+            // SAFETY: a server with its context, unmerged
+            let locations = unsafe { locations_in((*(**server).ctx).loc_conf) };
+            let prefixes = locations.filter(|location| !location.inclusive.is_null());
+            let prefix = |location: &ngx_http_location_queue_t| Prefix {
+                id: LocationId(location.inclusive),
+                // SAFETY: each has a name
+                name: unsafe { &*location.name }.as_bytes().to_vec(),
+                // SAFETY: the name of a file, which ends in NUL
+                place: unsafe { Place::of_file(life.clone(), location.file_name, location.line) },
+            };
+            prefixes.map(prefix).collect()
+        };
+        Ok(servers.iter().map(prefixes_of).collect())
     }
+}
+
+/// The locations right in a server or location.
+///
+/// # Safety
+/// `loc_conf` is what it has of each module, and lives as long as the result is used; nothing is
+/// merged yet.
+pub(crate) unsafe fn locations_in<'a>(
+    loc_conf: *const *mut c_void,
+) -> impl Iterator<Item = &'a ngx_http_location_queue_t> {
+    let index = NgxHttpCoreModule::module().ctx_index;
+    // SAFETY: by contract what core has of it; null, or the head of a queue, which is a ring
+    let (head, first) = unsafe {
+        let head = (*(*loc_conf.add(index)).cast::<ngx_http_core_loc_conf_t>()).locations;
+        (head, head.as_ref().map_or(head, |head| head.next))
+    };
+    let mut link = first;
+    std::iter::from_fn(move || {
+        (link != head).then(|| {
+            // SAFETY: each link but the head is the first field of a location's entry
+            let location = unsafe { &*link.cast::<ngx_http_location_queue_t>() };
+            link = location.queue.next;
+            location
+        })
+    })
 }

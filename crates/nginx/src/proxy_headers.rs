@@ -11,13 +11,13 @@ use std::ptr::{fn_addr_eq, null_mut, NonNull};
 
 use ngx::ffi::{
     ngx_array_create, ngx_array_push, ngx_array_t, ngx_command_t, ngx_conf_set_keyval_slot,
-    ngx_conf_t, ngx_http_core_loc_conf_t, ngx_http_core_srv_conf_t, ngx_http_location_queue_t,
-    ngx_keyval_t, NGX_HTTP_LOC_CONF_OFFSET,
+    ngx_conf_t, ngx_http_core_srv_conf_t, ngx_keyval_t, NGX_HTTP_LOC_CONF_OFFSET,
 };
-use ngx::http::{HttpModule as _, HttpModuleMainConf, NgxHttpCoreModule};
+use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
 use crate::command::commands_of;
 use crate::conf::{Conf, Error, Outcome};
+use crate::locations::locations_in;
 use crate::module::{HttpModule, Module};
 
 /// A module with headers of its own beside those of `proxy_set_header`. A level is `http`, a server
@@ -64,13 +64,10 @@ impl Conf<'_> {
     pub fn add_proxy_headers<M: ProxyHeaders>(&mut self) -> Outcome {
         let walk = Walk::<M> {
             slot: Slot::find(self)?,
-            core: NgxHttpCoreModule::module().ctx_index,
             own: Module::<M>::ctx_index().ok_or(Error::Logged)?,
             of: PhantomData,
         };
-        let http = self.unmerged_http().ok_or_else(|| {
-            Error::Message("headers of the proxy module can be added in init_main alone".to_owned())
-        })?;
+        let http = self.unmerged_http()?;
         // SAFETY: what nginx passed
         let core = NgxHttpCoreModule::main_conf(unsafe { &*self.as_ptr() }).ok_or(Error::Logged)?;
         // SAFETY: the array of servers, each with its context; all of http is read, and no queue of
@@ -149,9 +146,7 @@ impl<H: Default> Default for Inherited<H> {
 /// Where each level has what of it counts.
 struct Walk<M> {
     slot: Slot,
-    /// The number of core's module among those of http.
-    core: usize,
-    /// That of ours.
+    /// Our number among the modules of http.
     own: usize,
     of: PhantomData<fn() -> M>,
 }
@@ -169,21 +164,15 @@ impl<M: ProxyHeaders> Walk<M> {
         outer: &Inherited<M::Headers>,
         depth: usize,
     ) -> Outcome {
-        // SAFETY: by contract; the queue, where there is one, is a ring of locations, each under one
-        // of two names (ngx_http_merge_locations)
+        // SAFETY: by contract; each location is under one of two names (ngx_http_merge_locations)
         unsafe {
             let outer = self.level(cf, loc_conf, outer, depth)?;
-            let core = (*loc_conf.add(self.core)).cast::<ngx_http_core_loc_conf_t>();
-            let locations = (*core).locations;
-            let Some(mut link) = locations.as_ref().map(|queue| queue.next) else { return Ok(()) };
-            while link != locations {
-                let location = link.cast::<ngx_http_location_queue_t>();
-                let location = match (*location).exact.is_null() {
-                    true => (*location).inclusive,
-                    false => (*location).exact,
+            for location in locations_in(loc_conf) {
+                let core = match location.exact.is_null() {
+                    true => location.inclusive,
+                    false => location.exact,
                 };
-                self.tree(cf, (*location).loc_conf, &outer, depth + 1)?;
-                link = (*link).next;
+                self.tree(cf, (*core).loc_conf, &outer, depth + 1)?;
             }
         }
         Ok(())
