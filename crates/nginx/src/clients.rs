@@ -2,10 +2,11 @@
 
 use std::ptr::NonNull;
 
-use ngx::ffi::{ngx_connection_handler_pt, ngx_connection_t, ngx_cycle};
+use ngx::ffi::{ngx_connection_t, ngx_cycle};
 
 use crate::bits::Bits;
 use crate::event::ngx_add_timer;
+use crate::first_bytes::{is_http, FirstBytes};
 use crate::owner::{is_owned, Owner};
 
 /// An open connection, lent for a call.
@@ -19,13 +20,10 @@ impl Client<'_> {
     }
 }
 
-/// Ends what clients still have of this worker, as `ngx_shutdown_timer_handler` does, but for those
+/// Ends what clients of `http` still have of this worker, also at addresses of `M`, as `ngx_shutdown_timer_handler` does, but for those
 /// that are spared; what a request has open to a server goes with it. How many connections that was.
 /// To be called by a timer, where no request is at work.
-pub fn end_requests(
-    is_http: fn(ngx_connection_handler_pt) -> bool,
-    is_spared: fn(Client) -> bool,
-) -> usize {
+pub fn end_requests<M: FirstBytes>(is_spared: fn(Client) -> bool) -> usize {
     let mut ended = 0;
     // SAFETY: the array of connections of this worker. What runs may free connections, so nothing is
     // kept over it.
@@ -34,7 +32,7 @@ pub fn end_requests(
         for index in 0..count {
             let c = NonNull::new_unchecked(connections.add(index));
             let raw = c.as_ref();
-            if raw.fd == -1 || !is_of_client(raw, is_http) || is_spared(Client(&c)) {
+            if raw.fd == -1 || !is_of_client::<M>(raw) || is_spared(Client(&c)) {
                 continue;
             }
             let Some(handler) = raw.read.as_ref().and_then(|read| read.handler) else { continue };
@@ -58,13 +56,10 @@ pub fn end_requests(
 ///
 /// # Safety
 /// An open connection of nginx.
-unsafe fn is_of_client(
-    c: &ngx_connection_t,
-    is_http: fn(ngx_connection_handler_pt) -> bool,
-) -> bool {
+unsafe fn is_of_client<M: FirstBytes>(c: &ngx_connection_t) -> bool {
     // SAFETY: by contract; null, or the listening socket that it came from
     let listening = unsafe { c.listening.as_ref() };
     // SAFETY: an open connection has a read event; that of a listening socket itself accepts
     let accepts = unsafe { c.read.as_ref().is_none_or(|read| read.bits().accept() != 0) };
-    !accepts && listening.is_some_and(|listening| is_http(listening.handler))
+    !accepts && listening.is_some_and(|listening| is_http::<M>(listening.handler))
 }

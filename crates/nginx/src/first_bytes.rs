@@ -165,7 +165,7 @@ impl Cycle<'_> {
 }
 
 /// Whether the handler of a listening socket is that of http, and not of stream or mail.
-pub fn is_http<M: FirstBytes>(handler: ngx_connection_handler_pt) -> bool {
+pub(crate) fn is_http<M: FirstBytes>(handler: ngx_connection_handler_pt) -> bool {
     let http: [unsafe extern "C" fn(_); 2] = [ngx_http_init_connection, on_connection::<M>];
     handler.is_some_and(|handler| http.iter().any(|http| fn_addr_eq(handler, *http)))
 }

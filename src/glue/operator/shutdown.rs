@@ -6,7 +6,6 @@ use std::cell::{Cell, RefCell};
 
 use nginx::clients::end_requests;
 use nginx::cycle::Cycle;
-use nginx::first_bytes::is_http;
 use nginx::lifecycle::{self, Leaving};
 use nginx::process::{role, Role};
 use nginx::timer::Timer;
@@ -85,7 +84,7 @@ fn set_timer(why: Leaving) {
 }
 
 fn on_time() {
-    let ended = end_requests(is_http::<Elb>, is_tunnel);
+    let ended = end_requests::<Elb>(is_tunnel);
     let (why, time) = match (lifecycle::why(), TIMES.get()) {
         (Leaving::Superseded, Some(times)) => ("a reload", times.reload),
         (_, times) => ("the stop", times.map_or(0, |times| times.stop)),
