@@ -208,23 +208,6 @@ fn forwarded(values: &[&[u8]]) -> Vec<Address> {
     addresses.collect()
 }
 
-/// Something that is reported once a minute at most.
-#[derive(Debug, Default)]
-pub struct OnceAMinute {
-    last: Option<u64>,
-}
-
-impl OnceAMinute {
-    /// Whether it is to be reported now, in milliseconds of a clock that does not go back.
-    pub fn is_due(&mut self, now: u64) -> bool {
-        let is_due = self.last.is_none_or(|last| now.saturating_sub(last) >= 60_000);
-        if is_due {
-            self.last = Some(now);
-        }
-        is_due
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -406,15 +389,6 @@ mod tests {
             let named = Address::new(named, 1).unwrap();
             let found = trust.is_in_vain(peer.parse().unwrap(), &named);
             assert_eq!(found, expected, "{trusted} {peer} {named}");
-        }
-    }
-
-    #[test]
-    fn once_a_minute() {
-        let mut once = OnceAMinute::default();
-        let times = [(5, true), (6, false), (60_004, false), (60_005, true), (60_006, false)];
-        for (now, expected) in times {
-            assert_eq!(once.is_due(now), expected, "{now}");
         }
     }
 }

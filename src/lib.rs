@@ -15,6 +15,7 @@ pub mod handshake;
 pub mod limit;
 pub mod media_type;
 pub mod metrics;
+pub mod minutely;
 pub mod proxy_header;
 pub mod query;
 pub mod registry;

@@ -1,15 +1,12 @@
 //! Who the client is: a word with the realip module, which replaces the address of the connection.
 
-use std::cell::RefCell;
-
 use nginx::process::now;
 use nginx::request::Request;
 
-use crate::client_address::{Address, Named, OnceAMinute, Trust};
+use crate::client_address::{Address, Named, Trust};
+use crate::minutely::Minutely;
 
-thread_local! {
-    static IN_VAIN: RefCell<OnceAMinute> = RefCell::default();
-}
+static IN_VAIN: Minutely = Minutely::new();
 
 /// Settles who the client is, before the realip module looks. Where a CDN names the client
 /// (`real_ip_header X-Real-IP`, see `elb_trusted_proxies`), that module reads what is put here in
@@ -35,7 +32,7 @@ pub fn settle(request: &Request, trust: &Trust) -> Option<()> {
 }
 
 fn report(request: &Request, named: &Address) {
-    if IN_VAIN.with_borrow_mut(|once| once.is_due(now())) {
+    if IN_VAIN.pass(now()).is_some() {
         let peer = String::from_utf8_lossy(request.client());
         request.notice_of_connection(format_args!(
             "a PROXY header that names client {} is not believed, as its peer {peer} is not in \

@@ -6,10 +6,11 @@ use nginx::upgrade::State;
 use nginx::upstream::Upstream;
 
 use super::context::{self, Fate};
-use crate::busy::{Busy, Flags, Minutely};
+use crate::busy::{Busy, Flags};
 use crate::glue::{asks_for_websocket, zone};
 use crate::handshake::has_websocket;
 use crate::metrics::{Left, RefusedBy, HANDSHAKE};
+use crate::minutely::Minutely;
 
 /// The status code of an upgrade.
 const SWITCHING_PROTOCOLS: usize = 101;
