@@ -1,6 +1,7 @@
 //! A connection of nginx that a module has to itself.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
+use std::io;
 use std::mem::ManuallyDrop;
 use std::ptr::{null_mut, NonNull};
 
@@ -9,7 +10,7 @@ use ngx::ffi::{
     ngx_event_flags, ngx_event_handler_pt, ngx_event_t, ngx_handle_read_event,
     ngx_handle_write_event, ngx_http_close_connection, ngx_posted_next_events, ngx_ssl_free_buffer,
     ngx_ssl_shutdown, shutdown, socklen_t, SSL_ctrl, FIONREAD, IPPROTO_TCP, NGX_AGAIN,
-    NGX_CLOSE_EVENT, NGX_OK, NGX_USE_CLEAR_EVENT, SHUT_WR, SSL_CTRL_MODE,
+    NGX_CLOSE_EVENT, NGX_OK, NGX_USE_CLEAR_EVENT, SHUT_WR, SOL_SOCKET, SO_ERROR, SSL_CTRL_MODE,
     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, TCP_INFO, TIOCOUTQ,
 };
 
@@ -41,6 +42,15 @@ pub enum Transfer {
 }
 
 impl Connection {
+    /// Takes a connection over.
+    ///
+    /// # Safety
+    /// `c` is null or an open connection that nobody else closes: one of a client without a request,
+    /// or one to a server that no upstream has any more.
+    pub(crate) unsafe fn own(c: *mut ngx_connection_t) -> Option<Self> {
+        NonNull::new(c).map(Self)
+    }
+
     /// A connection that somebody else owns, for a call.
     ///
     /// # Safety
@@ -189,6 +199,31 @@ impl Connection {
         };
         let is_waiting = info[UNACKED..] != [0; size_of::<u32>()];
         rc != 0 || !(is_waiting || info[PROBES] > 1)
+    }
+
+    /// Whether a write may be tried: the connection has come about, and the socket takes bytes.
+    pub fn is_writable(&self) -> bool {
+        self.write_event().bits().ready() != 0
+    }
+
+    /// Why it failed, if it did: an attempt to connect, for example.
+    pub fn error(&self) -> Option<io::Error> {
+        let (mut error, mut len): (c_int, _) = (0, size_of::<c_int>() as socklen_t);
+        // SAFETY: an open socket; the kernel writes an int
+        let rc = unsafe {
+            let error = (&raw mut error).cast();
+            getsockopt(self.raw().fd, SOL_SOCKET as _, SO_ERROR as _, error, &raw mut len)
+        };
+        match (rc, error) {
+            (0, 0) => None,
+            (0, error) => Some(io::Error::from_raw_os_error(error)),
+            _ => Some(io::Error::last_os_error()),
+        }
+    }
+
+    /// Has no worker that leaves wait for its timer.
+    pub fn set_cancelable(&self) {
+        self.read_event().bits_mut().set_cancelable(1);
     }
 
     /// Where messages about it go.

@@ -77,7 +77,7 @@ impl<'a> Cycle<'a> {
         self.slot(Module::<M>::index()?)
     }
 
-    fn slot(self, index: usize) -> Option<*mut c_void> {
+    pub(crate) fn slot(self, index: usize) -> Option<*mut c_void> {
         let slots = NonNull::new(self.raw().conf_ctx)?;
         // SAFETY: a slot for each module that nginx has an index of
         Some(unsafe { *slots.as_ptr().add(index) }.cast())

@@ -17,6 +17,7 @@
 #![allow(unsafe_code)]
 
 pub mod bits;
+pub mod block;
 pub mod client;
 pub mod clients;
 pub mod command;
@@ -35,12 +36,14 @@ pub mod log;
 pub mod log_handler;
 pub mod module;
 pub mod open_file;
+pub mod outgoing;
 pub mod owner;
+pub mod peers;
 pub mod process;
 pub mod proxy_headers;
 pub mod random;
 pub mod request;
-pub mod socket;
+HEADpub mod socket;
 pub mod text;
 pub mod timer;
 pub mod upgrade;

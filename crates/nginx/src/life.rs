@@ -55,6 +55,11 @@ impl Life {
         !self.0.over.get()
     }
 
+    /// Whether it is the same one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether it is that of `cycle`, which is alive.
     pub(crate) fn is_of(&self, cycle: *const ngx_cycle_t) -> bool {
         self.goes_on() && self.0.cycle == cycle

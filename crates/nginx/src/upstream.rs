@@ -29,6 +29,10 @@ impl Request<'_> {
 }
 
 impl<'a> Upstream<'a> {
+    pub(crate) fn raw(&self) -> &'a ngx_http_upstream_t {
+        self.0
+    }
+
     /// Whether its answer is an upgrade.
     pub fn upgrades(&self) -> bool {
         self.0.bits().upgrade() != 0
