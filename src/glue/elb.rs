@@ -19,22 +19,20 @@ use crate::set_header::Headers;
 use crate::settings::buffers::HeaderBuffers;
 use crate::settings::{self, Redirect};
 
-#[allow(unsafe_code)]
 mod check;
 mod client_address;
-#[allow(unsafe_code)]
+mod conf;
 mod destination;
 mod event_stream;
 mod header_buffers;
 mod keepalive;
 mod listen;
 pub mod log_query;
-#[allow(unsafe_code)]
-pub mod peers;
 mod set_header;
 mod variables;
 
-use destination::MainConf;
+use check::Check;
+use conf::MainConf;
 
 /// The module with the `elb_*` directives.
 pub struct Elb;
@@ -44,8 +42,8 @@ pub static MODULE: Module<Elb> = Module::http();
 
 const COMMANDS: &[Command] = &[
     server(c"elb_listen", listen::elb_listen),
-    main(c"elb_destination", destination::elb_destination),
-    main(c"elb_check", check::elb_check),
+    main(c"elb_destination", |cf, own| destination::elb_destination(cf, &mut own.destinations)),
+    main(c"elb_check", |cf, own| check::elb_check(cf, &mut own.checks)),
     server(c"elb_trusted_proxies", elb_trusted_proxies),
     server(c"elb_header_buffers", header_buffers::elb_header_buffers),
     location(c"elb_redirect", elb_redirect),
@@ -74,8 +72,6 @@ pub struct ServerConf {
     trusted_proxies: bool,
     /// What it says; servers share that of http.
     trust: Option<Rc<Trust>>,
-    /// Core's list of peers, where this is an upstream block that has it.
-    peers: Option<peers::Found>,
     /// Those of `proxy_protocol=optional`.
     optional: Addresses,
     header_buffers: Option<HeaderBuffers>,
@@ -123,7 +119,7 @@ impl HttpModule for Elb {
     fn init_main(cf: &mut Conf) -> Outcome {
         snippets::check(cf)?;
         cf.with_main::<Self, _>(|cf, own| {
-            own.complete(cf)?;
+            own.destinations.complete(cf, &own.checks)?;
             if own.has_headers {
                 cf.add_proxy_headers::<Self>()?;
             }
@@ -132,8 +128,8 @@ impl HttpModule for Elb {
     }
 
     fn postconfiguration(cf: &mut Conf) -> Outcome {
-        peers::find(cf);
-        cf.with_main::<Self, _>(|cf, own| own.leave_alone_foreign(cf))?;
+        cf.find_peers()?;
+        cf.with_main::<Self, _>(|cf, own| own.destinations.leave_alone_foreign(cf, &own.checks))?;
         listen::optional::check(cf)?;
         cf.register::<OnRewrite>(SERVER_REWRITE)?;
         cf.register::<OnRewrite>(REWRITE)?;
@@ -142,16 +138,22 @@ impl HttpModule for Elb {
 
     fn init_module(cycle: Cycle) {
         cycle.look_at_first_bytes::<Self>();
-        check::take_along(cycle);
+        let old = cycle.old().map(checks).unwrap_or_default();
+        check::take_along(cycle.log(), checks(cycle), old);
     }
 
     fn init_process(cycle: Cycle) {
-        check::start(cycle);
+        check::start(checks(cycle));
     }
 
     fn exit_process(_: Cycle) {
         check::stop();
     }
+}
+
+/// The checks of a configuration.
+fn checks(cycle: Cycle<'_>) -> &[Check] {
+    cycle.main::<Elb>().map(|main| &main.checks[..]).unwrap_or_default()
 }
 
 /// Registers what has to come before the handlers and filters of nginx's own modules, which this
@@ -252,10 +254,11 @@ impl Handler for OnRewrite {
 
 /// The destinations of the configuration that a request has.
 pub fn destinations(request: &Request) -> Vec<Destination> {
-    request.main::<Elb>().map(peers::destinations).unwrap_or_default()
+    let main = request.main::<Elb>();
+    main.map(|main| main.destinations.report(&main.checks)).unwrap_or_default()
 }
 
 /// Whether all destinations of an upstream block with checks are down.
 pub fn all_down(request: &Request) -> bool {
-    request.main::<Elb>().is_some_and(check::all_down)
+    request.main::<Elb>().is_some_and(|main| check::all_down(&main.checks))
 }

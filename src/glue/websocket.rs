@@ -18,7 +18,6 @@ use super::zone;
 use crate::limit::Refused;
 use crate::metrics::RefusedBy;
 
-#[allow(unsafe_code)]
 mod balancer;
 mod conf;
 mod context;
@@ -32,7 +31,6 @@ mod tunnel;
 mod variables;
 mod wire;
 
-use balancer::Share;
 use conf::{LocationConf, MainConf};
 use context::{Fate, RequestContext};
 use linger::Linger;
@@ -137,7 +135,7 @@ impl Upgrade for WebSocket {
         let context = request.context::<Self>();
         context::note(request, Fate::Tunnelled);
         Parts {
-            share: Share::take(request),
+            share: balancer::share(request),
             hold: context.and_then(|context| context.hold.take()),
             head,
             conf,

@@ -1,24 +1,18 @@
 //! `elb_check`: one worker asks each destination of an upstream block whether it is there, and all
 //! workers skip those that are not.
 
-use std::cell::{RefCell, UnsafeCell};
+use std::cell::RefCell;
 
-use nginx::cycle::Cycle;
+use nginx::block::Block;
+use nginx::log::Log;
+use nginx::peers::Address;
+use nginx::process::{role, Role};
 
-use ngx::ffi::{
-    ngx_http_upstream_rr_peer_t, ngx_http_upstream_srv_conf_t, ngx_process, ngx_worker,
-    NGX_LOG_WARN, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER,
-};
-use ngx::http::{HttpModuleServerConf, NgxHttpUpstreamModule};
-
-use super::destination::MainConf;
-use super::peers::{for_each, is_found, look, look_soon, DOWN_BY_CHECK, DOWN_BY_CONFIGURATION};
-use super::Elb;
-use crate::check::{is_host, is_path, Settings, Statuses, Tally};
+use crate::check::{is_host, is_path, Settings, Statuses};
 use crate::glue::conf::{invalid, time, time_or_off, Conf, Error, Outcome, Place};
 
-mod connection;
 mod group;
+mod marks;
 mod probe;
 
 use group::Group;
@@ -26,7 +20,7 @@ use group::Group;
 /// `elb_check` of an upstream block.
 pub struct Check {
     /// The block.
-    pub upstream: *mut ngx_http_upstream_srv_conf_t,
+    pub block: Block,
     /// `None` where it says `off`.
     pub settings: Option<Settings>,
     /// Where it stands.
@@ -35,41 +29,18 @@ pub struct Check {
     known: RefCell<Vec<Address>>,
 }
 
-/// The address of a peer: the bytes of its `sockaddr`. Peers come and go, so this and not a pointer
-/// tells which one is meant.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Address(Box<[u8]>);
-
-impl Address {
-    /// # Safety
-    /// `peer` is live and locked.
-    unsafe fn of(peer: *const ngx_http_upstream_rr_peer_t) -> Self {
-        // SAFETY: by contract; core sees to the length
-        Self(unsafe { sockaddr(peer) }.into())
+impl Check {
+    /// Whether the block is checked.
+    pub fn is_on(&self) -> bool {
+        self.settings.is_some()
     }
-
-    /// # Safety
-    /// As of [`Self::of`].
-    unsafe fn is_of(&self, peer: *const ngx_http_upstream_rr_peer_t) -> bool {
-        // SAFETY: as above
-        *self.0 == *unsafe { sockaddr(peer) }
-    }
-}
-
-/// # Safety
-/// `peer` is live and locked for as long as the result is used.
-unsafe fn sockaddr<'a>(peer: *const ngx_http_upstream_rr_peer_t) -> &'a [u8] {
-    // SAFETY: by contract
-    unsafe { std::slice::from_raw_parts((*peer).sockaddr.cast::<u8>(), (*peer).socklen as usize) }
 }
 
 /// `elb_check off | interval [timeout=time] [rise=number] [fall=number] [path=path]
 /// [host=host] [status=statuses];`
-pub fn elb_check(cf: &mut Conf, own: &mut MainConf) -> Outcome {
-    // SAFETY: what nginx passed
-    let upstream: *mut _ = NgxHttpUpstreamModule::server_conf_mut(unsafe { &*cf.as_ptr() })
-        .ok_or_else(|| Error::Message("no upstream block".to_owned()))?;
-    if own.checks.iter().any(|check| check.upstream == upstream) {
+pub fn elb_check(cf: &mut Conf, checks: &mut Vec<Check>) -> Outcome {
+    let block = cf.upstream_block()?;
+    if checks.iter().any(|check| check.block == block) {
         return Err(Error::DUPLICATE);
     }
     let args = cf.args()?;
@@ -79,7 +50,7 @@ pub fn elb_check(cf: &mut Conf, own: &mut MainConf) -> Outcome {
         parameter(cf, &mut settings, word)?;
     }
     let settings = (interval > 0).then_some(settings);
-    own.checks.push(Check { upstream, settings, place: cf.place()?, known: RefCell::default() });
+    checks.push(Check { block, settings, place: cf.place()?, known: RefCell::default() });
     Ok(())
 }
 
@@ -137,137 +108,64 @@ fn count(cf: &Conf, word: &str, value: &str) -> Result<u32, Error> {
 }
 
 /// Whether some upstream block with `elb_check` is down, see [`Tally::is_down`].
-pub fn all_down(main: &MainConf) -> bool {
-    main.checks.iter().filter(|check| check.settings.is_some()).any(|check| {
-        let mut tally = Tally::default();
-        // SAFETY: the block lives in the same configuration as `main`; a peer while it is locked
-        let has_peers = unsafe {
-            look(&*check.upstream, |_, _, peer| match (*peer).down {
-                down if down & DOWN_BY_CONFIGURATION != 0 => tally.out += 1,
-                down if down & DOWN_BY_CHECK != 0 => tally.dead += 1,
-                _ => tally.up += 1,
-            })
-        };
-        has_peers && tally.is_down()
-    })
+///
+/// [`Tally::is_down`]: crate::check::Tally::is_down
+pub fn all_down(checks: &[Check]) -> bool {
+    let checked = checks.iter().filter(|check| check.is_on());
+    checked.filter_map(|check| marks::tally(&check.block)).any(|tally| tally.is_down())
 }
 
 /// Takes over what is known of destinations that the new configuration checks too, so that a dead
 /// one gets no request after a reload and a live one is not judged by one check alone.
-pub fn take_along(cycle: Cycle) {
-    let log = cycle.log().as_ptr();
+pub fn take_along(log: Log, new: &[Check], old: &[Check]) {
     if stop() {
         // a single process was reloaded
-        ngx::ngx_log_error!(
-            NGX_LOG_WARN,
-            log,
-            "destinations are no longer checked: nginx was reloaded with \"master_process off\", restart it"
+        log.warn(
+            "destinations are no longer checked: nginx was reloaded with \"master_process off\", \
+             restart it",
         );
         return;
     }
-    let (new, old) = (cycle.main::<Elb>(), cycle.old().and_then(Cycle::main::<Elb>));
-    let (Some(new), Some(old)) = (new, old) else { return };
-    for check in new.checks.iter().filter(|check| check.settings.is_some()) {
-        let before = old.checks.iter().find(|before| {
-            // SAFETY: each block lives as long as its configuration
-            before.settings.is_some()
-                && unsafe { (*before.upstream).host == (*check.upstream).host }
-        });
-        if let Some(before) = before {
-            // SAFETY: nginx gives the memory of the old configuration back later
-            let Some(states) = (unsafe { states(&*before.upstream) }) else {
-                // SAFETY: as above
-                let host = unsafe { &(*check.upstream).host };
-                ngx::ngx_log_error!(
-                    NGX_LOG_WARN,
-                    log,
-                    "destinations of upstream \"{host}\" are checked from scratch: their list \
-                     from before the reload is locked, probably by a worker that died"
-                );
-                continue;
-            };
-            // SAFETY: initialized, with its zone
-            unsafe { mark(&*check.upstream, &states) };
-            check.known.replace(states.into_iter().map(|(address, _)| address).collect());
-        }
+    for check in new.iter().filter(|check| check.is_on()) {
+        let name = check.block.name();
+        let Some(before) = old.iter().find(|old| old.is_on() && old.block.name() == name) else {
+            continue;
+        };
+        let Some(states) = marks::all(&before.block) else {
+            log.warn(format_args!(
+                "destinations of upstream \"{name}\" are checked from scratch: their list from \
+                 before the reload is locked, probably by a worker that died"
+            ));
+            continue;
+        };
+        marks::set(&check.block, &states);
+        check.known.replace(states.into_iter().map(|(address, _)| address).collect());
     }
 }
 
-/// What the checks of a block have found out; `None` where its peers cannot be looked at.
-///
-/// # Safety
-/// The block is initialized.
-unsafe fn states(upstream: &ngx_http_upstream_srv_conf_t) -> Option<Vec<(Address, bool)>> {
-    let mut found = Vec::new();
-    // SAFETY: by contract; a peer lives while its list is locked
-    let all = unsafe {
-        look_soon(upstream, |peer| {
-            if (*peer).down & DOWN_BY_CONFIGURATION == 0 {
-                found.push((Address::of(peer), (*peer).down & DOWN_BY_CHECK == 0));
-            }
-        })
-    };
-    all.then_some(found)
+thread_local! {
+    /// What this process checks, if it is the one that does.
+    static RUNNING: RefCell<Vec<Group>> = const { RefCell::new(Vec::new()) };
 }
-
-/// Marks all peers with these addresses; whether that changes anything.
-///
-/// # Safety
-/// As of [`states`].
-unsafe fn mark(upstream: &ngx_http_upstream_srv_conf_t, states: &[(Address, bool)]) -> bool {
-    let mut changed = false;
-    // SAFETY: by contract; a peer lives while it is locked, and is one of the list
-    unsafe {
-        for_each(upstream, |_, locked, peer| {
-            if (*peer).down & DOWN_BY_CONFIGURATION != 0 {
-                return;
-            }
-            if let Some((_, up)) = states.iter().find(|(address, _)| address.is_of(peer)) {
-                changed |= locked.mark(peer, *up);
-            }
-        });
-    }
-    changed
-}
-
-/// What this process checks, if it is the one that does.
-struct Running(UnsafeCell<Vec<Group>>);
-
-// SAFETY: a worker of nginx is one thread
-unsafe impl Sync for Running {}
-
-static RUNNING: Running = Running(UnsafeCell::new(Vec::new()));
 
 /// Begins to check where this process is the one to do so: the first worker of a configuration,
 /// and one that takes its place, or the only process.
-pub fn start(cycle: Cycle) {
-    // SAFETY: globals that nginx sets before
-    let (process, number) = unsafe { (ngx_process as u32, ngx_worker) };
-    if !(process == NGX_PROCESS_WORKER && number == 0 || process == NGX_PROCESS_SINGLE) {
+pub fn start(checks: &[Check]) {
+    if !matches!(role(), Role::Worker(0) | Role::Single) {
         return;
     }
-    let (log, main) = (cycle.log().as_ptr(), cycle.main::<Elb>());
-    for check in main.iter().flat_map(|main| &main.checks) {
-        let Some(settings) = &check.settings else { continue };
-        // SAFETY: initialized, and it lives as long as the configuration
-        let upstream = unsafe { &*check.upstream };
-        if !is_found(upstream) {
-            // it was told as the configuration was read
-            continue;
-        }
+    for check in checks {
+        // where its peers are not known, that was told as the configuration was read
+        let settings = check.settings.as_ref().filter(|_| check.block.has_peers());
+        let Some(settings) = settings else { continue };
         // the master keeps them, for a worker that takes this one's place
         let known = check.known.borrow().clone();
-        // SAFETY: the block and the log live as long as the process uses the configuration, and
-        // `stop` comes before its end
-        let group = unsafe { Group::start(check.upstream, settings.clone(), known, log) };
-        // SAFETY: nobody else holds it
-        unsafe { (*RUNNING.0.get()).push(group) };
+        let group = Group::start(check.block.clone(), settings.clone(), known);
+        RUNNING.with_borrow_mut(|running| running.push(group));
     }
 }
 
 /// Ends all checks of this process; whether there were any.
 pub fn stop() -> bool {
-    // SAFETY: nobody else holds it
-    let groups = std::mem::take(unsafe { &mut *RUNNING.0.get() });
-    !groups.is_empty()
+    !RUNNING.take().is_empty()
 }

@@ -1,50 +1,31 @@
 //! `elb_destination`: the servers of an upstream block, looked up again while nginx runs.
 
-use std::ffi::CString;
 use std::fs;
-use std::mem::zeroed;
 use std::net::IpAddr;
-use std::ptr::{null, null_mut};
 
-use ngx::ffi::__socket_type_SOCK_STREAM as SOCK_STREAM;
-use ngx::ffi::{
-    addrinfo, freeaddrinfo, getaddrinfo, ngx_http_upstream_srv_conf_t, EAI_AGAIN,
-    NGX_HTTP_UPSTREAM_BACKUP,
-};
-use ngx::http::NgxHttpUpstreamModule;
-use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule};
+use nginx::block::Block;
+use nginx::resolve::{self, Answer};
 
 use super::check::Check;
-use super::peers::{is_balanced_by_core, is_found};
 use crate::glue::conf::{Conf, Error, Outcome, Place, ReadSettings};
+use crate::metrics;
 use crate::registry;
 use crate::settings::destinations::{destinations, variables, Destination};
 use crate::settings::resolver::{first_found, in_hosts, Lookup, ResolvConf};
 use crate::settings::value::Host;
-use nginx::compat;
 
 /// Memory for the run-time state of an upstream block's servers.
 const ZONE_SIZE: &str = "256k";
 
-/// What stands in http, and the upstream blocks in it.
+/// `elb_destination` of all upstream blocks.
 #[derive(Default)]
-pub struct MainConf {
-    /// Whether `elb_proxy_set_header` stands somewhere.
-    pub has_headers: bool,
-    /// The place of `$proxy_host`.
-    pub proxy_host: Option<nginx::variable::Index>,
-    /// `elb_log_query`.
-    pub log_query: Option<bool>,
-    /// Whether `elb_keepalive_min_timeout` has told that this nginx is too old for it.
-    pub told_of_keepalive: bool,
-    /// Blocks with `elb_check`.
-    pub checks: Vec<Check>,
+pub struct Destinations {
     /// Blocks with a name to look up while running, and where they were given one.
-    resolving: Vec<(*mut ngx_http_upstream_srv_conf_t, Place)>,
+    resolving: Vec<(Block, Place)>,
     /// Blocks with `elb_destination`, and where that stands.
-    seen: Vec<(*mut ngx_http_upstream_srv_conf_t, Place)>,
+    seen: Vec<(Block, Place)>,
     /// Blocks that were given a `zone`.
-    given_zone: Vec<*mut ngx_http_upstream_srv_conf_t>,
+    given_zone: Vec<Block>,
     resolv_conf: Option<ResolvConf>,
     told_of_old_nginx: bool,
 }
@@ -58,23 +39,21 @@ enum Server {
 }
 
 /// `elb_destination [parameter ...];`
-pub fn elb_destination(cf: &mut Conf, own: &mut MainConf) -> Outcome {
+pub fn elb_destination(cf: &mut Conf, own: &mut Destinations) -> Outcome {
     let parameters = cf.args()?;
-    // SAFETY: what nginx passed
-    let upstream: *mut _ = NgxHttpUpstreamModule::server_conf_mut(unsafe { &*cf.as_ptr() })
-        .ok_or_else(|| Error::Message("no upstream block".to_owned()))?;
-    if own.has_seen(upstream) {
+    let block = cf.upstream_block()?;
+    if own.has_seen(&block) {
         return Err(Error::DUPLICATE);
     }
-    own.seen.push((upstream, cf.place()?));
+    own.seen.push((block.clone(), cf.place()?));
 
     let Some(destinations) = cf.read(destinations) else {
         // else core would stop at an upstream block without servers
         return placeholder(cf);
     };
     for destination in &destinations {
-        let server = own.server_for(cf, upstream, destination);
-        if own.apply(cf, upstream, destination, &server, &parameters).is_err() {
+        let server = own.server_for(cf, &block, destination);
+        if own.apply(cf, &block, destination, &server, &parameters).is_err() {
             // nginx said why; read on for further faults
             cf.doom();
             placeholder(cf)?;
@@ -87,14 +66,9 @@ fn placeholder(cf: &mut Conf) -> Outcome {
     cf.apply(&["server", "127.0.0.1:1", "down"], &[])
 }
 
-impl MainConf {
+impl Destinations {
     /// Decides whether and under which names a destination is looked up while running.
-    fn server_for(
-        &mut self,
-        cf: &mut Conf,
-        upstream: *mut ngx_http_upstream_srv_conf_t,
-        destination: &Destination,
-    ) -> Server {
+    fn server_for(&mut self, cf: &mut Conf, block: &Block, destination: &Destination) -> Server {
         let name = match &destination.host {
             Host::Address(_) => return Server::Static(destination.host.to_string()),
             Host::Name(name) => name,
@@ -104,7 +78,7 @@ impl MainConf {
         if in_hosts(&hosts, absolute) {
             return Server::Static(absolute.to_owned());
         }
-        if !compat::RESOLVES {
+        if !Block::RESOLVES {
             if !std::mem::replace(&mut self.told_of_old_nginx, true) {
                 cf.notice(
                     "nginx before 1.27.3 resolves names of destinations at start only: reload it when \
@@ -113,19 +87,17 @@ impl MainConf {
             }
             return Server::Static(name.clone());
         }
-        // SAFETY: the block is being read
-        let block = unsafe { &*upstream };
-        if !is_balanced_by_core(block) {
+        if !block.is_balanced_by_core() {
             cf.notice(format_args!(
                 "destination \"{name}\" is resolved at start only, since the balancer of upstream \
                  \"{}\" is not one of nginx's own: reload nginx when its address changes",
-                block.host
+                block.name()
             ));
             return Server::Static(name.clone());
         }
-        let own_resolver = compat::has_resolver(block);
+        let has_resolver = block.has_resolver() || cf.http_has_resolver();
         let conf = self.resolv_conf(cf);
-        if conf.nameservers.is_empty() && !own_resolver && !http_resolver(cf) {
+        if conf.nameservers.is_empty() && !has_resolver {
             cf.notice(format_args!(
                 "destination \"{name}\" is resolved at start only, since /etc/resolv.conf has no \
                  nameserver that nginx can use: reload nginx when its address changes"
@@ -154,7 +126,7 @@ impl MainConf {
     fn apply(
         &mut self,
         cf: &mut Conf,
-        upstream: *mut ngx_http_upstream_srv_conf_t,
+        block: &Block,
         destination: &Destination,
         server: &Server,
         parameters: &[String],
@@ -163,8 +135,8 @@ impl MainConf {
             Server::Static(name) => (std::slice::from_ref(name), false),
             Server::Resolved(names) => (names.as_slice(), true),
         };
-        if resolve && !self.resolving.iter().any(|(known, _)| *known == upstream) {
-            self.resolving.push((upstream, cf.place()?));
+        if resolve && !self.resolving.iter().any(|(known, _)| known == block) {
+            self.resolving.push((block.clone(), cf.place()?));
         }
         // with parameters beside them, nginx may well mean those
         let variables = match parameters {
@@ -172,8 +144,7 @@ impl MainConf {
             _ => Vec::new(),
         };
         let weight = destination.weight.map(|weight| format!("weight={weight}"));
-        // SAFETY: the block is being read
-        let takes_backup = unsafe { (*upstream).flags } & NGX_HTTP_UPSTREAM_BACKUP as usize != 0;
+        let takes_backup = block.takes_backup();
         for (index, name) in names.iter().enumerate() {
             let stands_in = index > 0;
             if stands_in && !takes_backup {
@@ -191,47 +162,40 @@ impl MainConf {
     }
 
     /// The blocks with `elb_destination` or `elb_check`, and whether the latter is on.
-    pub fn upstreams(
-        &self,
-    ) -> impl Iterator<Item = (*mut ngx_http_upstream_srv_conf_t, bool)> + '_ {
-        let is_checked = |upstream| {
-            self.checks.iter().any(|check| check.upstream == upstream && check.settings.is_some())
-        };
-        let others = self.checks.iter().map(|check| check.upstream);
-        let others = others.filter(|upstream| !self.has_seen(*upstream));
-        let seen = self.seen.iter().map(|(upstream, _)| *upstream);
+    fn blocks<'a>(&'a self, checks: &'a [Check]) -> impl Iterator<Item = (&'a Block, bool)> {
+        let is_checked =
+            |block: &Block| checks.iter().any(|check| check.block == *block && check.is_on());
+        let others = checks.iter().map(|check| &check.block);
+        let others = others.filter(|block| !self.has_seen(block));
+        let seen = self.seen.iter().map(|(block, _)| block);
         seen.chain(others).map(move |block| (block, is_checked(block)))
     }
 
-    fn has_seen(&self, upstream: *mut ngx_http_upstream_srv_conf_t) -> bool {
-        self.seen.iter().any(|(seen, _)| *seen == upstream)
+    fn has_seen(&self, block: &Block) -> bool {
+        self.seen.iter().any(|(seen, _)| seen == block)
     }
 
     /// Gives each block what it needs, unless it has its own: a `zone`, so that workers know of
     /// each other's connections, failed requests and checks, and what looking up names takes.
-    pub fn complete(&mut self, cf: &mut Conf) -> Outcome {
-        let checks = self.checks.iter().filter(|check| check.settings.is_some());
-        let checked = checks.map(|check| (check.upstream, &check.place));
-        for (upstream, place) in
-            self.seen.iter().map(|(block, place)| (*block, place)).chain(checked)
-        {
-            if give_zone(cf, upstream, place)? {
-                self.given_zone.push(upstream);
+    pub fn complete(&mut self, cf: &mut Conf, checks: &[Check]) -> Outcome {
+        let checked = checks.iter().filter(|check| check.is_on());
+        let checked = checked.map(|check| (&check.block, &check.place));
+        for (block, place) in self.seen.iter().map(|(block, place)| (block, place)).chain(checked) {
+            if give_zone(cf, block, place)? {
+                self.given_zone.push(block.clone());
             }
         }
         let nameservers = self.resolv_conf.take().unwrap_or_default().nameservers;
-        for (upstream, place) in &self.resolving {
-            // SAFETY: the blocks live as long as the configuration that is being read
-            let block = unsafe { &**upstream };
-            if !is_balanced_by_core(block) {
+        for (block, place) in &self.resolving {
+            if !block.is_balanced_by_core() {
                 return Err(cannot_look_up(cf, block, place));
             }
-            if !compat::has_resolver(block) && !http_resolver(cf) {
+            if !block.has_resolver() && !cf.http_has_resolver() {
                 // nginx would ask all of them in turn; in resolv.conf(5) the others stand in for
                 // the first, and may not know its names: an engine's own DNS comes first
                 resolver(cf, place, nameservers.first())?;
             }
-            if !compat::has_resolver_timeout(block) {
+            if !block.has_resolver_timeout() {
                 let (time, variables) = setting(cf, "RESOLVER_TIMEOUT");
                 cf.apply_at(place, &["resolver_timeout", &time], &variables)?;
             }
@@ -241,31 +205,24 @@ impl MainConf {
 
     /// Tells what has no effect in blocks whose peers are not in core's lists, and takes back what
     /// [`Self::complete`] has given to them: core would take their peers for such a list as it
-    /// copies that into the `zone`. To be called after [`super::peers::find`].
-    pub fn leave_alone_foreign(&mut self, cf: &mut Conf) -> Outcome {
-        // SAFETY: the blocks live as long as the configuration that is being read
-        let is_foreign = |upstream: *mut _| !is_found(unsafe { &*upstream });
-        for upstream in self.given_zone.drain(..).filter(|upstream| is_foreign(*upstream)) {
-            // SAFETY: as above; nothing else refers to it
-            unsafe { (*upstream).shm_zone = null_mut() };
+    /// copies that into the `zone`. To be called after [`Conf::find_peers`].
+    pub fn leave_alone_foreign(&mut self, cf: &mut Conf, checks: &[Check]) -> Outcome {
+        for block in self.given_zone.drain(..).filter(|block| !block.has_peers()) {
+            cf.take_back_zone(&block);
         }
-        if let Some((upstream, place)) = self.resolving.iter().find(|(block, _)| is_foreign(*block))
-        {
-            // SAFETY: as above
-            return Err(cannot_look_up(cf, unsafe { &**upstream }, place));
+        if let Some((block, place)) = self.resolving.iter().find(|(block, _)| !block.has_peers()) {
+            return Err(cannot_look_up(cf, block, place));
         }
-        let checks = self.checks.iter().filter(|check| check.settings.is_some());
-        let checks = checks.map(|check| (check.upstream, &check.place, true));
-        let seen = self.seen.iter().map(|(upstream, place)| (*upstream, place, false));
-        for (upstream, place, is_check) in
-            seen.chain(checks).filter(|(upstream, ..)| is_foreign(*upstream))
+        let checked = checks.iter().filter(|check| check.is_on());
+        let checked = checked.map(|check| (&check.block, &check.place, true));
+        let seen = self.seen.iter().map(|(block, place)| (block, place, false));
+        for (block, place, is_check) in seen.chain(checked).filter(|(block, ..)| !block.has_peers())
         {
-            // SAFETY: as above
-            let host = unsafe { &(*upstream).host };
+            let name = block.name();
             let what = match is_check {
-                true => format!("\"elb_check\" has no effect in upstream \"{host}\""),
+                true => format!("\"elb_check\" has no effect in upstream \"{name}\""),
                 false => format!(
-                    "destinations of upstream \"{host}\" are not in the status, and workers share \
+                    "destinations of upstream \"{name}\" are not in the status, and workers share \
                      nothing about them"
                 ),
             };
@@ -273,15 +230,40 @@ impl MainConf {
         }
         Ok(())
     }
+
+    /// The destinations of all upstream blocks with `elb_destination` or `elb_check`, as this process
+    /// sees them: of a block without a `zone`, with `elb_check off`, it knows its own connections
+    /// alone. A block whose balancer comes from another module is left out.
+    pub fn report(&self, checks: &[Check]) -> Vec<metrics::Destination> {
+        let mut found = Vec::new();
+        for (block, checked) in self.blocks(checks) {
+            let upstream = block.name();
+            block.look(|peer| {
+                let load = peer.load();
+                let destination = metrics::Destination {
+                    upstream: upstream.clone(),
+                    server: peer.server(),
+                    address: peer.name(),
+                    up: !peer.is_down() && (checked || !load.has_failed),
+                    checked,
+                    backup: peer.is_backup(),
+                    weight: peer.weight(),
+                    connections: load.connections,
+                };
+                destination.add(&mut found);
+            });
+        }
+        found
+    }
 }
 
 /// Names are looked up in core's list alone.
-fn cannot_look_up(cf: &mut Conf, block: &ngx_http_upstream_srv_conf_t, place: &Place) -> Error {
-    let host = &block.host;
+fn cannot_look_up(cf: &mut Conf, block: &Block, place: &Place) -> Error {
+    let name = block.name();
     cf.error_at(
         place,
         format_args!(
-            "\"elb_destination\" cannot look up names while nginx runs in upstream \"{host}\": its \
+            "\"elb_destination\" cannot look up names while nginx runs in upstream \"{name}\": its \
              balancer is not one of nginx's own, and must stand before \"elb_destination\", with \
              \"keepalive\" behind it"
         ),
@@ -289,17 +271,11 @@ fn cannot_look_up(cf: &mut Conf, block: &ngx_http_upstream_srv_conf_t, place: &P
 }
 
 /// Gives a block a `zone` unless it has one, or its peers are not in core's lists; whether it did.
-fn give_zone(
-    cf: &mut Conf,
-    upstream: *mut ngx_http_upstream_srv_conf_t,
-    place: &Place,
-) -> Result<bool, Error> {
-    // SAFETY: the blocks live as long as the configuration that is being read
-    let block = unsafe { &*upstream };
-    if !block.shm_zone.is_null() || !is_balanced_by_core(block) {
+fn give_zone(cf: &mut Conf, block: &Block, place: &Place) -> Result<bool, Error> {
+    if block.has_zone() || !block.is_balanced_by_core() {
         return Ok(false);
     }
-    let name = format!("elb_{}", block.host);
+    let name = format!("elb_{}", block.name());
     cf.apply_at(place, &["zone", &name, ZONE_SIZE], &[])?;
     Ok(true)
 }
@@ -326,16 +302,6 @@ fn setting(cf: &mut Conf, name: &str) -> (String, Vec<String>) {
     }
 }
 
-/// Whether `resolver` stands in http{}. Where it does not, core's merge leaves a resolver without
-/// nameservers (`ngx_http_core_merge_loc_conf`).
-fn http_resolver(cf: &mut Conf) -> bool {
-    // SAFETY: what nginx passed
-    NgxHttpCoreModule::location_conf(unsafe { &*cf.as_ptr() })
-        // SAFETY: null or a resolver that lives as long as the configuration
-        .and_then(|http| unsafe { http.resolver.as_ref() })
-        .is_some_and(|resolver| resolver.connections.nelts > 0)
-}
-
 /// Takes the candidate that resolves, or else the likeliest ones.
 fn choose(cf: &mut Conf, name: &str, candidates: Vec<String>) -> Server {
     if let Some(found) = first_found(&candidates, lookup) {
@@ -353,20 +319,9 @@ fn choose(cf: &mut Conf, name: &str, candidates: Vec<String>) -> Server {
 
 /// Asks the system for an absolute name.
 fn lookup(name: &str) -> Lookup {
-    let Ok(name) = CString::new(format!("{name}.")) else { return Lookup::NotFound };
-    // SAFETY: all-zero is a valid value of the C struct
-    let mut hints: addrinfo = unsafe { zeroed() };
-    hints.ai_socktype = SOCK_STREAM as _;
-    let mut found = null_mut();
-    // SAFETY: strings are terminated, found takes the result
-    let rc = unsafe { getaddrinfo(name.as_ptr(), null(), &raw const hints, &raw mut found) };
-    match rc {
-        0 => {
-            // SAFETY: getaddrinfo made it
-            unsafe { freeaddrinfo(found) };
-            Lookup::Found
-        }
-        EAI_AGAIN => Lookup::NoAnswer,
-        _ => Lookup::NotFound,
+    match resolve::ask(name) {
+        Answer::Found => Lookup::Found,
+        Answer::NotFound => Lookup::NotFound,
+        Answer::None => Lookup::NoAnswer,
     }
 }

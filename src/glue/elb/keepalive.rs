@@ -2,7 +2,7 @@
 
 use nginx::command::core_has;
 
-use super::destination::MainConf;
+use super::conf::MainConf;
 use crate::glue::conf::{Conf, Outcome};
 
 /// `elb_keepalive_min_timeout time;`

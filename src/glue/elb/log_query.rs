@@ -6,7 +6,7 @@ use nginx::log_handler::LeaveOut;
 use nginx::request::Request;
 use nginx::variable::{Text, Variable};
 
-use super::destination::MainConf;
+use super::conf::MainConf;
 use super::Elb;
 use crate::glue::conf::{invalid, Conf, Error, Outcome};
 use crate::query::without;

@@ -6,10 +6,10 @@ use nginx::connection::{Connection, Transfer};
 use nginx::owner::{self, Flow, Owner};
 use nginx::process::{is_exiting, now};
 use nginx::random::Random;
+use nginx::share::Share;
 use nginx::worker::Worker;
 use websocket_tunnel::{End, Next, Sent, Session, SessionSettings};
 
-use super::balancer::Share;
 use super::conf::TunnelConf;
 use super::limit::Hold;
 use super::wire::{Pending, Wire};

@@ -1,19 +1,13 @@
 //! One check: a connection to a destination, and what comes of it.
 
-use std::ffi::{c_int, c_void};
 use std::io;
-use std::mem::{size_of, zeroed};
 
-use ngx::ffi::{
-    getsockopt, ngx_connection_log_error_e_NGX_ERROR_ERR, ngx_event_connect_peer,
-    ngx_event_get_peer, ngx_event_handler_pt, ngx_log_t, ngx_peer_connection_t, ngx_str_t,
-    NGX_AGAIN, NGX_DECLINED, NGX_OK, SOL_SOCKET, SO_ERROR,
-};
+use nginx::connection::{Connection, Transfer};
+use nginx::log::QuietLog;
+use nginx::outgoing::{Failed, Outgoing};
+use nginx::peers::Address;
 
-use super::connection::{Connection, Transfer};
-use super::Address;
 use crate::check::{Answer, Failure, Reader, Settings};
-use nginx::bits::Bits;
 
 /// Bytes of an answer that are read after its status, so that the destination may finish it and
 /// does not see a reset.
@@ -21,7 +15,7 @@ const REST: usize = 64 * 1024;
 
 /// A check that is under way.
 pub struct Probe {
-    connection: Connection,
+    connection: Outgoing,
     stage: Stage,
 }
 
@@ -63,54 +57,36 @@ pub enum Step {
 }
 
 impl Probe {
-    /// Connects to `address`. `data` and `handler` are those of the connection's events, one of
-    /// which comes after `timeout` milliseconds at the latest; `request` is empty where only a
+    /// Connects to `address`. `on_event` is called at each event of the connection, one of which
+    /// comes at `until`, in nginx's milliseconds, at the latest; `request` is empty where only a
     /// connection is asked for.
-    ///
-    /// # Safety
-    /// `log` outlives the result.
-    pub unsafe fn begin(
+    pub fn begin(
         address: &Address,
         request: Vec<u8>,
         until: u64,
-        log: *mut ngx_log_t,
-        data: *mut c_void,
-        handler: ngx_event_handler_pt,
+        log: &QuietLog,
+        on_event: impl FnMut() + 'static,
     ) -> Begin {
-        let mut name = ngx_str_t::default();
-        // SAFETY: all-zero is a valid value of the C struct
-        let mut peer: ngx_peer_connection_t = unsafe { zeroed() };
-        peer.sockaddr = address.0.as_ptr().cast_mut().cast();
-        peer.socklen = address.0.len() as _;
-        peer.name = &raw mut name;
-        peer.get = Some(ngx_event_get_peer);
-        peer.log = log;
-        peer.bits_mut().set_log_error(ngx_connection_log_error_e_NGX_ERROR_ERR);
-        // SAFETY: filled in as nginx wants it; of all that it keeps the log alone
-        let rc = unsafe { ngx_event_connect_peer(&raw mut peer) };
-        // the last system call that failed is connect()
-        let error = io::Error::last_os_error();
-        if rc == NGX_DECLINED as isize {
-            return Begin::Failed(Failure::Connect(reason(&error)));
-        }
-        // SAFETY: null or the connection, open until the result is dropped
-        let connection = unsafe { Connection::from_ptr(peer.connection) };
-        let Some(connection) = connection.filter(|_| [NGX_OK as _, NGX_AGAIN as _].contains(&rc))
-        else {
-            return Begin::Unable;
+        let connection = match Outgoing::connect(address, log, on_event) {
+            Ok(connection) => connection,
+            Err(Failed::Refused(error)) => return Begin::Failed(Failure::Connect(reason(&error))),
+            Err(Failed::Unable) => return Begin::Unable,
         };
-        connection.adopt(data, handler, handler);
         connection.set_timer(until);
-        // a worker that leaves calls the handler, and waits for no timer
+        // a worker that leaves calls back, and waits for no timer
         connection.set_idle(true);
-        // SAFETY: the event of an open connection
-        unsafe { (*(*connection.as_ptr()).read).bits_mut().set_cancelable(1) };
+        connection.set_cancelable();
         Begin::Pending(Self { connection, stage: Stage::Connecting { request } })
     }
 
-    /// The connection, as nginx has it.
-    pub fn connection(&self) -> Connection {
-        self.connection
+    /// Whether the worker leaves, so that another one checks; asks once.
+    pub fn is_called_off(&self) -> bool {
+        self.connection.take_close().is_some()
+    }
+
+    /// Whether its time is over; asks once.
+    pub fn is_late(&self) -> bool {
+        self.connection.take_timeout()
     }
 
     /// Whether its result is known.
@@ -193,43 +169,14 @@ impl Probe {
     }
 
     /// Waits for an event; where nginx cannot, the timer will tell.
-    fn wait(&self, ask: impl FnOnce(Connection) -> bool) -> Step {
-        ask(self.connection);
+    fn wait(&self, ask: impl FnOnce(&Connection) -> bool) -> Step {
+        ask(&self.connection);
         Step::Wait
     }
 
     /// What the last system call says; nginx's functions leave it as it is.
     fn failure(&self) -> Failure {
         Failure::Connection(reason(&io::Error::last_os_error()))
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.connection.close_destination();
-    }
-}
-
-impl Connection {
-    /// Why it failed, if it did: an attempt to connect, for example.
-    fn error(self) -> Option<io::Error> {
-        let (mut error, mut len): (c_int, _) = (0, size_of::<c_int>() as u32);
-        // SAFETY: an open socket; the kernel writes an int
-        let rc = unsafe {
-            let fd = (*self.as_ptr()).fd;
-            getsockopt(fd, SOL_SOCKET as _, SO_ERROR as _, (&raw mut error).cast(), &raw mut len)
-        };
-        match (rc, error) {
-            (0, 0) => None,
-            (0, error) => Some(io::Error::from_raw_os_error(error)),
-            _ => Some(io::Error::last_os_error()),
-        }
-    }
-
-    /// Whether a write may be tried: the connection has come about.
-    fn is_writable(self) -> bool {
-        // SAFETY: an open connection has both events
-        unsafe { (*(*self.as_ptr()).write).bits().ready() != 0 }
     }
 }
 

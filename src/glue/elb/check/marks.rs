@@ -1,0 +1,47 @@
+//! What checks have found out, as all workers see it: in the peers of the block.
+
+use nginx::block::Block;
+use nginx::peers::Address;
+
+use crate::check::Tally;
+
+/// The peers of a block by what becomes of them; `None` where they are not known.
+pub fn tally(block: &Block) -> Option<Tally> {
+    let mut tally = Tally::default();
+    let is_known = block.look(|peer| {
+        let count = if peer.is_taken_out() {
+            &mut tally.out
+        } else if peer.is_marked() {
+            &mut tally.dead
+        } else {
+            &mut tally.up
+        };
+        *count += 1;
+    });
+    is_known.then_some(tally)
+}
+
+/// What the checks of a block have found out; `None` where its peers cannot be looked at.
+pub fn all(block: &Block) -> Option<Vec<(Address, bool)>> {
+    let mut found = Vec::new();
+    let is_known = block.look_soon(|peer| {
+        if !peer.is_taken_out() {
+            found.push((peer.address(), !peer.is_marked()));
+        }
+    });
+    is_known.then_some(found)
+}
+
+/// Marks all peers with these addresses; whether that changes anything.
+pub fn set(block: &Block, states: &[(Address, bool)]) -> bool {
+    let mut changed = false;
+    block.change(|peer| {
+        if peer.is_taken_out() {
+            return;
+        }
+        if let Some((_, up)) = states.iter().find(|(address, _)| address.is_of(&peer)) {
+            changed |= peer.mark(*up);
+        }
+    });
+    changed
+}
