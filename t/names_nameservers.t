@@ -73,6 +73,25 @@ subtest 'the configuration has its own' => sub {
     ok(serves($nginx), 'the name is found');
 };
 
+subtest 'http has its own before the block' => sub {
+    my $folder = folder();
+    write_file("$folder/nginx.conf", <<"CONF");
+load_module modules/ngx_http_elb_websocket_module.so;
+error_log stderr notice;
+pid $folder/nginx.pid;
+events { }
+http {
+    resolver 127.0.0.1 ipv6=off;
+    upstream destination { elb_destination; }
+}
+CONF
+    local @ENV{qw(DESTINATION_HOSTNAME DESTINATION_PORT)} = ('app.example', 80);
+    my $said = `$Prefix::Nginx -p $Prefix::Path -t -c $folder/nginx.conf 2>&1`;
+    is($?, 0, 'the configuration is right');
+    is(scalar($said =~ /destination "app\.example" is resolved at start only/), '',
+        'the name is looked up again') or diag($said);
+};
+
 subtest 'RESOLVER_VALID' => sub {
     Namespace::put('/etc/resolv.conf', "nameserver 127.0.0.1\n");
     my ($status, @messages) = Shipped->check(@variables, RESOLVER_VALID => 'soon');
