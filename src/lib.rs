@@ -4,15 +4,15 @@
 //! engine, [`websocket_tunnel`], to actions on connections. The pure layers know nothing of nginx; `glue` (feature
 //! `export-modules`) is the only one that does, and the only one with `unsafe` code.
 
+pub mod active_check;
 pub mod busy;
-pub mod check;
 pub mod client_address;
+pub mod connection_limit;
 pub mod container;
 pub mod counter;
 #[cfg(feature = "export-modules")]
 mod glue;
 pub mod handshake;
-pub mod limit;
 pub mod media_type;
 pub mod metrics;
 pub mod minutely;

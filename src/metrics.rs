@@ -15,7 +15,9 @@ pub use destination::{Destination, Health};
 pub use exposition::{exposition, Text};
 pub use frames::{FrameCounts, Kind};
 pub use histogram::{Bucket, Histogram, Times, DURATION, HANDSHAKE};
-pub use slot::{claim, enders, sum, Counts, Left, Owner, RefusedBy, Slot, Sum, Worker, CODES};
+pub use slot::{
+    claim, enders, sum, Counts, Left, Owner, RefusedBy, Slot, Sum, WorkerStatus, CODES,
+};
 
 use serde::{Serialize, Serializer};
 use websocket_tunnel::frame::Opcode;
@@ -42,7 +44,7 @@ pub struct Snapshot {
     /// Number of the newest configuration: 1, and one more for each reload.
     pub generation: u64,
     /// The processes that serve.
-    pub workers: Vec<Worker>,
+    pub workers: Vec<WorkerStatus>,
     /// The WebSockets.
     pub websockets: WebSockets,
     /// What is only counted, without labels.
@@ -51,14 +53,14 @@ pub struct Snapshot {
     /// Where requests go to.
     pub destinations: Vec<Destination>,
     /// The settings in effect, by name.
-    pub settings: Settings,
+    pub settings: SettingsInEffect,
 }
 
 /// Names and values, in an order of their own.
 #[derive(Clone, Debug, Default)]
-pub struct Settings(pub Vec<(String, String)>);
+pub struct SettingsInEffect(pub Vec<(String, String)>);
 
-impl Serialize for Settings {
+impl Serialize for SettingsInEffect {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }

@@ -9,7 +9,7 @@ pub fn is_name(text: &str) -> bool {
 
 /// A header of `elb_proxy_set_header`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
+pub struct SetHeader {
     /// Its name as it is sent.
     pub name: String,
     /// Its value, with nginx's variables in it; where that comes to nothing it is not sent.
@@ -20,7 +20,7 @@ pub struct Header {
 
 /// The headers of `elb_proxy_set_header` at one level.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<Header>);
+pub struct Headers(Vec<SetHeader>);
 
 impl Headers {
     /// Sets a header at this level; `false` where it is set already.
@@ -28,7 +28,7 @@ impl Headers {
         if self.find(name.as_bytes()).is_some() {
             return false;
         }
-        self.0.push(Header { name: name.to_owned(), value: value.to_owned(), depth: 0 });
+        self.0.push(SetHeader { name: name.to_owned(), value: value.to_owned(), depth: 0 });
         true
     }
 
@@ -42,23 +42,23 @@ impl Headers {
     #[must_use]
     pub fn inherited_by(&self, own: &Self, depth: usize) -> Self {
         let outer = self.0.iter().filter(|header| own.find(header.name.as_bytes()).is_none());
-        let own = own.0.iter().map(|header| Header { depth, ..header.clone() });
+        let own = own.0.iter().map(|header| SetHeader { depth, ..header.clone() });
         Self(outer.cloned().chain(own).collect())
     }
 
     /// Those that are sent where `proxy_set_header` sets `theirs`, by name, and does so `depth`
     /// levels deep. Of a name, the inner one is sent, and at one level theirs; `true` in the second
     /// result is for each of theirs that is.
-    pub fn beside(&self, theirs: &[&[u8]], depth: usize) -> (Vec<&Header>, Vec<bool>) {
+    pub fn beside(&self, theirs: &[&[u8]], depth: usize) -> (Vec<&SetHeader>, Vec<bool>) {
         let is_ours = |name: &[u8]| self.find(name).is_some_and(|ours| ours.depth > depth);
-        let has = |ours: &Header| {
+        let has = |ours: &SetHeader| {
             theirs.iter().any(|name| name.eq_ignore_ascii_case(ours.name.as_bytes()))
         };
         let ours = self.0.iter().filter(|ours| ours.depth > depth || !has(ours)).collect();
         (ours, theirs.iter().map(|name| !is_ours(name)).collect())
     }
 
-    fn find(&self, name: &[u8]) -> Option<&Header> {
+    fn find(&self, name: &[u8]) -> Option<&SetHeader> {
         self.0.iter().find(|header| header.name.as_bytes().eq_ignore_ascii_case(name))
     }
 }
@@ -77,7 +77,7 @@ mod tests {
         headers
     }
 
-    fn words<'a>(headers: impl IntoIterator<Item = &'a Header>) -> String {
+    fn words<'a>(headers: impl IntoIterator<Item = &'a SetHeader>) -> String {
         let words = headers.into_iter().map(|header| format!("{}={}", header.name, header.value));
         words.collect::<Vec<_>>().join(" ")
     }

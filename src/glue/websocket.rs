@@ -15,7 +15,7 @@ use nginx::worker::Worker;
 
 use super::conf::{Conf, Outcome};
 use super::zone;
-use crate::limit::Refused;
+use crate::connection_limit::Refused;
 use crate::metrics::RefusedBy;
 
 mod balancer;

@@ -12,7 +12,7 @@ use nginx::text;
 use nginx::zone::{Shared, Tag, Zone};
 
 use super::conf::{Conf, Error};
-use crate::limit::PROCESSES;
+use crate::connection_limit::PROCESSES;
 use crate::metrics::{claim, sum, Owner, Slot, Sum};
 
 /// The smallest zone: a worker takes about 2 kB, its successor after a reload as much again, and

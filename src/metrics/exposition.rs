@@ -102,7 +102,7 @@ pub fn exposition(snapshot: &Snapshot, format: Text) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Counts, Destination, Health, Settings, Sum, Totals, WebSockets};
+    use crate::metrics::{Counts, Destination, Health, SettingsInEffect, Sum, Totals, WebSockets};
     use crate::registry::StatusPart;
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
             websockets: WebSockets::of(&Sum::default()),
             totals: Totals::of(&Counts::new(), StatusPart::Instance),
             destinations,
-            settings: Settings::default(),
+            settings: SettingsInEffect::default(),
         };
         let text = exposition(&snapshot, Text::Prometheus);
         let lines = |beginning| text.lines().filter(move |line| line.starts_with(beginning));

@@ -346,12 +346,12 @@ pub struct Sum {
     /// Of all owners, those that are gone too.
     pub counts: Counts,
     /// The processes that live.
-    pub workers: Vec<Worker>,
+    pub workers: Vec<WorkerStatus>,
 }
 
 /// A process that serves, as it is told.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Worker {
+pub struct WorkerStatus {
     /// Its number.
     pub pid: u64,
     /// Number of its configuration.
@@ -377,7 +377,7 @@ pub fn sum<'a>(
         seen.merge(&slot.counts);
         let active = seen.open();
         match slot.owner() {
-            Some(owner) if is_alive(owner) => sum.workers.push(Worker {
+            Some(owner) if is_alive(owner) => sum.workers.push(WorkerStatus {
                 pid: owner.pid,
                 generation: owner.generation,
                 draining: slot.is_draining(newest),
@@ -432,7 +432,7 @@ mod tests {
 
         let alive = sum(&slots, 1, |_| true);
         let worker =
-            Worker { pid: 7, generation: 1, draining: false, active: 2, buffered_bytes: 9 };
+            WorkerStatus { pid: 7, generation: 1, draining: false, active: 2, buffered_bytes: 9 };
         assert_eq!((alive.counts.opened.get(), alive.workers), (3, vec![worker]));
         assert_eq!(closed(&alive.counts), [("drain", "1001", 1)]);
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::metrics::{exposition, Text};
 use crate::metrics::{
-    Closed, Counts, Destination, Health, Settings, Snapshot, Sum, Totals, WebSockets, Worker,
+    Closed, Counts, Destination, Health, SettingsInEffect, Snapshot, Sum, Totals, WebSockets,
+    WorkerStatus,
 };
 use crate::tunnel_log::{line, Format, Head};
 use websocket_tunnel::{End, Proof, Reason, Summary, Traffic};
@@ -199,7 +200,8 @@ fn snapshot() -> Snapshot {
         weight: 1,
         connections: 2,
     };
-    let worker = Worker { pid: 8, generation: 5, draining: false, active: 1, buffered_bytes: 0 };
+    let worker =
+        WorkerStatus { pid: 8, generation: 5, draining: false, active: 1, buffered_bytes: 0 };
     let mut websockets = WebSockets::of(&Sum::default());
     websockets.closed = vec![Closed { reason: "client", code: "1000", count: 1 }];
     Snapshot {
@@ -213,7 +215,7 @@ fn snapshot() -> Snapshot {
         websockets,
         totals: Totals::of(&Counts::new(), StatusPart::Instance),
         destinations: vec![destination],
-        settings: Settings::default(),
+        settings: SettingsInEffect::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use nginx::log::Log;
 use nginx::peers::Address;
 use nginx::process::{role, Role};
 
-use crate::check::{is_host, is_path, Settings, Statuses};
+use crate::active_check::{is_host, is_path, CheckSettings, Statuses};
 use crate::glue::conf::{invalid, time, time_or_off, Conf, Error, Outcome, Place};
 
 mod group;
@@ -22,7 +22,7 @@ pub struct Check {
     /// The block.
     pub block: Block,
     /// `None` where it says `off`.
-    pub settings: Option<Settings>,
+    pub settings: Option<CheckSettings>,
     /// Where it stands.
     pub place: Place,
     /// Addresses that the configuration before this one has checked; their peers have the marks.
@@ -45,7 +45,7 @@ pub fn elb_check(cf: &mut Conf, checks: &mut Vec<Check>) -> Outcome {
     }
     let args = cf.args()?;
     let interval = time_or_off(cf, args.first())?;
-    let mut settings = Settings { interval, ..Settings::default() };
+    let mut settings = CheckSettings { interval, ..CheckSettings::default() };
     for word in args.iter().skip(1) {
         parameter(cf, &mut settings, word)?;
     }
@@ -54,7 +54,7 @@ pub fn elb_check(cf: &mut Conf, checks: &mut Vec<Check>) -> Outcome {
     Ok(())
 }
 
-fn parameter(cf: &Conf, settings: &mut Settings, word: &str) -> Outcome {
+fn parameter(cf: &Conf, settings: &mut CheckSettings, word: &str) -> Outcome {
     match word.split_once('=') {
         Some(("timeout", value)) => {
             settings.timeout = match time(cf, value)? {
@@ -107,9 +107,9 @@ fn count(cf: &Conf, word: &str, value: &str) -> Result<u32, Error> {
     })
 }
 
-/// Whether some upstream block with `elb_check` is down, see [`Tally::is_down`].
+/// Whether some upstream block with `elb_check` is down, see [`Availability::is_down`].
 ///
-/// [`Tally::is_down`]: crate::check::Tally::is_down
+/// [`Availability::is_down`]: crate::active_check::Availability::is_down
 pub fn all_down(checks: &[Check]) -> bool {
     let checked = checks.iter().filter(|check| check.is_on());
     checked.filter_map(|check| marks::tally(&check.block)).any(|tally| tally.is_down())

@@ -11,7 +11,9 @@ use super::health::health;
 use super::{LocationConf, Operator};
 use crate::glue::conf::{Conf, Outcome, ReadSettings};
 use crate::glue::{elb, websocket, zone};
-use crate::metrics::{exposition, quality, Settings, Snapshot, Text, Totals, WebSockets, PAGE};
+use crate::metrics::{
+    exposition, quality, SettingsInEffect, Snapshot, Text, Totals, WebSockets, PAGE,
+};
 use crate::registry::StatusPart;
 use crate::settings;
 
@@ -130,7 +132,7 @@ fn snapshot(request: &Request) -> Snapshot {
         totals: Totals::of(&sum.counts, StatusPart::Instance),
         workers: sum.workers,
         destinations: elb::destinations(request),
-        settings: Settings(settings_of(request)),
+        settings: SettingsInEffect(settings_of(request)),
     }
 }
 

@@ -8,9 +8,9 @@ use nginx::zone::Exclusive;
 use websocket_tunnel::SessionSettings;
 
 use super::{drain, limit, log};
+use crate::connection_limit::Memory;
 use crate::glue::conf::time_in_words;
 use crate::glue::zone::Slots;
-use crate::limit::Memory;
 
 /// Configuration of http{}.
 #[derive(Default)]

@@ -8,8 +8,8 @@ use nginx::request::Request;
 use nginx::value::Value;
 use nginx::zone::{Exclusive, Shared, Tag};
 
+use crate::connection_limit::{Memory, Place, Process, Refused, Table, PROCESSES, VERSION};
 use crate::glue::conf::{Conf, Error};
-use crate::limit::{Memory, Place, Process, Refused, Table, PROCESSES, VERSION};
 
 /// The table, and what nginx's allocator needs for itself.
 const ZONE_SIZE: usize = 1792 * 1024;

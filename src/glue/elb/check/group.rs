@@ -13,7 +13,7 @@ use nginx::timer::Timer;
 
 use super::marks;
 use super::probe::{Begin, Probe, Step};
-use crate::check::{request, Failure, Settings, State};
+use crate::active_check::{request, CheckSettings, Failure, State};
 
 /// How often the peers are looked through for new ones, in milliseconds: core adds and removes them
 /// as names are looked up again.
@@ -27,7 +27,7 @@ pub struct Group {
 /// What the checks of a block have in common.
 struct Common {
     block: Block,
-    settings: Settings,
+    settings: CheckSettings,
     /// For nginx's own messages about connections, less those that a check expects to meet.
     quiet: QuietLog,
     random: RefCell<Random>,
@@ -67,7 +67,7 @@ struct Course {
 
 impl Group {
     /// Begins to check.
-    pub fn start(block: Block, settings: Settings, known: Vec<Address>) -> Self {
+    pub fn start(block: Block, settings: CheckSettings, known: Vec<Address>) -> Self {
         let (quiet, random) = (QuietLog::new(), RefCell::default());
         let common = Common { block, settings, quiet, random };
         let scan = Rc::new_cyclic(|scan: &Weak<Scan>| {

@@ -3,11 +3,11 @@
 use nginx::block::Block;
 use nginx::peers::Address;
 
-use crate::check::Tally;
+use crate::active_check::Availability;
 
 /// The peers of a block by what becomes of them; `None` where they are not known.
-pub fn tally(block: &Block) -> Option<Tally> {
-    let mut tally = Tally::default();
+pub fn tally(block: &Block) -> Option<Availability> {
+    let mut tally = Availability::default();
     let is_known = block.look(|peer| {
         let count = if peer.is_taken_out() {
             &mut tally.out

@@ -7,7 +7,7 @@ use nginx::log::QuietLog;
 use nginx::outgoing::{Failed, Outgoing};
 use nginx::peers::Address;
 
-use crate::check::{Answer, Failure, Reader, Settings};
+use crate::active_check::{CheckSettings, Failure, ProbeAnswer, Reader};
 
 /// Bytes of an answer that are read after its status, so that the destination may finish it and
 /// does not see a reset.
@@ -95,7 +95,7 @@ impl Probe {
     }
 
     /// Goes on as far as it can.
-    pub fn step(&mut self, settings: &Settings) -> Step {
+    pub fn step(&mut self, settings: &CheckSettings) -> Step {
         loop {
             let next = match &mut self.stage {
                 Stage::Connecting { request } => {
@@ -131,7 +131,7 @@ impl Probe {
         }
     }
 
-    fn read_status(&mut self, settings: &Settings) -> Step {
+    fn read_status(&mut self, settings: &CheckSettings) -> Step {
         let mut buffer = [0; 4096];
         loop {
             let Stage::Reading { reader } = &mut self.stage else { return Step::Over };
@@ -142,10 +142,10 @@ impl Probe {
                 Transfer::Error => return Step::Result(Err(self.failure())),
             };
             match reader.read(buffer.get(..read).unwrap_or_default()) {
-                Answer::More => {}
-                Answer::Malformed => return Step::Result(Err(Failure::Malformed)),
-                Answer::TooLong => return Step::Result(Err(Failure::TooLong)),
-                Answer::Status(status) => {
+                ProbeAnswer::More => {}
+                ProbeAnswer::Malformed => return Step::Result(Err(Failure::Malformed)),
+                ProbeAnswer::TooLong => return Step::Result(Err(Failure::TooLong)),
+                ProbeAnswer::Status(status) => {
                     self.stage = Stage::Finishing { left: REST };
                     return Step::Result(match settings.statuses.contains(status) {
                         true => Ok(()),

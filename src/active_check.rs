@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 /// How destinations are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct CheckSettings {
     /// From the start of a check to that of the next, in milliseconds, above 0.
     pub interval: u64,
     /// How long a check may take, in milliseconds, above 0.
@@ -23,7 +23,7 @@ pub struct Settings {
     pub statuses: Statuses,
 }
 
-impl Default for Settings {
+impl Default for CheckSettings {
     fn default() -> Self {
         Self {
             interval: 5_000,
@@ -37,7 +37,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl CheckSettings {
     /// How long to wait for the check that follows `done` others, in milliseconds from the start
     /// of the last one; `random` are bits of which nobody knows a pattern.
     ///
@@ -99,8 +99,8 @@ pub fn is_host(text: &str) -> bool {
 
 /// The request of a check by HTTP, empty where a check is a TCP connection. `server` is the
 /// destination as configured; where it cannot be a host (a unix socket), `localhost` stands for it.
-pub fn request(settings: &Settings, server: &str) -> String {
-    let Settings { path, host, .. } = settings;
+pub fn request(settings: &CheckSettings, server: &str) -> String {
+    let CheckSettings { path, host, .. } = settings;
     if path.is_empty() {
         return String::new();
     }
@@ -117,7 +117,7 @@ pub fn request(settings: &Settings, server: &str) -> String {
 
 /// What an answer has said so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ProbeAnswer {
     /// Not enough yet.
     More,
     /// Its status.
@@ -161,11 +161,11 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Takes the next bytes in; none is wanted after any result but [`Answer::More`].
-    pub fn read(&mut self, bytes: &[u8]) -> Answer {
+    /// Takes the next bytes in; none is wanted after any result but [`ProbeAnswer::More`].
+    pub fn read(&mut self, bytes: &[u8]) -> ProbeAnswer {
         for byte in bytes {
             if self.left == 0 {
-                return Answer::TooLong;
+                return ProbeAnswer::TooLong;
             }
             self.left -= 1;
             let said = match self.place {
@@ -177,38 +177,38 @@ impl Reader {
                         (b'\r', _) => Place::Header(at_start),
                         _ => Place::Header(false),
                     };
-                    Answer::More
+                    ProbeAnswer::More
                 }
             };
-            if said != Answer::More {
+            if said != ProbeAnswer::More {
                 return said;
             }
         }
-        Answer::More
+        ProbeAnswer::More
     }
 
-    fn in_status(&mut self, index: usize, byte: u8) -> Answer {
+    fn in_status(&mut self, index: usize, byte: u8) -> ProbeAnswer {
         let fits = match LINE.get(index) {
             Some(b'#') => byte.is_ascii_digit(),
             Some(expected) => byte == *expected,
             None => matches!(byte, b' ' | b'\r' | b'\n'),
         };
         if !fits {
-            return Answer::Malformed;
+            return ProbeAnswer::Malformed;
         }
         if index < LINE.len() {
             self.place = Place::Status(index + 1);
             // the last three are what is left of the digits before
             self.status = self.status % 100 * 10 + u16::from(byte & 0xf);
-            return Answer::More;
+            return ProbeAnswer::More;
         }
         match self.status {
-            101 | 200..=599 => Answer::Status(self.status),
+            101 | 200..=599 => ProbeAnswer::Status(self.status),
             100..=199 => {
                 self.place = Place::Header(byte == b'\n');
-                Answer::More
+                ProbeAnswer::More
             }
-            _ => Answer::Malformed,
+            _ => ProbeAnswer::Malformed,
         }
     }
 }
@@ -271,7 +271,7 @@ impl State {
     }
 
     /// Takes a result in. The first decides at once; after it, `rise` or `fall` in a row do.
-    pub fn record(&mut self, success: bool, settings: &Settings) {
+    pub fn record(&mut self, success: bool, settings: &CheckSettings) {
         let needed = if success { settings.rise } else { settings.fall };
         self.against = match self.up {
             Some(up) if up == success => 0,
@@ -285,7 +285,7 @@ impl State {
 
 /// The destinations of an upstream block by what becomes of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Availability {
     /// They get requests.
     pub up: usize,
     /// Their checks have found them down.
@@ -294,7 +294,7 @@ pub struct Tally {
     pub out: usize,
 }
 
-impl Tally {
+impl Availability {
     /// Whether the block is down: none is left up, for another reason than that the configuration
     /// takes all of them out. One whose names lead nowhere has none.
     pub const fn is_down(self) -> bool {

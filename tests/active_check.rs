@@ -1,11 +1,12 @@
 //! Active checks, in tables.
 
-use ngx_http_elb_websocket_module::check::{
-    is_host, is_path, request, Answer, Failure, Reader, Settings, State, Statuses, Tally, MOST,
+use ngx_http_elb_websocket_module::active_check::{
+    is_host, is_path, request, Availability, CheckSettings, Failure, ProbeAnswer, Reader, State,
+    Statuses, MOST,
 };
 
 /// Feeds results, `+` or `-`, to a fresh state and tells what it was after each: `U`p or `D`own.
-fn states(mut state: State, results: &str, settings: &Settings) -> String {
+fn states(mut state: State, results: &str, settings: &CheckSettings) -> String {
     let step = |result| {
         state.record(result == '+', settings);
         match state.up() {
@@ -32,7 +33,7 @@ fn a_state_follows_rows_of_results() {
         (u32::MAX, u32::MAX, "+----", "UUUUU"),
     ];
     for (rise, fall, results, expected) in cases {
-        let settings = Settings { rise, fall, ..Settings::default() };
+        let settings = CheckSettings { rise, fall, ..CheckSettings::default() };
         let found = states(State::default(), results, &settings);
         assert_eq!(found, expected, "rise={rise} fall={fall} {results}");
     }
@@ -40,7 +41,7 @@ fn a_state_follows_rows_of_results() {
 
 #[test]
 fn a_state_that_is_known_is_not_overturned_by_the_first_result() {
-    let settings = Settings { rise: 2, fall: 3, ..Settings::default() };
+    let settings = CheckSettings { rise: 2, fall: 3, ..CheckSettings::default() };
     assert_eq!(State::default().up(), None);
     assert_eq!(states(State::known(true), "--+---", &settings), "UUUUUD");
     assert_eq!(states(State::known(false), "+-++", &settings), "DDDU");
@@ -86,39 +87,39 @@ fn statuses() {
 }
 
 /// What the parts of an answer say, up to the first word about it.
-fn answer(parts: &[&[u8]]) -> Answer {
+fn answer(parts: &[&[u8]]) -> ProbeAnswer {
     let mut reader = Reader::default();
     let said = parts.iter().map(|part| reader.read(part));
-    said.into_iter().find(|said| *said != Answer::More).unwrap_or(Answer::More)
+    said.into_iter().find(|said| *said != ProbeAnswer::More).unwrap_or(ProbeAnswer::More)
 }
 
 #[test]
 fn answers_cut_anywhere() {
     let cases = [
-        ("HTTP/1.1 200 OK\r\n", Answer::Status(200)),
-        ("HTTP/1.0 503 Service Unavailable\r\n", Answer::Status(503)),
-        ("HTTP/1.1 204\r\n", Answer::Status(204)),
-        ("HTTP/1.1 204\n", Answer::Status(204)),
-        ("HTTP/1.1 2000 OK\r\n", Answer::Malformed),
-        ("HTTP/1.1 099 OK\r\n", Answer::Malformed),
-        ("HTTP/1.1 600 OK\r\n", Answer::Malformed),
-        ("HTTP/1.1 2x0 OK\r\n", Answer::Malformed),
-        ("HTTP/1.1  200 OK\r\n", Answer::Malformed),
-        ("HTTP/2 200\r\n ......", Answer::Malformed),
-        ("http/1.1 200 OK\r\n", Answer::Malformed),
-        ("SSH-2.0-OpenSSH_9.2", Answer::Malformed),
-        ("\x15\x03\x03\0\x02\x02\x28.......", Answer::Malformed),
-        ("\r\nHTTP/1.1 200 OK\r\n", Answer::Malformed),
-        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", Answer::Status(200)),
-        ("HTTP/1.1 102\n\nHTTP/1.1 204\n", Answer::Status(204)),
+        ("HTTP/1.1 200 OK\r\n", ProbeAnswer::Status(200)),
+        ("HTTP/1.0 503 Service Unavailable\r\n", ProbeAnswer::Status(503)),
+        ("HTTP/1.1 204\r\n", ProbeAnswer::Status(204)),
+        ("HTTP/1.1 204\n", ProbeAnswer::Status(204)),
+        ("HTTP/1.1 2000 OK\r\n", ProbeAnswer::Malformed),
+        ("HTTP/1.1 099 OK\r\n", ProbeAnswer::Malformed),
+        ("HTTP/1.1 600 OK\r\n", ProbeAnswer::Malformed),
+        ("HTTP/1.1 2x0 OK\r\n", ProbeAnswer::Malformed),
+        ("HTTP/1.1  200 OK\r\n", ProbeAnswer::Malformed),
+        ("HTTP/2 200\r\n ......", ProbeAnswer::Malformed),
+        ("http/1.1 200 OK\r\n", ProbeAnswer::Malformed),
+        ("SSH-2.0-OpenSSH_9.2", ProbeAnswer::Malformed),
+        ("\x15\x03\x03\0\x02\x02\x28.......", ProbeAnswer::Malformed),
+        ("\r\nHTTP/1.1 200 OK\r\n", ProbeAnswer::Malformed),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", ProbeAnswer::Status(200)),
+        ("HTTP/1.1 102\n\nHTTP/1.1 204\n", ProbeAnswer::Status(204)),
         (
             "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nX:\r\n\r\n\
              HTTP/1.1 100\r\n\r\nHTTP/1.1 503 Busy\r\n",
-            Answer::Status(503),
+            ProbeAnswer::Status(503),
         ),
-        ("HTTP/1.1 103 HTTP/1.1 200 OK\r\nHTTP/1.1 200 OK\r\n", Answer::More),
-        ("HTTP/1.1 103 Early Hints\r\n\r\nSSH-2.0", Answer::Malformed),
-        ("HTTP/1.1 101 Switching Protocols\r\n", Answer::Status(101)),
+        ("HTTP/1.1 103 HTTP/1.1 200 OK\r\nHTTP/1.1 200 OK\r\n", ProbeAnswer::More),
+        ("HTTP/1.1 103 Early Hints\r\n\r\nSSH-2.0", ProbeAnswer::Malformed),
+        ("HTTP/1.1 101 Switching Protocols\r\n", ProbeAnswer::Status(101)),
     ];
     for (text, expected) in cases {
         let bytes = text.as_bytes();
@@ -129,8 +130,8 @@ fn answers_cut_anywhere() {
         let single: Vec<_> = bytes.chunks(1).collect();
         assert_eq!(answer(&single), expected, "{text:?} byte by byte");
     }
-    assert_eq!(answer(&[b""]), Answer::More);
-    assert_eq!(answer(&[b"HTTP/1.1 200"]), Answer::More, "a fourth digit may follow");
+    assert_eq!(answer(&[b""]), ProbeAnswer::More);
+    assert_eq!(answer(&[b"HTTP/1.1 200"]), ProbeAnswer::More, "a fourth digit may follow");
 }
 
 #[test]
@@ -139,11 +140,11 @@ fn interim_answers_are_read_up_to_a_limit() {
     let last = b"HTTP/1.1 200 OK\r\n";
     let fitting = (MOST - last.len()) / hint.len();
     let many = |hints: usize| [&hint.repeat(hints), last.as_slice()].concat();
-    assert_eq!(answer(&[&many(fitting)]), Answer::Status(200));
-    assert_eq!(answer(&[&many(MOST / hint.len() + 1)]), Answer::TooLong);
-    assert_eq!(answer(&[&hint.repeat(MOST)]), Answer::TooLong, "without an end");
+    assert_eq!(answer(&[&many(fitting)]), ProbeAnswer::Status(200));
+    assert_eq!(answer(&[&many(MOST / hint.len() + 1)]), ProbeAnswer::TooLong);
+    assert_eq!(answer(&[&hint.repeat(MOST)]), ProbeAnswer::TooLong, "without an end");
     let endless = [b"HTTP/1.1 103 ".as_slice(), &vec![b'x'; 2 * MOST]];
-    assert_eq!(answer(&endless), Answer::TooLong, "one that has no end");
+    assert_eq!(answer(&endless), ProbeAnswer::TooLong, "one that has no end");
 }
 
 #[test]
@@ -156,17 +157,17 @@ fn the_request() {
         ("a b\r\nX: y", "localhost"),
     ];
     for (server, host) in cases {
-        let settings = Settings { path: "/up?a=1".to_owned(), ..Settings::default() };
+        let settings = CheckSettings { path: "/up?a=1".to_owned(), ..CheckSettings::default() };
         let request = request(&settings, server);
         assert!(request.starts_with("GET /up?a=1 HTTP/1.1\r\n"), "{request:?}");
         assert!(request.contains(&format!("\r\nHost: {host}\r\n")), "{request:?}");
         assert!(request.contains("\r\nConnection: close\r\n"), "{request:?}");
         assert!(request.ends_with("\r\n\r\n") && request.matches("\r\n\r\n").count() == 1);
     }
-    let settings = |path: &str| Settings {
+    let settings = |path: &str| CheckSettings {
         path: path.to_owned(),
         host: "app.example".to_owned(),
-        ..Settings::default()
+        ..CheckSettings::default()
     };
     let request_of = |path, server| request(&settings(path), server);
     for server in ["app.test:45490", "unix:/tmp/socket", ""] {
@@ -192,7 +193,7 @@ fn the_request() {
 #[test]
 fn checks_are_spread() {
     for interval in [1, 2, 9, 100, 5_000, 86_400_000] {
-        let settings = Settings { interval, ..Settings::default() };
+        let settings = CheckSettings { interval, ..CheckSettings::default() };
         for random in [0, 1, 499, 12_345, u64::MAX / 2, u64::MAX] {
             let context = format!("interval {interval}, random {random}");
             assert!(settings.delay(0, random) < 500.min(interval).max(1), "{context}");
@@ -205,7 +206,7 @@ fn checks_are_spread() {
             }
         }
     }
-    let settings = Settings { interval: 1_000, ..Settings::default() };
+    let settings = CheckSettings { interval: 1_000, ..CheckSettings::default() };
     let sum: u64 = (0..201).map(|random| settings.delay(2, random)).sum();
     assert_eq!(sum / 201, 1_000, "the mean is the interval");
 }
@@ -222,7 +223,7 @@ fn a_block_is_down_without_a_destination_that_is_up() {
         (0, 0, 0, true),
     ];
     for (up, dead, out, expected) in cases {
-        let tally = Tally { up, dead, out };
+        let tally = Availability { up, dead, out };
         assert_eq!(tally.is_down(), expected, "{tally:?}");
     }
 }

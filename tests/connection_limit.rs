@@ -5,7 +5,7 @@ use std::mem::forget;
 
 use proptest::prelude::*;
 
-use ngx_http_elb_websocket_module::limit::{
+use ngx_http_elb_websocket_module::connection_limit::{
     Entry, Head, Link, Parts, Place, Process, Refused, Table, KEYS, PROCESSES,
 };
 
