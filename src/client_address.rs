@@ -12,7 +12,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::settings::value::{FromText, TrustedProxies};
+use crate::settings::types::{FromText, TrustedProxies};
 
 /// An address, and the port where it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What a container grants, and what nginx takes of it.
 
-use crate::settings::value::WorkerProcesses;
+use crate::settings::types::WorkerProcesses;
 use crate::settings::Source;
 
 /// Bytes that a WebSocket takes while nothing passes, beside its two connections of the table: what

@@ -1,8 +1,8 @@
 //! nginx dynamic module: a WebSocket front for applications behind an AWS load balancer.
 //!
-//! Data walks one way: environment to [`settings`] to directives; bytes through the
-//! engine, [`websocket_tunnel`], to actions on connections. The pure layers know nothing of nginx; `glue` (feature
-//! `export-modules`) is the only one that does, and the only one with `unsafe` code.
+//! Data walks one way: environment to [`settings`] to directives; bytes through the engine,
+//! [`websocket_tunnel`], to actions on connections; counters to [`metrics`] to reports. These layers
+//! know nothing of nginx; `module` (feature `export-modules`) does, by the crate `nginx`.
 
 pub mod active_check;
 pub mod busy;
@@ -10,12 +10,12 @@ pub mod client_address;
 pub mod connection_limit;
 pub mod container;
 pub mod counter;
-#[cfg(feature = "export-modules")]
-mod glue;
 pub mod handshake;
 pub mod media_type;
 pub mod metrics;
 pub mod minutely;
+#[cfg(feature = "export-modules")]
+mod module;
 pub mod proxy_header;
 pub mod query;
 pub mod registry;

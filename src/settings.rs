@@ -22,10 +22,10 @@ pub mod expand;
 pub mod listeners;
 pub mod paths;
 pub mod resolver;
-pub mod value;
+pub mod types;
 pub mod words;
 
-pub use value::FromText;
+pub use types::FromText;
 
 /// Longest value accepted, in bytes: what fits one configuration token of nginx
 /// (`NGX_CONF_BUFFER`, `src/core/ngx_conf_file.c`).
@@ -230,14 +230,14 @@ fn text_of(variable: &str, bytes: Vec<u8>) -> Result<String, Fault> {
 /// # Errors
 /// The value is neither `on` nor `off`.
 pub fn proxy_protocol(env: &Environment) -> Result<bool, Fault> {
-    Ok(env.or_default::<value::Switch>("PROXY_PROTOCOL")?.0)
+    Ok(env.or_default::<types::Switch>("PROXY_PROTOCOL")?.0)
 }
 
 /// Who may name the client's address (`TRUSTED_PROXIES`).
 ///
 /// # Errors
 /// An entry is no address and no CIDR block.
-pub fn trusted_proxies(env: &Environment) -> Result<value::TrustedProxies, Fault> {
+pub fn trusted_proxies(env: &Environment) -> Result<types::TrustedProxies, Fault> {
     env.or_default("TRUSTED_PROXIES")
 }
 
@@ -282,8 +282,8 @@ impl Redirect {
 /// # Errors
 /// All faults of the two variables.
 pub fn redirect(env: &Environment) -> Result<Redirect, Vec<Fault>> {
-    let status = env.or_default::<value::RedirectStatus>("REDIRECT_STATUS");
-    let port = env.or_default::<value::Port>("HTTPS_PORT");
+    let status = env.or_default::<types::RedirectStatus>("REDIRECT_STATUS");
+    let port = env.or_default::<types::Port>("HTTPS_PORT");
     match (status, port) {
         (Ok(status), Ok(port)) => Ok(Redirect { status: status.0, port: port.0 }),
         (status, port) => Err([status.err(), port.err()].into_iter().flatten().collect()),

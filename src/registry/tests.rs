@@ -353,12 +353,12 @@ fn a_line_of_the_log_has_the_declared_fields() {
     }
 }
 
-/// The text of the glue.
-fn glue(folder: &Path) -> String {
+/// The text of what knows nginx.
+fn sources(folder: &Path) -> String {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .map(|path| match path.is_dir() {
-            true => glue(&path),
+            true => sources(&path),
             false => fs::read_to_string(path).unwrap(),
         })
         .collect()
@@ -381,12 +381,13 @@ fn makes_command(before: &str) -> bool {
 fn each_directive_is_declared_once_and_has_a_command_and_a_test() {
     let names: BTreeSet<_> = DIRECTIVES.iter().map(|declared| declared.name).collect();
     assert_eq!(names.len(), DIRECTIVES.len());
-    let (glue, tests) = (glue(&at("src/glue")), tests_of_nginx());
+    let (module, tests) = (sources(&at("src/module")), tests_of_nginx());
     let conf = read("nginx/nginx.conf");
     for Directive { name, syntax, good, bad, .. } in DIRECTIVES {
         assert_eq!(directive(name).name, *name);
         let quoted = format!("c\"{name}\"");
-        let commands = glue.match_indices(&quoted).filter(|(at, _)| makes_command(&glue[..*at]));
+        let commands =
+            module.match_indices(&quoted).filter(|(at, _)| makes_command(&module[..*at]));
         assert_eq!(commands.count(), 1, "commands named {name}");
         assert!(syntax.iter().all(|syntax| syntax.starts_with(name)), "{name}");
         assert!(!good.is_empty() && !bad.is_empty(), "{name} has no samples");

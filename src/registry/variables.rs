@@ -4,7 +4,7 @@ use super::need::Need::{Either, Folder, Is, NamedDestination, On, Value};
 use super::variable::{text, Declaration, Default, Takes, DESTINATIONS, LISTEN, LISTEN_OR_OFF};
 use crate::client_address::Header;
 use crate::settings::buffers::{RequestBuffers, Size};
-use crate::settings::value::{
+use crate::settings::types::{
     DrainDelay, ForwardedProto, Host, PingMode, PingPath, Port, RedirectStatus, Switch,
     TimeAboveZero, TrustedProxies, WorkerConnections, WorkerProcesses,
 };

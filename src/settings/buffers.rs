@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::value::{decimal, FromText};
+use super::types::{decimal, FromText};
 
 /// A size in bytes, from 1k to 1m. Less does not hold an ordinary header, and more for each
 /// connection is the memory of the machine.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::value::{FromText, Host, Port};
+use super::types::{FromText, Host, Port};
 use super::{Environment, Fault};
 
 /// One destination.

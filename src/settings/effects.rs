@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::value::Host;
+use super::types::Host;
 use super::{destinations, shown, Environment, Variable};
 use crate::registry::{self, Declaration, Need, VARIABLES};
 

@@ -1,6 +1,6 @@
 //! Where servers listen, and that no two of them do at the same address.
 
-use super::value::{FromText, Listen};
+use super::types::{FromText, Listen};
 use super::{Environment, Fault};
 use crate::registry;
 

@@ -8,7 +8,7 @@
 //!
 //! - of the *configuration that is being read*, [`Conf`](conf::Conf) is the only gate: whoever
 //!   holds one of its configurations holds the gate;
-//! - what a *configuration* has made and a module keeps ([`Value`](value::Value),
+//! - what a *configuration* has made and a module keeps ([`ComplexValue`](complex_value::ComplexValue),
 //!   [`Place`](conf::Place), ...) knows when that configuration is gone ([`life`]);
 //! - a [`Request`](request::Request) and a [`Cycle`](cycle::Cycle) are lent for a call.
 //!
@@ -22,6 +22,7 @@ pub mod client;
 pub mod clients;
 pub mod command;
 mod compat;
+pub mod complex_value;
 pub mod conf;
 pub mod connection;
 pub mod cycle;
@@ -50,7 +51,7 @@ pub mod text;
 pub mod timer;
 pub mod upgrade;
 pub mod upstream;
-pub mod value;
+
 pub use ngx::ffi::NGINX_VERSION;
 pub mod variable;
 pub mod worker;

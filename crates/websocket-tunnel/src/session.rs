@@ -4,14 +4,14 @@ mod clock;
 mod closing;
 mod driver;
 mod phase;
-mod report;
 mod settings;
 mod stream;
+mod summary;
 
 pub use closing::Drain;
 pub use driver::{Driver, Sent};
-pub use report::{End, Event, Next, Proof, Reason, Summary, Traffic};
 pub use settings::SessionSettings;
+pub use summary::{End, Event, Next, Proof, Reason, Summary, Traffic};
 
 use crate::frame::Scanner;
 use phase::{short, Moment, Phase, Plan};

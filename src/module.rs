@@ -1,0 +1,64 @@
+//! The module in nginx: what its directives, variables and handlers do. All that knows nginx's
+//! structures, and all `unsafe` code, is in the crate `nginx`.
+//!
+//! Each knows those above it in this list, and none below:
+//!
+//! - `environment`: the core module that collects the faults of a start, what directives share, and
+//!   `elb_env`, which stands in every block.
+//! - `counting`: where processes count, `websocket_zone`.
+//! - `elb`: the HTTP module of listening and of upstreams, most `elb_*` directives.
+//! - `websocket`: the HTTP module of the tunnel, most `websocket_*` directives.
+//! - `operator`: the HTTP module of what serves the operator: health checks, how processes leave,
+//!   metrics and status.
+
+mod counting;
+mod elb;
+mod environment;
+mod operator;
+mod websocket;
+
+use nginx::request::Request;
+
+use crate::handshake::has_websocket;
+
+/// Whether a client asks for a WebSocket, by `Upgrade`.
+fn asks_for_websocket(request: &Request) -> bool {
+    request.has_upgrade() && has_websocket(request.headers(b"upgrade"))
+}
+
+/// What `load_module` looks for: exported statics, which Rust counts as unsafe code.
+#[allow(unsafe_code, non_upper_case_globals)]
+mod exported {
+    use std::ffi::c_char;
+
+    use nginx::module::{Erased, Table};
+
+    use super::{elb, environment, operator, websocket};
+
+    /// The modules in this shared object.
+    #[no_mangle]
+    pub static ngx_modules: Table<Erased, 6> = Table::modules([
+        environment::MODULE.erased(),
+        environment::elb_env::MODULE.erased(),
+        elb::MODULE.erased(),
+        websocket::MODULE.erased(),
+        operator::MODULE.erased(),
+    ]);
+
+    /// Their names.
+    #[no_mangle]
+    pub static ngx_module_names: Table<c_char, 6> = Table::names([
+        c"ngx_elb_start_module",
+        c"ngx_elb_env_module",
+        c"ngx_http_elb_module",
+        c"ngx_http_websocket_module",
+        c"ngx_http_elb_operator_module",
+    ]);
+
+    /// Where they stand among nginx's own (`ngx_add_module`): each module named here comes before
+    /// those named after it. `ngx_http_elb_module` completes upstream blocks in its `init_main`,
+    /// which must run before that of `ngx_http_upstream_module` reads them.
+    #[no_mangle]
+    pub static ngx_module_order: Table<c_char, 3> =
+        Table::names([c"ngx_http_elb_module", c"ngx_http_upstream_module"]);
+}
