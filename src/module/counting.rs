@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use nginx::log::Log;
 use nginx::process::{self, unix_time, Role};
+use nginx::static_ref::StaticRef;
 use nginx::text;
 use nginx::zone::{Shared, Tag, Zone};
 
@@ -35,8 +36,8 @@ pub type Slots = Zone<Slot>;
 /// Where a process counts that has no slot of the zone.
 static PRIVATE: Slot = Slot::new();
 
-/// The slot of this process, where it has one.
-static OWN: OnceLock<&'static Slot> = OnceLock::new();
+/// Where this process counts.
+static OWN: StaticRef<Slot> = StaticRef::new(&PRIVATE);
 
 /// The zone of this process, where it has one, and when that was made.
 static ALL: OnceLock<(&'static [Slot], u64)> = OnceLock::new();
@@ -47,7 +48,7 @@ static STARTED: AtomicU64 = AtomicU64::new(0);
 /// Where this process counts.
 #[inline]
 pub fn slot() -> &'static Slot {
-    OWN.get().copied().unwrap_or(&PRIVATE)
+    OWN.get()
 }
 
 /// All that was counted, when that began in seconds since 1970; `newest` is the number of the
@@ -93,9 +94,7 @@ pub fn enter(zone: Option<&Slots>, generation: u64, log: Log) {
     let Some((zone, all)) = zone.and_then(|zone| Some((zone, zone.values()?))) else { return };
     let _ = ALL.set((all, zone.made().unwrap_or(0)));
     match zone.locked(|slots| claim(slots, owner, is_alive)).flatten() {
-        Some(slot) => {
-            let _ = OWN.set(slot);
-        }
+        Some(slot) => OWN.set(slot),
         None => log.warn(format_args!(
             "\"websocket_zone\" \"{}\" has no room for this process: its counters are missing from \
              metrics and status, make the zone larger",
@@ -106,8 +105,8 @@ pub fn enter(zone: Option<&Slots>, generation: u64, log: Log) {
 
 /// The process ends.
 pub fn leave() {
-    if let Some(slot) = OWN.get() {
-        slot.release();
+    if !std::ptr::eq(slot(), &PRIVATE) {
+        slot().release();
     }
 }
 

@@ -47,6 +47,7 @@ pub mod request;
 pub mod resolve;
 pub mod share;
 pub mod socket;
+pub mod static_ref;
 pub mod text;
 pub mod timer;
 pub mod upgrade;

@@ -128,8 +128,9 @@ unsafe fn handle<O: Owner<N>, const N: usize>(
     unsafe {
         let Some(mut turn) = Turn::take() else { return later(ev) };
         let Link { connections, owner } = &mut *link_of::<O, N>(ev);
-        let of = |connection: &Connection| connection.as_ptr() == (*ev).data.cast();
-        let number = connections.iter().position(of).unwrap_or(0);
+        // the last one where it is none before
+        let before = |connection: &&Connection| connection.as_ptr() != (*ev).data.cast();
+        let number = connections[..N - 1].iter().take_while(before).count();
         let connection = &connections[number];
         // nginx calls for no event of the socket where it leaves or the timer has fired. It calls the
         // read handler then, and that stands for the other while TLS has to read before it can write

@@ -1,6 +1,7 @@
 //! What the owners of connections in a worker process share.
 
-use std::cell::UnsafeCell;
+use std::cell::Cell;
+use std::ptr::{null_mut, NonNull};
 
 use ngx::ffi::ngx_connection_t;
 
@@ -22,61 +23,57 @@ pub struct Worker {
     pub(crate) connections: (*mut ngx_connection_t, usize),
 }
 
-struct Global(UnsafeCell<Option<Box<Worker>>>);
+/// The state of this process while no call has it, else null; null in a process that does not serve.
+struct Global(Cell<*mut Worker>);
 
 // SAFETY: used by callbacks of nginx alone, which is one thread where it calls modules
 unsafe impl Sync for Global {}
 
-static WORKER: Global = Global(UnsafeCell::new(None));
+static WORKER: Global = Global(Cell::new(null_mut()));
 
-/// A process begins.
+/// A process begins to serve.
 ///
 /// # Safety
 /// Called from `init_process`.
 pub(crate) unsafe fn begin(cycle: Cycle) {
-    let cycle = cycle.as_ptr();
-    // SAFETY: by contract; several modules may call it
-    unsafe {
-        let worker = &mut *WORKER.0.get();
-        worker.get_or_insert_with(|| {
-            Box::new(Worker {
-                scratch: vec![0; SCRATCH].into_boxed_slice(),
-                random: Random::default(),
-                connections: ((*cycle).connections, (*cycle).connection_n),
-            })
+    if WORKER.0.get().is_null() {
+        let cycle = cycle.as_ptr();
+        let worker = Box::new(Worker {
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            random: Random::default(),
+            // SAFETY: by contract
+            connections: unsafe { ((*cycle).connections, (*cycle).connection_n) },
         });
+        // for the rest of the process
+        WORKER.0.set(Box::into_raw(worker));
     }
 }
 
 /// The worker's state for the time of a call: nobody else can have it meanwhile.
-pub(crate) struct Turn(Option<Box<Worker>>);
+pub(crate) struct Turn(NonNull<Worker>);
 
 impl Turn {
     /// Takes it; `None` in a process that does not serve, and while another call has it.
     ///
     /// # Safety
-    /// Called by a callback of nginx.
+    /// Called by a callback of nginx, and dropped before that returns.
     #[inline]
     pub(crate) unsafe fn take() -> Option<Self> {
-        // SAFETY: by contract
-        let worker = unsafe { (*WORKER.0.get()).take() };
-        worker.map(|worker| Self(Some(worker)))
+        NonNull::new(WORKER.0.replace(null_mut())).map(Self)
     }
 
     /// The state.
     #[inline]
     pub(crate) fn worker(&mut self) -> &mut Worker {
-        match &mut self.0 {
-            Some(worker) => worker,
-            None => unreachable!("there until it is dropped"),
-        }
+        // SAFETY: `begin` has made it and it is never freed; whoever has the turn is the only one to
+        // have it
+        unsafe { self.0.as_mut() }
     }
 }
 
 impl Drop for Turn {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: taken by a callback of nginx, which has not returned yet
-        unsafe { *WORKER.0.get() = self.0.take() };
+        WORKER.0.set(self.0.as_ptr());
     }
 }
