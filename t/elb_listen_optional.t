@@ -271,6 +271,20 @@ async def only_that_address_of_a_port():
 
 
 @test
+async def beside_an_address_with_http2():
+    # nginx before 1.25.1 begins such a connection with a handler of its own
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+    other = LISTEN.replace("STATUS_LISTEN_ON default=127.0.0.1", "MY_ADDRESS default=127.0.0.2")
+    both = f"{SERVER} server {{ {other} http2; return 200 other; }}"
+    async with Nginx(http=both) as nginx:
+        for header, who in ((b"", "127.0.0.1 "), (V1, "192.0.2.1 192.0.2.1")):
+            peer = await client(nginx, header + preface, address="127.0.0.2")
+            settings = await peer.exactly(9)
+            equal(settings[3:5], b"\x04\0", f"type and flags of the first frame after {header!r}")
+            equal(await answer(await client(nginx, header + head())), (200, f"{who} /ping"))
+
+
+@test
 async def all_addresses():
     every = SERVER.replace("127.0.0.1:OTHER", "OTHER")
     async with Nginx(http=every) as nginx:
