@@ -212,18 +212,6 @@ impl<M: ConfModule> Module<M> {
     }
 }
 
-/// What a module has of a server or an upstream block.
-///
-/// # Safety
-/// `slots` are what a level has of each module of http.
-pub unsafe fn server_at<M: HttpModule>(slots: *mut *mut c_void) -> Option<*mut M::Server> {
-    // SAFETY: by contract
-    unsafe {
-        let slot = *slots.as_ref().map(|_| slots)?.add(Module::<M>::ctx_index()?);
-        (!slot.is_null()).then_some(slot.cast())
-    }
-}
-
 /// The table of a module, which nginx does not write to.
 const fn table(commands: &'static [Command]) -> *mut ngx::ffi::ngx_command_t {
     assert!(!commands.is_empty() && commands[commands.len() - 1].is_end(), "the end is missing");
