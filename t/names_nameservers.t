@@ -28,7 +28,7 @@ sub serves {
 # What nginx says of names, without what comes before and behind.
 sub notices {
     my ($nginx) = @_;
-    my $about = qr/(?:nameserver|destination|names of|\S+ has no nameserver) /;
+    my $about = qr/(?:nameserver|destination|nginx before \S+) /;
     return [map { m{\[notice\] \S+ ($about.*) in \S+:\d+} ? $1 : () } $nginx->messages];
 }
 

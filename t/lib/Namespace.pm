@@ -16,8 +16,8 @@ our $Main = 'daemon off; master_process off; user root;';
 
 # What nginx says where it cannot look up names while it runs.
 our $OldNginx = qr/
-    \[notice\]\ \S+\ names\ of\ destinations\ are\ looked\ up\ at\ start\ only,
-    \ by\ nginx\ before\ 1\.27\.3\ in\ /x;
+    \[notice\]\ \S+\ nginx\ before\ 1\.27\.3\ resolves\ names\ of\ destinations\ at\ start\ only:
+    \ reload\ it\ when\ an\ address\ changes\ in\ /x;
 
 # Names are looked up in files and DNS, whatever this machine has besides.
 my %files = (
