@@ -1,11 +1,11 @@
-//! Hashes what the status page holds.
+//! Computes the hashes of the status page's script and style.
 
 use std::fs;
 
 use base64::prelude::{Engine, BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
-/// The status page. A `Content-Security-Policy` names its script and style by their hashes.
+/// The status page. Its `Content-Security-Policy` names its script and style by their hashes.
 const PAGE: &str = "src/metrics/status.html";
 
 fn main() {

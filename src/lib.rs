@@ -1,8 +1,9 @@
 //! nginx dynamic module: a WebSocket front for applications behind an AWS load balancer.
 //!
-//! Data walks one way: environment to [`settings`] to directives; bytes through the engine,
-//! [`websocket_tunnel`], to actions on connections; counters to [`metrics`] to reports. These layers
-//! know nothing of nginx; `module` (feature `export-modules`) does, by the crate `nginx`.
+//! Data flows in one direction: from the environment through [`settings`] to directives; from
+//! sockets through the engine, [`websocket_tunnel`], to actions on connections; from counters
+//! through [`metrics`] to reports. These layers do not depend on nginx. `module` (feature
+//! `export-modules`) does, through the crate `nginx`.
 
 pub mod active_check;
 pub mod busy;

@@ -1,15 +1,14 @@
-//! The module in nginx: what its directives, variables and handlers do. All that knows nginx's
-//! structures, and all `unsafe` code, is in the crate `nginx`.
+//! The nginx side of the module: its directives, variables and handlers. Everything that depends on
+//! nginx's structures, and all `unsafe` code, is in the crate `nginx`.
 //!
-//! Each knows those above it in this list, and none below:
+//! Each module uses only those before it in this list:
 //!
 //! - `environment`: the core module that collects the faults of a start, what directives share, and
-//!   `elb_env`, which stands in every block.
-//! - `counting`: where processes count, `websocket_zone`.
-//! - `elb`: the HTTP module of listening and of upstreams, most `elb_*` directives.
-//! - `websocket`: the HTTP module of the tunnel, most `websocket_*` directives.
-//! - `operator`: the HTTP module of what serves the operator: health checks, how processes leave,
-//!   metrics and status.
+//!   `elb_env`, which is allowed in every context.
+//! - `counting`: the counters of a process, in `websocket_zone`.
+//! - `elb`: the HTTP module for listening and upstreams, with most `elb_*` directives.
+//! - `websocket`: the HTTP module of the tunnel, with most `websocket_*` directives.
+//! - `operator`: the HTTP module for the operator: health checks, shutdown, metrics and status.
 
 mod counting;
 mod elb;
@@ -21,12 +20,12 @@ use nginx::request::Request;
 
 use crate::handshake::has_websocket;
 
-/// Whether a client asks for a WebSocket, by `Upgrade`.
+/// Whether the client asks for a WebSocket in `Upgrade`.
 fn asks_for_websocket(request: &Request) -> bool {
     request.has_upgrade() && has_websocket(request.headers(b"upgrade"))
 }
 
-/// What `load_module` looks for: exported statics, which Rust counts as unsafe code.
+/// The symbols that `load_module` looks up. Rust counts exported statics as unsafe code.
 #[allow(unsafe_code, non_upper_case_globals)]
 mod exported {
     use std::ffi::c_char;
@@ -55,9 +54,9 @@ mod exported {
         c"ngx_http_elb_operator_module",
     ]);
 
-    /// Where they stand among nginx's own (`ngx_add_module`): each module named here comes before
-    /// those named after it. `ngx_http_elb_module` completes upstream blocks in its `init_main`,
-    /// which must run before that of `ngx_http_upstream_module` reads them.
+    /// The order among nginx's own modules (`ngx_add_module`): each module comes before those named
+    /// after it. `ngx_http_elb_module` completes upstream blocks in its `init_main`, which must run
+    /// before that of `ngx_http_upstream_module` reads them.
     #[no_mangle]
     pub static ngx_module_order: Table<c_char, 3> =
         Table::names([c"ngx_http_elb_module", c"ngx_http_upstream_module"]);

@@ -1,7 +1,7 @@
-//! `websocket_zone`: where processes count, seen by all of them and kept over a reload.
+//! `websocket_zone`: the counters of all processes, kept over a reload.
 //!
-//! [`slot`] is where this process counts, whatever the configuration: before a process has taken
-//! a slot of the zone, or where there is none, in memory of its own.
+//! [`slot`] has the counters of this process in every configuration: they are in private memory
+//! until the process has a slot of the zone, or if there is no zone.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
@@ -16,8 +16,8 @@ use super::environment::directive::{Conf, Error};
 use crate::connection_limit::PROCESSES;
 use crate::metrics::{claim, sum, Owner, Slot, Sum};
 
-/// The smallest zone: a worker takes about 2 kB, its successor after a reload as much again, and
-/// nginx's allocator works in pages.
+/// The minimum size of the zone: a worker needs about 2 kB, its successor after a reload the same
+/// again, and nginx's allocator works in pages.
 const LEAST: usize = 64 * 1024;
 
 impl Shared for Slot {
@@ -30,29 +30,29 @@ impl Shared for Slot {
     }
 }
 
-/// The slots that processes count in.
+/// The slots for the counters of processes.
 pub type Slots = Zone<Slot>;
 
-/// Where a process counts that has no slot of the zone.
+/// The counters of a process without a slot.
 static PRIVATE: Slot = Slot::new();
 
 /// Where this process counts.
 static OWN: StaticRef<Slot> = StaticRef::new(&PRIVATE);
 
-/// The zone of this process, where it has one, and when that was made.
+/// The slots of the zone, if there is one, and when it was created.
 static ALL: OnceLock<(&'static [Slot], u64)> = OnceLock::new();
 
-/// When this process began to serve without one, in seconds since 1970.
+/// When this process began to serve without a zone, in seconds since 1970.
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
-/// Where this process counts.
+/// The counters of this process.
 #[inline]
 pub fn slot() -> &'static Slot {
     OWN.get()
 }
 
-/// All that was counted, when that began in seconds since 1970; `newest` is the number of the
-/// newest configuration.
+/// The sum of all counters, and since when they count, in seconds since 1970. `newest` is the
+/// number of the newest configuration.
 pub fn total(newest: u64) -> (Sum, u64) {
     match ALL.get() {
         Some((slots, made)) => (sum(*slots, newest, is_alive), *made),
@@ -63,7 +63,7 @@ pub fn total(newest: u64) -> (Sum, u64) {
 /// Adds the zone that `NAME:SIZE` describes.
 ///
 /// # Errors
-/// It is none, is too small, or there is no memory.
+/// The argument is invalid, the size is too small, or memory is exhausted.
 pub fn add(cf: &mut Conf, word: &str) -> Result<Slots, Error> {
     let invalid = |expected: &str| {
         Error::Message(format!(
@@ -80,17 +80,17 @@ pub fn add(cf: &mut Conf, word: &str) -> Result<Slots, Error> {
     Zone::add::<PROCESSES>(cf, name, size)
 }
 
-/// Takes a slot for this process, or memory of its own where there is none. To be called as it
-/// begins, with the zone of its configuration.
+/// Takes a slot for this process, or uses private memory if none is free. To be called when the
+/// process starts, with the zone of its configuration.
 pub fn enter(zone: Option<&Slots>, generation: u64, log: Log) {
     STARTED.store(unix_time(), Ordering::Relaxed);
     let (pid, started) = process::own();
     let owner = Owner { pid, started, generation };
     if process::role() == Role::Single {
-        // a reload of a single process may free the zone under it
+        // a reload of a single process may free the zone
         PRIVATE.take(owner);
     }
-    // nor has a process that does not serve a part in it
+    // a process that does not serve does not use the zone either
     let Some((zone, all)) = zone.and_then(|zone| Some((zone, zone.values()?))) else { return };
     let _ = ALL.set((all, zone.made().unwrap_or(0)));
     match zone.locked(|slots| claim(slots, owner, is_alive)).flatten() {
@@ -103,14 +103,14 @@ pub fn enter(zone: Option<&Slots>, generation: u64, log: Log) {
     }
 }
 
-/// The process ends.
+/// Releases the slot when the process exits.
 pub fn leave() {
     if !std::ptr::eq(slot(), &PRIVATE) {
         slot().release();
     }
 }
 
-/// Whether a process is the one that it was.
+/// Whether the process is still running.
 fn is_alive(owner: Owner) -> bool {
     process::is_alive(owner.pid, owner.started)
 }

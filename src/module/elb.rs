@@ -1,4 +1,4 @@
-//! The HTTP module of the load balancer's directives.
+//! The HTTP module with the directives for the load balancer and upstreams.
 
 use std::ffi::CStr;
 use std::rc::Rc;
@@ -38,7 +38,7 @@ use http_conf::MainConf;
 /// The module with the `elb_*` directives.
 pub struct Elb;
 
-/// The module, as `load_module` finds it.
+/// The module for the table of `load_module`.
 pub static MODULE: Module<Elb> = Module::http();
 
 const COMMANDS: &[Command] = &[
@@ -66,23 +66,23 @@ const fn location(name: &'static CStr, handler: command::Handler<LocationConf>) 
     Command::location::<Elb>(name, kind(name), handler)
 }
 
-/// Configuration of a server.
+/// The server configuration.
 #[derive(Default)]
 pub struct ServerConf {
-    /// Where `elb_trusted_proxies` stands already.
+    /// Whether `elb_trusted_proxies` has been used in this block.
     trusted_proxies: bool,
-    /// What it says; servers share that of http.
+    /// Its settings, which servers inherit from http.
     trust: Option<Rc<Trust>>,
-    /// Those of `proxy_protocol=optional`.
+    /// The addresses with `proxy_protocol=optional`.
     optional: Addresses,
     header_buffers: Option<HeaderBuffers>,
 }
 
-/// Configuration of a location.
+/// The location configuration.
 #[derive(Default)]
 pub struct LocationConf {
     redirect: Option<Redirect>,
-    /// What stands at this level itself; `set_header` knows what holds there.
+    /// The header fields set at this level; `set_header` computes the inherited ones.
     headers: Headers,
 }
 
@@ -157,9 +157,9 @@ fn checks(cycle: Cycle<'_>) -> &[Check] {
     cycle.main::<Elb>().map(|main| &main.checks[..]).unwrap_or_default()
 }
 
-/// Registers what has to come before the handlers and filters of nginx's own modules, which this
-/// module's place among them is before: to be called in the `postconfiguration` of a later module.
-/// Handlers of a phase run in the reverse order of their registration, as filters do.
+/// Registers the handlers and filters that must run before those of nginx's own modules. Handlers
+/// of a phase and filters run in the reverse order of their registration, and this module comes
+/// before those modules; so this is to be called in the `postconfiguration` of a later module.
 pub fn register_first(cf: &mut Conf) -> Outcome {
     cf.filter_headers::<Elb>();
     cf.register::<OnPostRead>(POST_READ)
@@ -198,7 +198,7 @@ fn elb_trusted_proxies(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     let by_cdn = header.is_some();
     own.trust = Some(Rc::new(Trust::new(&trusted, proxy_protocol, header)));
     if by_cdn {
-        // what it reads there is put there by `client_address::settle`
+        // `client_address::settle` sets the value that realip reads there
         return cf.apply(&["real_ip_header", "X-Real-IP"], &[]);
     }
     if proxy_protocol {
@@ -224,7 +224,7 @@ fn elb_redirect(cf: &mut Conf, own: &mut LocationConf) -> Outcome {
     Ok(())
 }
 
-/// Settles who the client is, before the realip module looks, and what logs may say.
+/// Determines the address of the client before the realip module runs, and what logs may contain.
 struct OnPostRead;
 
 impl Handler for OnPostRead {
@@ -247,13 +247,13 @@ impl Handler for OnRewrite {
         counting::slot().counts.count(Total::Redirects);
         match redirect.location(request.host(), request.unparsed_uri()) {
             Some(location) => request.redirect(redirect.status, &location),
-            // HTTP/1.0 may leave the host out: there is nowhere to redirect to
+            // without a host, which HTTP/1.0 may omit, there is nowhere to redirect to
             None => Status::code(400),
         }
     }
 }
 
-/// The destinations of the configuration that a request has.
+/// The destinations in the configuration of a request.
 pub fn destinations(request: &Request) -> Vec<Destination> {
     let main = request.main::<Elb>();
     main.map(|main| main.destinations.report(&main.checks)).unwrap_or_default()

@@ -1,8 +1,8 @@
-//! The core module behind the others: the environment as this start sees it, and its faults.
+//! The core module that the others use: the environment of this start, and its faults.
 //!
-//! A fault is logged where it is found and the configuration is read on, so that one run reports
-//! them all; `init_conf`, which nginx calls for core modules once the whole file is read and
-//! before it opens anything (`ngx_init_cycle`), then fails the start, the test or the reload.
+//! A fault is logged where it is found and reading continues, so that one run reports all faults.
+//! Then `init_conf` makes the start, the test or the reload fail; nginx calls it for core modules
+//! when the whole file is read, before it opens anything (`ngx_init_cycle`).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,28 +32,28 @@ use crate::container::{memory_limit, report, Size};
 use crate::settings::effects::{without_effect, Asked};
 use crate::settings::{self, Environment, Fault, Source};
 
-/// The module, as `load_module` finds it.
+/// The module for the table of `load_module`.
 pub static MODULE: Module<Start> = Module::core();
 
-/// What one start, test or reload has seen of the environment.
+/// The state of one start, test or reload.
 #[derive(Default)]
 pub struct Start {
     process: Process,
-    /// Faults that are in the log, to report each once.
+    /// The faults in the log, to report each once.
     reported: BTreeSet<String>,
-    /// Whether anything was at fault.
+    /// Whether there was any fault.
     doomed: bool,
-    /// Variables that nginx keeps for us and that no worker needs.
+    /// The variables that nginx passes on because of this module, and that no worker needs.
     kept: RefCell<Vec<String>>,
-    /// What became of references to variables.
+    /// The outcome of references to variables.
     pub used: BTreeMap<String, String>,
-    /// Paths that variables name.
+    /// The paths that come from variables.
     pub named: Vec<Named>,
-    /// Files that are included inside locations.
+    /// The files that are included inside locations.
     pub included: Vec<Included>,
 }
 
-/// The process environment; it notes what was asked for.
+/// The environment of the process. It records the names that are looked up.
 #[derive(Default)]
 struct Process {
     names: RefCell<BTreeSet<String>>,
@@ -91,7 +91,7 @@ impl CoreModule for Start {
         log_panics();
     }
 
-    /// The whole file is read: does it start?
+    /// Decides whether nginx starts, when the whole file is read.
     fn init_conf(cycle: Cycle, start: &Self) -> Outcome {
         if process::only_signals() {
             return if start.doomed { Err(Error::Logged) } else { start.keep(cycle) };
@@ -107,15 +107,15 @@ impl CoreModule for Start {
         files::streams(cycle).map_err(Error::Message)
     }
 
-    /// Names the variables that were read, never their values, and those without effect, and says
-    /// how large nginx is.
+    /// Logs the names of the variables that were read, never their values, and those without
+    /// effect, and reports the size of nginx.
     fn init_module(cycle: Cycle) {
         if let Some(start) = cycle.core::<Self>() {
             let names = start.process.names.borrow().clone();
             let words: Vec<_> = names.iter().map(String::as_str).collect();
             cycle.log().info(format_args!("environment variables read: {}", words.join(", ")));
             let asked = Asked { names, used: start.used.clone() };
-            // what this asks for is not part of the configuration
+            // look-ups made here are not part of the configuration
             for message in without_effect(&Environment::new(&Process::default()), &asked) {
                 cycle.log().notice(message);
             }
@@ -123,7 +123,8 @@ impl CoreModule for Start {
         report_size(cycle);
     }
 
-    /// A worker has no use for the variables: what they hold may be secret.
+    /// Removes the variables from the environment of a worker, which does not need them: they may
+    /// be secret.
     fn init_process(cycle: Cycle) {
         if process::role() == Role::Single {
             return;
@@ -135,25 +136,26 @@ impl CoreModule for Start {
 }
 
 impl Start {
-    /// Reads settings from the process environment.
+    /// Reads settings from the environment of the process.
     pub fn environment<T>(cf: &mut Conf, read: impl FnOnce(&Environment) -> T) -> T {
         let spare = Process::default();
         let process = cf.core::<Self>().map_or(&spare, |start| &start.process);
         read(&Environment::new(process))
     }
 
-    /// Notes a fault; true where it has to be logged.
+    /// Records a fault. Returns whether the caller has to log it.
     pub fn fault(&mut self, fault: &Fault) -> bool {
         self.doomed = true;
         self.reported.insert(fault.to_string())
     }
 
-    /// Notes a fault that is in the log already.
+    /// Records a fault that is in the log already.
     pub fn doom(&mut self) {
         self.doomed = true;
     }
 
-    /// Has nginx keep the variables over a binary upgrade, and over a reload of a single process.
+    /// Makes nginx pass the variables on in a binary upgrade, and keep them in a reload of a single
+    /// process.
     fn keep(&self, cycle: Cycle) -> Outcome {
         let asked_for = self.process.names.borrow().clone();
         let table = settings::names().flat_map(|name| [name.to_owned(), format!("{name}_FILE")]);
@@ -166,7 +168,7 @@ impl Start {
     }
 }
 
-/// Says what the workers and their connections take of memory.
+/// Reports the memory that the workers and their connections need.
 fn report_size(cycle: Cycle) {
     let Some((workers, connections, connection)) = cycle.size() else { return };
     let [workers, connections, connection] = [workers, connections, connection].map(|n| n as u64);
@@ -176,7 +178,7 @@ fn report_size(cycle: Cycle) {
     cycle.log().write(level, report.text);
 }
 
-/// Has nginx's error log show panics, which stop at `nginx::guard`.
+/// Writes panics to nginx's error log. `nginx::guard` stops them.
 fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let words = panic.to_string();

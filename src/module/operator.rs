@@ -1,5 +1,5 @@
-//! The HTTP module of what serves the operator, on top of the others: health checks, how a process
-//! leaves, metrics and status.
+//! The HTTP module for the operator, on top of the others: health checks, shutdown, metrics and
+//! status.
 
 use std::ffi::CStr;
 use std::rc::Rc;
@@ -23,7 +23,7 @@ mod status;
 /// The module with the directives for the operator.
 pub struct Operator;
 
-/// The module, as `load_module` finds it.
+/// The module for the table of `load_module`.
 pub static MODULE: Module<Operator> = Module::http();
 
 const COMMANDS: &[Command] = &[
@@ -48,34 +48,34 @@ const fn location(name: &'static CStr, handler: Handler<LocationConf>) -> Comman
     Command::location::<Operator>(name, kind(name), handler)
 }
 
-/// Configuration of http.
+/// The main configuration.
 #[derive(Default)]
 pub struct MainConf {
     /// `elb_shutdown_timeout`.
     shutdown: Option<shutdown::Times>,
-    /// The first directive that reports what the zone holds.
+    /// The first directive that reports the contents of the zone.
     reported_by: Option<&'static str>,
 }
 
-/// Configuration of a server.
+/// The server configuration.
 #[derive(Default)]
 pub struct ServerConf {
     ping: Option<(PingPath, PingMode)>,
     ready: Option<PingPath>,
-    /// It stands in http; its servers share it.
+    /// Set in http and shared by its servers.
     drain_file: Option<Rc<health::DrainFile>>,
 }
 
-/// Configuration of a location.
+/// The location configuration.
 #[derive(Default)]
 pub struct LocationConf {
-    /// What `websocket_status` reports of the environment.
+    /// The settings from the environment that `websocket_status` reports.
     environment: Vec<(String, String)>,
 }
 
 impl ServerConf {
-    /// What a request for this path asks for, if it is a health check. Where both have the same
-    /// path, `elb_ready` counts: it knows more.
+    /// The kind of health check that this path requests, if any. If both have the same path,
+    /// `elb_ready` takes precedence, as it reports more.
     fn asked_for(&self, path: &[u8]) -> Option<PingMode> {
         let is = |checked: &PingPath| checked.0.as_bytes() == path;
         if self.ready.as_ref().is_some_and(is) {
@@ -126,7 +126,7 @@ impl HttpModule for Operator {
     fn postconfiguration(cf: &mut Conf) -> Outcome {
         health::compare_times(cf);
         elb::register_first(cf)?;
-        // a check has no use for the work of other handlers, such as realip's
+        // a health check must not depend on other handlers, such as that of realip
         cf.register::<AnswerHealthCheck>(POST_READ)
     }
 
@@ -157,7 +157,7 @@ fn elb_ready(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     Ok(())
 }
 
-/// Answers a health check before anything of the configuration can get in its way.
+/// Answers a health check before any other part of the configuration applies.
 struct AnswerHealthCheck;
 
 impl request::Handler for AnswerHealthCheck {
@@ -175,7 +175,7 @@ impl request::Handler for AnswerHealthCheck {
     }
 }
 
-/// The state in words, with 200 where the instance should get traffic and 503 where not.
+/// The state as text, with 200 if the instance should get traffic and 503 otherwise.
 fn answer(health: Health) -> Answer {
     let status = match health {
         Health::Ok => 200,

@@ -39,7 +39,7 @@ use tunnel::{Parts, Tunnel};
 /// The module with the `websocket_*` directives.
 pub struct WebSocket;
 
-/// The module, as `load_module` finds it.
+/// The module for the table of `load_module`.
 pub static MODULE: Module<WebSocket> = Module::http();
 
 impl HttpModule for WebSocket {
@@ -78,7 +78,7 @@ impl HttpModule for WebSocket {
     }
 
     fn exit_process(_: Cycle) {
-        // a worker without tunnels has not told yet
+        // a worker without tunnels has not announced it yet
         lifecycle::announce_stop();
         tunnel::finish_all();
         limit::leave();
@@ -86,12 +86,12 @@ impl HttpModule for WebSocket {
     }
 }
 
-/// The settings that hold where a request is answered, by name.
+/// The settings of the location of a request, by name.
 pub fn settings_of(request: &Request) -> Vec<(String, String)> {
     request.location::<WebSocket>().map(LocationConf::in_words).unwrap_or_default()
 }
 
-/// The longest drain of all locations with tunnels, of a configuration that is read and merged.
+/// The longest drain of all locations with tunnels, in a fully read and merged configuration.
 pub fn longest_drain(cf: &mut Conf) -> Option<drain::Times> {
     cf.location::<WebSocket>().ok()?.longest.get()
 }
@@ -147,13 +147,13 @@ impl Upgrade for WebSocket {
     }
 }
 
-/// Whether a connection is one end of a tunnel, or a client's after it.
+/// Whether a connection is one end of a tunnel, or that of a client lingering after it.
 pub fn is_tunnel(client: Client) -> bool {
     client.is_owned_by::<Tunnel, 2>() || client.is_owned_by::<Linger, 1>()
 }
 
-/// Counts a handshake before it goes to the destination, once: an internal redirect brings it here
-/// again, as that to an `error_page` does (`ngx_http_limit_conn_handler`).
+/// Counts a handshake before it is passed to an upstream, once: an internal redirect, such as one
+/// to an `error_page`, runs this phase again (`ngx_http_limit_conn_handler`).
 struct CountHandshake;
 
 impl Handler for CountHandshake {

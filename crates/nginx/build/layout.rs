@@ -1,47 +1,48 @@
 //! nginx's structures: accessors for their bit-fields, and the proof that Rust and the C compiler
-//! agree on where every field is.
+//! agree on the position of every field.
 //!
-//! The types in use are those of `ngx::ffi`. Where a bit-field is they cannot be trusted with: the
-//! bindgen that nginx-sys has (0.72) places those of `ngx_http_request_s` two bits low since nginx
-//! 1.29.3 (rust-lang/rust-bindgen#3384). So a newer bindgen writes the same structures once more,
-//! and `src/bits.rs` reads and writes bit-fields through those.
+//! The types in use are those of `ngx::ffi`. Their bit-fields are not reliable: the bindgen of
+//! nginx-sys (0.72) puts those of `ngx_http_request_s` two bits too low since nginx 1.29.3
+//! (rust-lang/rust-bindgen#3384). So a newer bindgen generates the same structures again, and
+//! `src/bits.rs` accesses bit-fields through those.
 //!
-//! No list says which structures and fields these are, so none can be forgotten: all of nginx's
-//! are generated and proven. The truth comes from C in one constant of an object file, which is
-//! read and never run, so it holds for cross-compiling too:
+//! There is no list of structures and fields that could be incomplete: all of nginx's structures
+//! are generated and verified. The expected values come from the C compiler, in one constant of an
+//! object file that is read and never run, so this works for cross-compilation too:
 //!
-//! - of a structure its size, of a plain field offset and size, as numbers;
-//! - of a bit-field, which C has no `offsetof` for, a structure in which it alone is set.
+//! - for a structure its size, for a plain field its offset and size, as numbers;
+//! - for a bit-field, which `offsetof` does not support, a structure in which only that field is
+//!   set.
 //!
-//! What is written are two files in `OUT_DIR`: `bits.rs`, the structures, and `proof.rs`, one
-//! `const` assertion for each field. One that fails names its field.
+//! The result is two files in `OUT_DIR`: `bits.rs` with the structures, and `proof.rs` with a
+//! `const` assertion for each field. An assertion that fails names its field.
 
 use std::fmt::Write;
 
-/// What stands in front of the answers in the object file.
+/// The marker before the answers in the object file.
 const MARK: [u8; 16] = *b"\x9e\x37nginx layout\xc4\x11";
 
-/// How many bytes a number has there, the lowest first.
+/// The size of a number there, in bytes; little-endian.
 const NUMBER: usize = 4;
 
 /// A structure as bindgen sees it.
 pub struct Structure {
     name: String,
-    /// Fields that are no bit-fields.
+    /// The fields that are not bit-fields.
     plain: Vec<String>,
     bits: Vec<BitField>,
 }
 
 pub struct BitField {
     name: String,
-    /// The field of the Rust structure that it is in.
+    /// The field of the Rust structure that contains the bit-field.
     unit: String,
-    /// The first bit within that, and how many there are.
+    /// Its first bit in that field, and its width.
     at: (usize, usize),
 }
 
-/// All structures that have a name in C, from what bindgen has written: text whose only spaces are
-/// those between tokens.
+/// Parses all structures that have a name in C from the output of bindgen, in which the only spaces
+/// are those between tokens.
 pub fn structures(bindings: &str) -> Vec<Structure> {
     let mut found: Vec<Structure> = Vec::new();
     for item in bindings.split("pub struct ").skip(1) {
@@ -51,13 +52,13 @@ pub fn structures(bindings: &str) -> Vec<Structure> {
         }
         let (fields, rest) = rest.split_once('}').expect("a structure ends");
         if fields.contains("_unused") {
-            // only declared
+            // declared and not defined
             continue;
         }
         let plain = fields
             .split("pub ")
             .filter_map(|field| Some(field.split_once(':')?.0.trim().to_owned()))
-            // bit-fields, and what has no name in C
+            // bit-fields, and fields without a name in C
             .filter(|field| !field.starts_with('_'))
             .collect();
         let methods = rest.trim_start().strip_prefix(&format!("impl {name} {{"));
@@ -68,8 +69,8 @@ pub fn structures(bindings: &str) -> Vec<Structure> {
     found
 }
 
-/// The bit-fields that have accessors among these methods. A getter calls `get_const` and the
-/// setter behind it `set_const`, with the first bit and the number of bits.
+/// Parses the bit-fields that have accessors among these methods. A getter calls `get_const` and
+/// the following setter `set_const`, with the first bit and the width.
 fn bit_fields(methods: &str) -> Vec<BitField> {
     let place = |method: &str, call: &str| -> Option<(String, (usize, usize))> {
         let (before, after) = method.split_once(call)?;
@@ -95,7 +96,7 @@ fn bit_fields(methods: &str) -> Vec<BitField> {
     found
 }
 
-/// The name in C: bindgen appends an underscore to what is a keyword in Rust.
+/// The name of a field in C: bindgen appends an underscore to Rust keywords.
 fn in_c(field: &str) -> &str {
     field.strip_suffix('_').unwrap_or(field)
 }
@@ -103,13 +104,13 @@ fn in_c(field: &str) -> &str {
 impl Structure {
     /// The type in C.
     fn in_c(&self) -> String {
-        // nginx's names: `struct ngx_x_s`, `typedef struct { ... } ngx_x_t`
+        // nginx's naming: `struct ngx_x_s`, `typedef struct { ... } ngx_x_t`
         let keyword = if self.name.ends_with("_s") { "struct " } else { "" };
         format!("{keyword}{}", self.name)
     }
 }
 
-/// The C file whose one constant holds all answers, in the order in which `proof` takes them.
+/// The C source whose one constant contains all answers, in the order in which `proof` reads them.
 pub fn questions(headers: &str, structures: &[Structure]) -> String {
     let (mut numbers, mut images, mut values) = (Vec::new(), String::new(), String::new());
     for structure in structures {
@@ -162,8 +163,9 @@ impl<'a> Answers<'a> {
         bytes.rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
     }
 
-    /// The first bit that is set in a structure, and how many are: counted as bindgen does, from
-    /// the low end of a byte where the target is little-endian, else from the high one.
+    /// The first bit that is set in a structure, and the number of bits set. Counts as bindgen
+    /// does: from the least significant bit of a byte if the target is little-endian, else from the
+    /// most significant one.
     fn bits(&self, at: usize, size: usize) -> (usize, usize) {
         let byte = |index: usize| match self.big_endian {
             true => self.bytes[at + index].reverse_bits(),
@@ -179,7 +181,7 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// An assertion for each structure and field, on the types of `ffi` and those of `bits`.
+/// An assertion for each structure and field, for the types of both `ffi` and `bits`.
 pub fn proof(structures: &[Structure], answers: &Answers) -> String {
     let mut proof = String::new();
     let mut numbers = (0..).map(|index| answers.number(index));
@@ -218,7 +220,7 @@ pub fn proof(structures: &[Structure], answers: &Answers) -> String {
     proof
 }
 
-/// Ties the structures with bit-fields to those of `ngx::ffi`.
+/// Implements `Bits` for the structures of `ngx::ffi` that have bit-fields.
 pub fn implementations(structures: &[Structure]) -> String {
     let with_bits = structures.iter().filter(|structure| !structure.bits.is_empty());
     with_bits.map(|Structure { name, .. }| format!("has_bits!({name});\n")).collect()

@@ -1,14 +1,14 @@
-//! Turns what nginx-sys found out about nginx into cfg values, and has nginx's bit-fields and the
-//! proof of its structures written.
+//! Converts what nginx-sys reports about nginx to cfg values, and generates the bit-fields of
+//! nginx's structures and the proof of their layout.
 
 mod layout;
 mod nginx;
 
 use std::env;
 
-/// First nginx version number with the feature behind each cfg.
+/// The first nginx version with the feature of each cfg.
 const VERSIONS: &[(u64, &str)] = &[
-    // `server name resolve;` and `resolver` inside upstream{}
+    // `server name resolve;` and `resolver` in upstream{}
     (1_027_003, "nginx1_27_3"),
 ];
 

@@ -1,11 +1,11 @@
-//! Has nginx's structures generated and proven (`layout.rs`), for the nginx of nginx-sys.
+//! Generates and verifies nginx's structures (`layout.rs`), for the nginx of nginx-sys.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use crate::layout::{implementations, proof, questions, structures, Answers};
 
-/// What the structures are declared in.
+/// The headers that declare the structures.
 const HEADERS: &str = "#include <ngx_config.h>\n#include <ngx_core.h>\n\
                        #include <ngx_event.h>\n#include <ngx_http.h>\n";
 
@@ -21,7 +21,7 @@ pub fn generate() {
     fs::write(out.join("proof.rs"), proof).expect("proof.rs");
 }
 
-/// What nginx-sys says about nginx (the `links` key of its manifest).
+/// A value that nginx-sys exports about nginx (the `links` key of its manifest).
 fn about_nginx(name: &str) -> Option<String> {
     let name = format!("DEP_NGINX_{name}");
     println!("cargo::rerun-if-env-changed={name}");
@@ -33,7 +33,7 @@ fn includes() -> Vec<PathBuf> {
     env::split_paths(&paths).collect()
 }
 
-/// What nginx's own files are compiled with: definitions.
+/// The definitions that nginx's own files are compiled with.
 fn definitions() -> Vec<String> {
     // nginx-sys 0.5.0 prints "cargo:metadata=cflags=", with one colon: a key called "metadata"
     let old = || Some(about_nginx("METADATA")?.strip_prefix("cflags=")?.to_owned());
@@ -48,7 +48,7 @@ fn bindings() -> String {
         .clang_args(definitions())
         .with_codegen_config(bindgen::CodegenConfig::TYPES)
         .allowlist_type("ngx_.*")
-        // whatever else occurs in them is of `ngx::ffi`
+        // all other types come from `ngx::ffi`
         .allowlist_recursively(false)
         .derive_copy(false)
         .derive_debug(false)
@@ -61,13 +61,13 @@ fn bindings() -> String {
         .to_string()
 }
 
-/// Compiles the questions as nginx's own files are; the object file.
+/// Compiles the C source as nginx's own files are compiled, and returns the object file.
 fn compile(out: &Path, questions: &str) -> Vec<u8> {
     let source = out.join("layout.c");
     fs::write(&source, questions).expect("layout.c");
     let mut build = cc::Build::new();
     build.file(source).includes(includes()).warnings(false).debug(false).cargo_metadata(false);
-    // the object holds machine code's data, and not the compiler's own form of it
+    // the object must contain machine data, not the compiler's intermediate form
     build.flag_if_supported("-fno-lto");
     for definition in definitions() {
         build.flag(definition);

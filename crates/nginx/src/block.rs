@@ -15,7 +15,8 @@ use crate::conf::{Conf, Error};
 use crate::life::Life;
 use crate::text::owned;
 
-/// An upstream block. Once its configuration is gone it has nothing: no name, no `zone`, no peers.
+/// An upstream block. It may be kept: after its configuration is freed, the methods behave as if
+/// the block had no name, no `zone` and no peers.
 #[derive(Clone)]
 pub struct Block {
     block: NonNull<ngx_http_upstream_srv_conf_t>,
@@ -24,32 +25,34 @@ pub struct Block {
 
 impl PartialEq for Block {
     fn eq(&self, other: &Self) -> bool {
-        // where a configuration is gone, its memory may be that of another one
+        // the memory of a freed configuration may have been reused by another one
         self.block == other.block && self.life.is(&other.life)
     }
 }
 
 impl Block {
-    /// Whether this nginx can look up a `server` of a block again while it runs (`resolve`).
+    /// Whether this nginx supports `server ... resolve`, which resolves names again at run time.
     pub const RESOLVES: bool = compat::RESOLVES;
 
-    /// nginx's own structure.
+    /// nginx's structure; `None` after its configuration is freed.
     pub(crate) fn as_ptr(&self) -> Option<NonNull<ngx_http_upstream_srv_conf_t>> {
         self.life.goes_on().then_some(self.block)
     }
 
     fn raw(&self) -> Option<&ngx_http_upstream_srv_conf_t> {
-        // SAFETY: its configuration is there; nobody holds a reference to it over a call
+        // SAFETY: `as_ptr` has checked that the configuration is alive; no reference is held across
+        // a call into nginx
         Some(unsafe { self.as_ptr()?.as_ref() })
     }
 
-    /// Its name.
+    /// The name of the block, empty after its configuration is freed.
     pub fn name(&self) -> String {
         self.raw().map(|block| owned(&block.host)).unwrap_or_default()
     }
 
-    /// Whether the function that makes its peers, or has another one do so, is nginx's own. That may
-    /// change as long as directives of the block are read.
+    /// Whether nginx's own balancers initialize its peers: the function that does so, or delegates
+    /// it, is in the nginx binary. A later directive of the block can change this, so the answer is
+    /// final only in `init_main` and after it.
     pub fn is_balanced_by_core(&self) -> bool {
         self.raw().is_some_and(is_balanced_by_core)
     }
@@ -59,30 +62,31 @@ impl Block {
         self.raw().is_some_and(|block| !block.shm_zone.is_null())
     }
 
-    /// Whether its balancer takes a `server` with `backup`.
+    /// Whether its balancer supports `server ... backup`.
     pub fn takes_backup(&self) -> bool {
         self.raw().is_some_and(|block| block.flags & NGX_HTTP_UPSTREAM_BACKUP as usize != 0)
     }
 
-    /// Whether it has a `resolver` of its own.
+    /// Whether it has its own `resolver`.
     pub fn has_resolver(&self) -> bool {
         self.raw().is_some_and(compat::has_resolver)
     }
 
-    /// Whether it has a `resolver_timeout` of its own.
+    /// Whether it has its own `resolver_timeout`.
     pub fn has_resolver_timeout(&self) -> bool {
         self.raw().is_some_and(compat::has_resolver_timeout)
     }
 }
 
 impl Conf<'_> {
-    /// The upstream block that is being read.
+    /// The upstream block that the directive is in.
     ///
     /// # Errors
-    /// This is not in one, or there is no memory.
+    /// The directive is not in an upstream block, or memory is exhausted.
     pub fn upstream_block(&self) -> Result<Block, Error> {
         let ctx = self.http_ctx();
-        // SAFETY: a context of http; the slot is null everywhere but in an upstream block
+        // SAFETY: `http_ctx` returns a context of http; `srv_conf` is null or has a slot for each
+        // HTTP module. The slot of the upstream module is null outside an upstream block
         let block = ctx.and_then(|ctx| unsafe {
             let slots = NonNull::new(ctx.as_ref().srv_conf)?;
             NonNull::new(*slots.as_ptr().add(ngx_http_upstream_module.ctx_index))
@@ -91,22 +95,24 @@ impl Conf<'_> {
         Ok(Block { block: block.cast(), life: self.life()? })
     }
 
-    /// Takes the `zone` of a block away from it, so that core copies no peers there. For
-    /// `postconfiguration`.
+    /// Removes the `zone` of a block, so that nginx does not copy its peers there. To be called in
+    /// `postconfiguration`, before nginx initializes the zones. Does nothing for a block of another
+    /// configuration.
     pub fn take_back_zone(&mut self, block: &Block) {
         let is_of_this = block.life.is_of(self.cycle().as_ptr());
         if let Some(block) = block.as_ptr().filter(|_| is_of_this) {
-            // SAFETY: a block of this configuration; no reference to it is held
+            // SAFETY: a block of the configuration being read, which is alive; no reference to it
+            // is held
             unsafe { (*block.as_ptr()).shm_zone = null_mut() };
         }
     }
 
-    /// Whether `resolver` stands in `http`, as far as that is read. Where it does not, core's merge
-    /// leaves a resolver without nameservers there (`ngx_http_core_merge_loc_conf`).
+    /// Whether `resolver` is set in `http` by the directives read so far. Without one, nginx's
+    /// merge puts a resolver without nameservers there (`ngx_http_core_merge_loc_conf`), which does
+    /// not count.
     pub fn http_has_resolver(&self) -> bool {
-        // SAFETY: nginx writes the indices before it reads a configuration, in which it has a slot
-        // for each module; null, or the context of http, with a slot for each of its modules, null,
-        // or a resolver
+        // SAFETY: nginx sets the module indices before it reads a configuration and allocates a
+        // slot for each module. Each pointer is null or what the module with that index has stored
         let resolver = unsafe {
             let http = self.cycle().slot(ngx_http_module.index);
             http.and_then(|http| http.cast::<ngx_http_conf_ctx_t>().as_ref())
@@ -124,15 +130,15 @@ pub(crate) fn is_balanced_by_core(block: &ngx_http_upstream_srv_conf_t) -> bool 
     block.peer.init_upstream.is_none_or(|init| is_in_nginx(init as *const c_void))
 }
 
-/// Whether a function lies in the object that core's balancers are in.
+/// Whether a function is in the same object as nginx's own balancers.
 fn is_in_nginx(function: *const c_void) -> bool {
     let cores = ngx_http_upstream_init_round_robin as *const c_void;
     matches!((base_of(function), base_of(cores)), (Some(own), Some(core)) if own == core)
 }
 
-/// Where the object with this function is loaded.
+/// The load address of the object that contains a function.
 fn base_of(function: *const c_void) -> Option<*mut c_void> {
     let mut info = MaybeUninit::<Dl_info>::zeroed();
-    // SAFETY: dladdr takes any address and fills info if it returns other than 0
+    // SAFETY: dladdr accepts any address and initializes `info` if it does not return 0
     unsafe { (dladdr(function, info.as_mut_ptr()) != 0).then(|| info.assume_init().dli_fbase) }
 }

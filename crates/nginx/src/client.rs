@@ -1,4 +1,4 @@
-//! Who a request came from.
+//! The client of a request.
 
 use std::net::IpAddr;
 
@@ -9,9 +9,9 @@ use crate::log::{Level, Log};
 use crate::request::Request;
 use crate::socket::address_of;
 
-/// Whom the PROXY header of a connection names.
+/// The client that the PROXY protocol header of a connection names.
 pub struct Named<'r> {
-    /// The address, in words.
+    /// The address as text.
     pub address: &'r [u8],
     /// The port.
     pub port: u16,
@@ -23,30 +23,33 @@ impl Request<'_> {
         unsafe { &*self.raw().connection }
     }
 
-    /// The address of its peer: of whoever has connected, until a module such as realip replaces it.
+    /// The IP address of the connection's peer, until a module such as realip replaces it; `None`
+    /// for a Unix socket.
     pub fn peer(&self) -> Option<IpAddr> {
-        // SAFETY: the address of a connection
+        // SAFETY: nginx sets the address of every client connection
         unsafe { address_of(self.connection().sockaddr) }.map(|peer| peer.ip())
     }
 
-    /// Whom the PROXY header names that its connection began with, if it began with one.
+    /// The client that the PROXY protocol header of its connection names; `None` without a header.
     pub fn named_by_proxy(&self) -> Option<Named<'_>> {
-        // SAFETY: null, or the header that the connection began with
+        // SAFETY: null, or the header of the connection, which lives as long as the connection
         let header = unsafe { self.connection().proxy_protocol.as_ref() }?;
         Some(Named { address: header.src_addr.as_bytes(), port: header.src_port })
     }
 
-    /// How many requests its connection has had, this one included.
+    /// The number of this request on its connection, starting from 1.
     pub fn number(&self) -> usize {
         self.connection().requests
     }
 
-    /// Replaces what core has found of `X-Real-IP`, which the realip module reads; `None` where there
-    /// is no memory.
+    /// Replaces the `X-Real-IP` field that the realip module reads; `None` removes it. Returns
+    /// `None` if memory is exhausted. To be called before the realip module runs, in
+    /// [`POST_READ`](crate::request::POST_READ).
     pub fn set_x_real_ip(&self, value: Option<&str>) -> Option<()> {
         self.raw_mut().headers_in.x_real_ip = std::ptr::null_mut();
         if let Some(value) = value {
-            // SAFETY: memory of the request; all-zero is a valid value of a header
+            // SAFETY: null or zeroed memory of the request, and all-zero is a valid value of a
+            // header field
             let field = unsafe {
                 ngx_pcalloc(self.raw().pool, size_of::<ngx_table_elt_t>())
                     .cast::<ngx_table_elt_t>()
@@ -58,25 +61,26 @@ impl Request<'_> {
         Some(())
     }
 
-    /// Whether nginx closes its connection with bytes of the client unread.
+    /// Whether nginx will close its connection although bytes of the client are unread
+    /// (`lingering_close`).
     pub fn leaves_bytes_unread(&self) -> bool {
         self.raw().bits().lingering_close() != 0
     }
 
-    /// Whether its header fills the buffer that it was read into.
+    /// Whether its header fills the buffer that nginx has read it into.
     pub fn fills_header_buffer(&self) -> bool {
-        // SAFETY: null, or the buffer that the header was read into
+        // SAFETY: null, or the buffer of the header
         let buffer = unsafe { self.raw().header_in.as_ref() };
         buffer.is_some_and(|buffer| buffer.pos == buffer.end)
     }
 
-    /// Logs something worth knowing, without what nginx adds from the request: its line may be
-    /// thousands of bytes long, and have a token in it.
+    /// Logs a message at level notice with the connection's log, without the context of the
+    /// request: its request line can be thousands of bytes long and contain a token.
     pub fn notice_of_connection(&self, message: impl std::fmt::Display) {
-        // SAFETY: a connection has a log
+        // SAFETY: nginx sets a log for every connection
         let mut log = unsafe { *self.connection().log };
         log.handler = None;
-        // SAFETY: it is there for this call
+        // SAFETY: the copy of the log lives until the end of this call
         unsafe { Log::from_ptr(&raw mut log) }.write(Level::Notice, message);
     }
 }

@@ -1,4 +1,4 @@
-//! The directives of a module.
+//! Directives.
 
 use std::ffi::{c_char, c_void, CStr};
 
@@ -14,22 +14,22 @@ use crate::conf::{Conf, Error, Outcome};
 use crate::guard::guarded;
 use crate::module::HttpModule;
 
-/// What a directive does, with its module's configuration of a level. That is taken out of its place
-/// meanwhile, so that nobody else can have it.
+/// The handler of a directive. It gets the configuration of its module at the current level, which
+/// is moved out of its slot while the handler runs, see [`Conf::with_main`].
 pub type Handler<T> = fn(&mut Conf, &mut T) -> Outcome;
 
-/// Where a directive may stand and how many arguments it takes.
+/// Where a directive is allowed, and how many arguments it takes.
 #[derive(Clone, Copy)]
 pub struct Kind(u32);
 
 impl Kind {
-    /// From `least` to `most` arguments, which is at most 7.
+    /// From `least` to `most` arguments; at most 7.
     pub const fn arguments(least: u32, most: u32) -> Self {
         // a bit for each number (NGX_CONF_NOARGS, NGX_CONF_TAKE1, ...)
         Self((2 << most) - (1 << least))
     }
 
-    /// `least` arguments or more, which is 0, 1 or 2.
+    /// `least` arguments or more, where `least` is 0, 1 or 2.
     pub const fn at_least(least: u32) -> Self {
         Self(match least {
             0 => NGX_CONF_ANY,
@@ -38,41 +38,41 @@ impl Kind {
         })
     }
 
-    /// In every block, and in none.
+    /// Allowed in every context, the main one included.
     pub const fn anywhere(self) -> Self {
         Self(self.0 | NGX_ANY_CONF)
     }
 
-    /// In `http`.
+    /// Allowed in `http`.
     pub const fn http(self) -> Self {
         Self(self.0 | NGX_HTTP_MAIN_CONF)
     }
 
-    /// In `server` of `http`.
+    /// Allowed in `server` of `http`.
     pub const fn server(self) -> Self {
         Self(self.0 | NGX_HTTP_SRV_CONF)
     }
 
-    /// In `location`.
+    /// Allowed in `location`.
     pub const fn location(self) -> Self {
         Self(self.0 | NGX_HTTP_LOC_CONF)
     }
 
-    /// In `upstream` of `http`.
+    /// Allowed in `upstream` of `http`.
     pub const fn upstream(self) -> Self {
         Self(self.0 | NGX_HTTP_UPS_CONF)
     }
 }
 
-/// A directive: an entry of a module's table, which ends in [`Command::END`].
+/// A directive: an entry of the table of a module, which ends with [`Command::END`].
 #[repr(transparent)]
 pub struct Command(pub(crate) ngx_command_t);
 
-// SAFETY: nobody writes to it, and what it points to is constant
+// SAFETY: nobody writes to it, and it points to constants only
 unsafe impl Sync for Command {}
 
 impl Command {
-    /// A directive for what its module has of `http`.
+    /// A directive whose handler gets the main configuration.
     pub const fn main<M: HttpModule>(
         name: &'static CStr,
         kind: Kind,
@@ -81,7 +81,8 @@ impl Command {
         Self::new(name, kind, set_main::<M>, handler as *mut c_void)
     }
 
-    /// A directive for what its module has of a server, or of an upstream block.
+    /// A directive whose handler gets the server configuration: of a server, an upstream block, or
+    /// `http`.
     pub const fn server<M: HttpModule>(
         name: &'static CStr,
         kind: Kind,
@@ -90,7 +91,8 @@ impl Command {
         Self::new(name, kind, set_server::<M>, handler as *mut c_void)
     }
 
-    /// A directive for what its module has of a location.
+    /// A directive whose handler gets the location configuration: of a location, a server, or
+    /// `http`.
     pub const fn location<M: HttpModule>(
         name: &'static CStr,
         kind: Kind,
@@ -99,7 +101,8 @@ impl Command {
         Self::new(name, kind, set_location::<M>, handler as *mut c_void)
     }
 
-    /// A directive that stands for others, as `include` does.
+    /// A directive without a configuration of its own, such as one that stands for other
+    /// directives.
     pub const fn plain(name: &'static CStr, kind: Kind, handler: Handler<()>) -> Self {
         Self::new(name, kind, set_plain, handler as *mut c_void)
     }
@@ -110,14 +113,15 @@ impl Command {
             name,
             type_: kind.0 as ngx_uint_t,
             set: Some(set),
-            // not looked at: the configuration follows from the type of the handler
+            // nginx passes the configuration at this offset, which is ignored: the type of the
+            // handler determines it
             conf: 0,
             offset: 0,
             post: handler,
         })
     }
 
-    /// What stands behind the last directive of a table.
+    /// The end of a table.
     pub const END: Self = Self(ngx_command_t::empty());
 
     pub(crate) const fn is_end(&self) -> bool {
@@ -132,9 +136,9 @@ const _: () = assert!(size_of::<Handler<()>>() == size_of::<*mut c_void>());
 /// The handler of a command.
 ///
 /// # Safety
-/// Its constructor has got a `Handler<T>`.
+/// `command` was made with a `Handler<T>`.
 unsafe fn handler<T>(command: *mut ngx_command_t) -> Handler<T> {
-    // SAFETY: by contract
+    // SAFETY: by contract `post` holds a `Handler<T>`, which has the size of a pointer
     unsafe { std::mem::transmute::<*mut c_void, Handler<T>>((*command).post) }
 }
 
@@ -144,9 +148,9 @@ unsafe extern "C" fn set_main<M: HttpModule>(
     _: *mut c_void,
 ) -> *mut c_char {
     guarded(NGX_CONF_ERROR, || {
-        // SAFETY: nginx passes a command of `Command::main`
+        // SAFETY: nginx passes the command, which `Command::main` has made with this handler type
         let handler = unsafe { handler::<M::Main>(command) };
-        // SAFETY: nginx passes what it has of the directive
+        // SAFETY: nginx passes the configuration being read
         unsafe { call(cf, |cf| cf.with(Conf::main::<M>, handler)) }
     })
 }
@@ -157,9 +161,9 @@ unsafe extern "C" fn set_server<M: HttpModule>(
     _: *mut c_void,
 ) -> *mut c_char {
     guarded(NGX_CONF_ERROR, || {
-        // SAFETY: nginx passes a command of `Command::server`
+        // SAFETY: nginx passes the command, which `Command::server` has made with this handler type
         let handler = unsafe { handler::<M::Server>(command) };
-        // SAFETY: nginx passes what it has of the directive
+        // SAFETY: nginx passes the configuration being read
         unsafe { call(cf, |cf| cf.with(Conf::server::<M>, handler)) }
     })
 }
@@ -170,9 +174,10 @@ unsafe extern "C" fn set_location<M: HttpModule>(
     _: *mut c_void,
 ) -> *mut c_char {
     guarded(NGX_CONF_ERROR, || {
-        // SAFETY: nginx passes a command of `Command::location`
+        // SAFETY: nginx passes the command, which `Command::location` has made with this handler
+        // type
         let handler = unsafe { handler::<M::Location>(command) };
-        // SAFETY: nginx passes what it has of the directive
+        // SAFETY: nginx passes the configuration being read
         unsafe { call(cf, |cf| cf.with(Conf::location::<M>, handler)) }
     })
 }
@@ -183,16 +188,17 @@ unsafe extern "C" fn set_plain(
     _: *mut c_void,
 ) -> *mut c_char {
     guarded(NGX_CONF_ERROR, || {
-        // SAFETY: nginx passes a command of `Command::plain`
+        // SAFETY: nginx passes the command, which `Command::plain` has made with this handler type
         let handler = unsafe { handler::<()>(command) };
-        // SAFETY: nginx passes what it has of the directive
+        // SAFETY: nginx passes the configuration being read
         unsafe { call(cf, |cf| handler(cf, &mut ())) }
     })
 }
 
-/// Whether core's module of http has a directive of this name, which depends on its version.
+/// Whether nginx's HTTP core module has a directive of this name, which depends on the nginx
+/// version.
 pub fn core_has(name: &str) -> bool {
-    // SAFETY: a module of nginx
+    // SAFETY: a static of nginx, whose table of commands is valid
     let commands = unsafe { commands_of(NgxHttpCoreModule::module()) };
     commands.iter().any(|command| command.name.as_bytes() == name.as_bytes())
 }
@@ -200,9 +206,9 @@ pub fn core_has(name: &str) -> bool {
 /// The directives of a module.
 ///
 /// # Safety
-/// A module of nginx, or of the same shape.
+/// `commands` of the module is null or a table that ends with an entry without a name.
 pub(crate) unsafe fn commands_of(module: &ngx_module_t) -> &[ngx_command_t] {
-    // SAFETY: by contract null or a table that ends in an entry without a name
+    // SAFETY: the caller guarantees the end of the table
     unsafe {
         if module.commands.is_null() {
             return &[];
@@ -212,12 +218,12 @@ pub(crate) unsafe fn commands_of(module: &ngx_module_t) -> &[ngx_command_t] {
     }
 }
 
-/// Calls a handler, and tells nginx how that has ended.
+/// Calls the handler of a directive and converts its outcome to nginx's return value.
 ///
 /// # Safety
-/// `cf` is what nginx passes to a command.
+/// `cf` is the pointer that nginx passes to the `set` function of a command.
 unsafe fn call(cf: *mut ngx_conf_t, work: impl FnOnce(&mut Conf) -> Outcome) -> *mut c_char {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees the contract of `from_ptr`
     let Some(mut cf) = (unsafe { Conf::from_ptr(cf) }) else { return NGX_CONF_ERROR };
     let panicked = Err(Error::Message("internal error".to_owned()));
     match guarded(panicked, || work(&mut cf)) {

@@ -1,12 +1,12 @@
-//! What differs between versions of nginx, each difference in one place.
+//! Differences between nginx versions, each in one place.
 
 use ngx::ffi::{ngx_http_upstream_rr_peer_t, ngx_http_upstream_srv_conf_t, NGX_CONF_UNSET};
 
-/// Whether a `server` of an upstream block can be looked up again while running (`resolve`,
-/// nginx 1.27.3).
+/// Whether the `server` directive of an upstream block supports `resolve`, which resolves a name
+/// again at run time (nginx 1.27.3).
 pub const RESOLVES: bool = cfg!(nginx1_27_3);
 
-/// Whether an upstream block has a resolver of its own.
+/// Whether an upstream block has its own `resolver`.
 pub fn has_resolver(upstream: &ngx_http_upstream_srv_conf_t) -> bool {
     #[cfg(nginx1_27_3)]
     return !upstream.resolver.is_null();
@@ -17,7 +17,7 @@ pub fn has_resolver(upstream: &ngx_http_upstream_srv_conf_t) -> bool {
     };
 }
 
-/// Whether an upstream block has a `resolver_timeout` of its own.
+/// Whether an upstream block has its own `resolver_timeout`.
 pub fn has_resolver_timeout(upstream: &ngx_http_upstream_srv_conf_t) -> bool {
     #[cfg(nginx1_27_3)]
     return upstream.resolver_timeout != NGX_CONF_UNSET as isize as usize;
@@ -28,14 +28,15 @@ pub fn has_resolver_timeout(upstream: &ngx_http_upstream_srv_conf_t) -> bool {
     };
 }
 
-/// Keeps a peer from being freed while names are looked up again
-/// (`ngx_http_upstream_rr_peer_ref`); before that could happen, peers lived as long as their zone.
+/// Takes a reference to a peer, so that nginx does not free it when its name resolves to other
+/// addresses (`ngx_http_upstream_rr_peer_ref`). Before nginx 1.27.3 peers lived as long as their
+/// zone, and this does nothing.
 ///
 /// # Safety
-/// `peer` is live, and locked where it is shared.
+/// `peer` is live. If it is in shared memory, the caller holds its lock.
 pub unsafe fn reference_peer(peer: *mut ngx_http_upstream_rr_peer_t) {
     #[cfg(nginx1_27_3)]
-    // SAFETY: the caller's
+    // SAFETY: the caller guarantees that the peer is live and locked
     unsafe {
         (*peer).refs += 1;
     }

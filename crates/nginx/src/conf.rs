@@ -1,4 +1,4 @@
-//! The configuration that is being read.
+//! Access to a configuration while nginx reads it.
 
 use std::ffi::{c_char, c_void, CStr, OsStr};
 use std::fmt::Display;
@@ -21,42 +21,44 @@ use crate::log::Level;
 use crate::module::{CoreModule, HttpModule, Module};
 use crate::text::{quoted, string_in};
 
-/// Why a directive, or a whole configuration, is refused.
+/// Why a directive or a whole configuration is refused.
 #[derive(Debug)]
 pub enum Error {
-    /// The message is in the log already.
+    /// The reason is in the log already.
     Logged,
-    /// `"name" directive <this>`, as core words it.
+    /// `"name" directive <this>`, in nginx's wording.
     Directive(&'static CStr),
-    /// A sentence of the module's own.
+    /// A complete message.
     Message(String),
 }
 
 impl Error {
-    /// nginx has no memory left.
+    /// The message for exhausted memory.
     pub fn no_memory() -> Self {
         Self::Message("no memory".to_owned())
     }
 
-    /// The directive stands twice (`is duplicate`).
+    /// The directive occurs twice (`is duplicate`).
     pub const DUPLICATE: Self = Self::Directive(c"is duplicate");
 }
 
-/// How a step of reading ends.
+/// The result of a step that reads a configuration.
 pub type Outcome = Result<(), Error>;
 
-/// The configuration being read, while nginx calls a module for it. It is the only gate to the
-/// configurations that modules have of each block, so it is what keeps references to them apart.
+/// The configuration being read, for the duration of a call by nginx. It is the only access to the
+/// configurations of modules while they can change: a method that returns one borrows the `Conf`,
+/// which rules out a second reference.
 pub struct Conf<'a> {
     cf: &'a mut ngx_conf_t,
-    /// Whether nginx calls a module of `http` for it: core says so itself only once it reads the
+    /// Whether nginx calls an HTTP module. nginx itself sets `module_type` only when it reads the
     /// block, which is after `preconfiguration` (`ngx_http_block`).
     is_http: bool,
-    /// Whether it does so in `init_main`, when all of `http` is read and nothing is merged yet.
+    /// Whether this is `init_main`: all of `http` is read and nothing is merged yet.
     is_unmerged: bool,
 }
 
-/// A place in the configuration, to apply directives there later.
+/// A position in the configuration, for messages and for directives to be applied there later
+/// ([`Conf::apply_at`]). It may be kept: it is ignored or refused after its configuration is freed.
 #[derive(Clone)]
 pub struct Place {
     life: Life,
@@ -67,71 +69,73 @@ pub struct Place {
 }
 
 impl Place {
-    /// A line of a file, where nothing can be applied.
+    /// A line of a file, for messages only.
     ///
     /// # Safety
-    /// `file` is the name of a file with a NUL at its end, in the memory of the configuration.
+    /// `file` is the NUL-terminated name of a file, in the memory of the configuration of `life`.
     pub(crate) unsafe fn of_file(life: Life, file: *mut u_char, line: ngx_uint_t) -> Self {
-        // SAFETY: by contract
+        // SAFETY: the caller guarantees the NUL
         let len = unsafe { CStr::from_ptr(file.cast()) }.count_bytes();
         Self { life, ctx: null_mut(), cmd_type: 0, file: ngx_str_t { len, data: file }, line }
     }
 }
 
 impl<'a> Conf<'a> {
-    /// Wraps nginx's pointer.
+    /// Wraps nginx's pointer; `None` for null.
     ///
     /// # Safety
-    /// `cf` is what nginx passes to a configuration handler, and is not used beside the result.
+    /// `cf` is null or the pointer that nginx passes to a configuration callback. While the result
+    /// exists, only the result uses it.
     pub unsafe fn from_ptr(cf: *mut ngx_conf_t) -> Option<Self> {
-        // SAFETY: by contract valid for the call, and exclusive
+        // SAFETY: by contract valid and not aliased during the call
         unsafe { cf.as_mut() }.map(|cf| Self { cf, is_http: false, is_unmerged: false })
     }
 
-    /// As [`Conf::from_ptr`], for a module of `http`.
+    /// Like [`Conf::from_ptr`], for a callback of an HTTP module.
     ///
     /// # Safety
-    /// `cf` is what nginx passes to such a module for `http`.
+    /// As for [`Conf::from_ptr`]; nginx passes `cf` to an HTTP module, with the context of `http`.
     pub(crate) unsafe fn of_http(cf: *mut ngx_conf_t) -> Option<Self> {
-        // SAFETY: by contract
+        // SAFETY: the caller guarantees the contract of `from_ptr`
         unsafe { Self::from_ptr(cf) }.map(|cf| Self { is_http: true, ..cf })
     }
 
-    /// As [`Conf::of_http`], for its `init_main`.
+    /// Like [`Conf::of_http`], for `init_main`.
     ///
     /// # Safety
-    /// `cf` is what nginx passes to that.
+    /// As for [`Conf::of_http`]; nginx passes `cf` to `init_main_conf`.
     pub(crate) unsafe fn of_read_http(cf: *mut ngx_conf_t) -> Option<Self> {
-        // SAFETY: by contract
+        // SAFETY: the caller guarantees the contract of `of_http`
         unsafe { Self::of_http(cf) }.map(|cf| Self { is_unmerged: true, ..cf })
     }
 
-    /// nginx's own pointer, to pass on to nginx.
+    /// nginx's pointer, for a call of nginx.
     pub fn as_ptr(&mut self) -> *mut ngx_conf_t {
         self.cf
     }
 
-    /// The cycle that is being made.
+    /// The cycle being built.
     pub fn cycle(&self) -> Cycle<'_> {
-        // SAFETY: nginx has it set while it reads a configuration
+        // SAFETY: nginx sets the cycle before it reads a configuration; the result borrows `self`,
+        // so nobody can change what modules have in it
         unsafe { Cycle::from_ptr(self.cf.cycle) }
     }
 
-    /// How long this configuration lives.
+    /// The life of this configuration.
     pub(crate) fn life(&self) -> Result<Life, Error> {
-        // SAFETY: the cycle that is being made
+        // SAFETY: the cycle being built
         unsafe { Life::of(self.cf.cycle) }.ok_or_else(Error::no_memory)
     }
 
-    /// The name of the directive.
+    /// The name of the current directive; empty outside the handler of a directive.
     pub fn directive(&self) -> String {
         String::from_utf8_lossy(self.arg(0).unwrap_or_default()).into_owned()
     }
 
-    /// The arguments of the directive.
+    /// The arguments of the current directive, without its name.
     ///
     /// # Errors
-    /// One is not in UTF-8.
+    /// An argument is not valid UTF-8.
     pub fn args(&self) -> Result<Vec<String>, Error> {
         (1..)
             .map_while(|index| self.arg(index))
@@ -145,47 +149,50 @@ impl<'a> Conf<'a> {
     }
 
     fn arg(&self, index: usize) -> Option<&[u8]> {
-        // SAFETY: null, or nginx's array of strings
+        // SAFETY: null, or nginx's array of the words of the directive
         let args = unsafe { self.cf.args.as_ref()?.as_slice::<ngx_str_t>() };
         args.get(index).map(ngx_str_t::as_bytes)
     }
 
-    /// What a core module has of this configuration; `None` where nginx does not have that module.
+    /// The configuration of a core module; `None` if nginx has not loaded it.
     pub fn core<M: CoreModule>(&mut self) -> Option<&mut M::Conf> {
         let slot = self.cycle().core_slot::<M>()?;
-        // SAFETY: what the module's `create_conf` has made; exclusive by the gate
+        // SAFETY: null or what `create_conf` of `M` has made; `&mut self` rules out other
+        // references
         unsafe { slot.cast::<M::Conf>().as_mut() }
     }
 
-    /// What a module has of `http`.
+    /// The main configuration of module `M`.
     ///
     /// # Errors
-    /// This is not in `http`, or nginx does not have that module.
+    /// The directive is not in `http`, or nginx has not loaded `M`.
     pub fn main<M: HttpModule>(&mut self) -> Result<&mut M::Main, Error> {
-        // SAFETY: the type is that of the module's `create_main_conf`
+        // SAFETY: the slots of `main_conf` hold what `create_main_conf` of each module has made
         unsafe { self.http::<M, _>(|ctx| ctx.main_conf) }
     }
 
-    /// What a module has of this server, of this upstream block, or of `http`.
+    /// The server configuration of module `M` for the current server or upstream block, or that of
+    /// `http`.
     ///
     /// # Errors
-    /// As of [`Conf::main`].
+    /// As for [`Conf::main`].
     pub fn server<M: HttpModule>(&mut self) -> Result<&mut M::Server, Error> {
-        // SAFETY: the type is that of the module's `create_srv_conf`
+        // SAFETY: the slots of `srv_conf` hold what `create_srv_conf` of each module has made
         unsafe { self.http::<M, _>(|ctx| ctx.srv_conf) }
     }
 
-    /// What a module has of this location, server or of `http`.
+    /// The location configuration of module `M` for the current location or server, or that of
+    /// `http`.
     ///
     /// # Errors
-    /// As of [`Conf::main`].
+    /// As for [`Conf::main`].
     pub fn location<M: HttpModule>(&mut self) -> Result<&mut M::Location, Error> {
-        // SAFETY: the type is that of the module's `create_loc_conf`
+        // SAFETY: the slots of `loc_conf` hold what `create_loc_conf` of each module has made
         unsafe { self.http::<M, _>(|ctx| ctx.loc_conf) }
     }
 
-    /// Takes a configuration out of its place while `work` has it, so that whoever asks for it then
-    /// finds it empty and nobody has it twice.
+    /// Moves a configuration out of its slot while `work` uses it. Code that `work` calls finds the
+    /// default value in the slot, so no two references to it exist.
     pub(crate) fn with<T: Default, R>(
         &mut self,
         place: fn(&mut Self) -> Result<&mut T, Error>,
@@ -197,11 +204,11 @@ impl<'a> Conf<'a> {
         result
     }
 
-    /// As [`Conf::main`], where the gate is needed too: the configuration is taken out of its place
-    /// while `work` has it.
+    /// Like [`Conf::main`], for code that needs the `Conf` at the same time. While `work` runs, the
+    /// configuration is moved out of its slot and the slot has the default value.
     ///
     /// # Errors
-    /// As of [`Conf::main`], and of `work`.
+    /// As for [`Conf::main`], and those of `work`.
     pub fn with_main<M: HttpModule, R>(
         &mut self,
         work: impl FnOnce(&mut Self, &mut M::Main) -> Result<R, Error>,
@@ -210,7 +217,7 @@ impl<'a> Conf<'a> {
     }
 
     /// # Safety
-    /// A `T` is what the module has at that level.
+    /// At that level the slot of `M` is null or holds a `T`.
     unsafe fn http<M: HttpModule, T>(
         &mut self,
         level: fn(&ngx_http_conf_ctx_t) -> *mut *mut c_void,
@@ -219,75 +226,78 @@ impl<'a> Conf<'a> {
         let nowhere =
             || Error::Message(format!("\"{}\" directive is not in http", self.directive()));
         let (Some(ctx), Some(index)) = (self.http_ctx(), index) else { return Err(nowhere()) };
-        // SAFETY: each level has a slot for each HTTP module, or is not there at all
+        // SAFETY: a context of http is valid while it is read; each level is null or has a slot for
+        // each HTTP module
         let slots = NonNull::new(level(unsafe { ctx.as_ref() })).ok_or_else(nowhere)?;
-        // SAFETY: as above; by contract a `T`, and exclusive by the gate
+        // SAFETY: by contract the slot holds a `T`; `&mut self` rules out other references
         unsafe { (*slots.as_ptr().add(index)).cast::<T>().as_mut() }.ok_or(Error::Logged)
     }
 
-    /// The context of this block, where it is one of `http`.
+    /// The context of the current block, if it is in `http`.
     pub(crate) fn http_ctx(&self) -> Option<NonNull<ngx_http_conf_ctx_t>> {
         let is_http = self.is_http || self.cf.module_type == NGX_HTTP_MODULE as ngx_uint_t;
         NonNull::new(self.cf.ctx.cast()).filter(|_| is_http)
     }
 
-    /// The context of `http` where all of it is read and locations are still in the queues of their
-    /// levels, which core takes apart once it has merged them (`ngx_http_init_locations`).
+    /// The context of `http`, in `init_main` only: all of `http` is read, and locations are still
+    /// in the queues of their levels. nginx empties the queues after the merge
+    /// (`ngx_http_init_locations`).
     pub(crate) fn unmerged_http(&self) -> Result<NonNull<ngx_http_conf_ctx_t>, Error> {
         let http = self.http_ctx().filter(|_| self.is_unmerged);
         http.ok_or_else(|| Error::Message("locations can be visited in init_main alone".to_owned()))
     }
 
-    /// Memory that lives as long as this configuration.
+    /// The memory pool of this configuration.
     pub(crate) fn pool(&self) -> Pool {
-        // SAFETY: cf->pool is the pool of the cycle that is being read
+        // SAFETY: cf->pool is the pool of the cycle being built
         unsafe { Pool::from_ngx_pool(self.cf.pool) }
     }
 
-    /// A value in that memory; it is dropped with the configuration.
+    /// Allocates a value in the pool of this configuration, which drops it.
     pub(crate) fn allocate<T>(&self, value: T) -> Result<NonNull<T>, Error> {
         NonNull::new(self.pool().allocate(value)).ok_or_else(Error::no_memory)
     }
 
-    /// `text` in that memory.
+    /// Copies text to the pool of this configuration.
     pub(crate) fn string(&self, text: &str) -> Result<ngx_str_t, Error> {
-        // SAFETY: the pool is that of the cycle that is being read
+        // SAFETY: cf->pool is the pool of the cycle being built
         unsafe { string_in(self.cf.pool, text) }.ok_or_else(Error::no_memory)
     }
 
-    /// A file's path as nginx reads one, below its prefix unless it is absolute
-    /// (`ngx_conf_full_name`).
+    /// The full path of a file: relative paths are below nginx's prefix (`ngx_conf_full_name`).
     ///
     /// # Errors
-    /// There is no memory.
+    /// Memory is exhausted.
     pub fn full_path(&self, path: &str) -> Result<PathBuf, Error> {
         let mut name = self.string(path)?;
-        // SAFETY: the cycle that is being made; the name is in its pool
+        // SAFETY: the cycle being built; the name is in its pool
         if unsafe { ngx_conf_full_name(self.cf.cycle, &raw mut name, 0) } != NGX_OK as ngx_int_t {
             return Err(Error::Logged);
         }
         Ok(PathBuf::from(OsStr::from_bytes(name.as_bytes())))
     }
 
-    /// Logs something worth knowing about this place.
+    /// Logs a message at level notice for the current position.
     pub fn notice(&mut self, message: impl Display) {
         self.log(Level::Notice, message);
     }
 
-    /// Logs something that should not stay as it is.
+    /// Logs a message at level warn for the current position.
     pub fn warn(&mut self, message: impl Display) {
         self.log(Level::Warn, message);
     }
 
-    /// Logs why the configuration is refused.
+    /// Logs why the configuration is refused, at level emerg for the current position. The caller
+    /// also has to return an error or to make the configuration fail later.
     pub fn refuse(&mut self, message: impl Display) {
         self.log(Level::Emerg, message);
     }
 
-    /// The same, with the environment variables that the directive's words come from.
+    /// Like [`Conf::refuse`], and names the environment variables that the words of the directive
+    /// come from.
     ///
     /// # Errors
-    /// There is no memory.
+    /// Memory is exhausted.
     pub fn refuse_from(&mut self, message: impl Display, variables: &[String]) -> Outcome {
         let log = self.cf.log;
         if !variables.is_empty() {
@@ -302,13 +312,13 @@ impl<'a> Conf<'a> {
         ngx::ngx_conf_log_error!(level.number(), &raw mut *self.cf, "{message}");
     }
 
-    /// Logs an error of the configuration file as one of `place`.
+    /// Logs an error at level emerg for `place`, and returns [`Error::Logged`].
     pub fn error_at(&mut self, place: &Place, message: impl Display) -> Error {
         self.log_at(place, Level::Emerg, message);
         Error::Logged
     }
 
-    /// Logs something about `place` that should not stay as it is.
+    /// Logs a message at level warn for `place`.
     pub fn warn_at(&mut self, place: &Place, message: impl Display) {
         self.log_at(place, Level::Warn, message);
     }
@@ -326,7 +336,7 @@ impl<'a> Conf<'a> {
         self.cf.conf_file = own_file;
     }
 
-    /// Logs what is not logged yet.
+    /// Logs the error of an outcome unless it is in the log already.
     pub(crate) fn conclude(&mut self, outcome: Outcome) -> Result<(), ()> {
         match outcome {
             Ok(()) => return Ok(()),
@@ -340,12 +350,12 @@ impl<'a> Conf<'a> {
         Err(())
     }
 
-    /// This very place.
+    /// The current position.
     ///
     /// # Errors
-    /// There is no memory.
+    /// No file is being read, or memory is exhausted.
     pub fn place(&self) -> Result<Place, Error> {
-        // SAFETY: null, or the file that is being read
+        // SAFETY: null, or the file being read
         let file = unsafe { self.cf.conf_file.as_ref() }.ok_or(Error::Logged)?;
         Ok(Place {
             life: self.life()?,
@@ -356,20 +366,22 @@ impl<'a> Conf<'a> {
         })
     }
 
-    /// Applies a directive as if it stood here, see [`Conf::apply_at`].
+    /// Applies a directive at the current position, see [`Conf::apply_at`].
     ///
     /// # Errors
-    /// nginx or a module refuses it.
+    /// nginx or a module refuses the directive; the reason is in the log.
     pub fn apply(&mut self, words: &[&str], variables: &[String]) -> Outcome {
         let here = self.place()?;
         self.apply_at(&here, words, variables)
     }
 
-    /// Applies a directive as if it stood at `place`. Its words are data, whatever they contain.
-    /// Every message about it names the environment `variables` that they come from.
+    /// Applies a directive as if it were at `place`. `words` are its name and arguments, taken
+    /// literally: quotes, semicolons and braces in them have no special meaning. Messages about it
+    /// name the environment `variables` that the words come from.
     ///
     /// # Errors
-    /// nginx or a module refuses it, or the place is one of another configuration.
+    /// nginx or a module refuses the directive, the reason being in the log; or `place` is in
+    /// another configuration or for messages only.
     pub fn apply_at(&mut self, place: &Place, words: &[&str], variables: &[String]) -> Outcome {
         if !place.life.is_of(self.cf.cycle) || place.ctx.is_null() {
             return Err(Error::Message("a place where nothing can be applied".to_owned()));
@@ -387,23 +399,24 @@ impl<'a> Conf<'a> {
         outcome
     }
 
-    /// A copy of the log that adds to each message, in nginx's own way, where its words come from.
-    /// It lives in the pool because a directive may keep the pointer.
+    /// A copy of the log that appends the names of the variables to each message, with nginx's
+    /// mechanism for the context of messages. It is in the pool, because a directive may store the
+    /// pointer.
     fn log_that_names(&self, variables: &[String]) -> Result<*mut ngx_log_t, Error> {
         let plural = if variables.len() > 1 { "s" } else { "" };
         let names = variables.join("\", \"");
         let origin = format!(", from environment variable{plural} \"{names}\"");
         let origin = self.allocate(self.string(&origin)?)?;
-        // SAFETY: cf->log is valid while the configuration is read
+        // SAFETY: nginx sets the log while it reads the configuration
         let mut log = unsafe { *self.cf.log };
         log.handler = Some(append_origin);
         log.data = origin.as_ptr().cast();
         Ok(self.allocate(log)?.as_ptr())
     }
 
-    /// Feeds one line to nginx's parser from memory. Errors name the line of `place`.
+    /// Passes one line to nginx's parser from memory. Errors name the line of `place`.
     fn apply_line(&mut self, place: &Place, words: &[&str]) -> Outcome {
-        // SAFETY: null, or the file that is being read
+        // SAFETY: null, or the file being read
         let own = unsafe { self.cf.conf_file.as_ref() };
         let fd = own.map_or(NGX_INVALID_FILE, |file| file.file.fd);
         let mut line = String::new();
@@ -411,7 +424,7 @@ impl<'a> Conf<'a> {
             line.push_str(&quoted(word));
             line.push(' ');
         }
-        // the end of a block ends ngx_conf_parse where a file is open, else the end of the text
+        // ngx_conf_parse stops at the end of a block if a file is open, else at the end of the text
         line.push_str(if fd == NGX_INVALID_FILE { ";" } else { ";}" });
         let text = self.string(&line)?;
 
@@ -429,15 +442,15 @@ impl<'a> Conf<'a> {
         file.buffer = &raw mut buf;
 
         let (own_file, own_args) = (self.cf.conf_file, self.cf.args);
-        // SAFETY: the pool is valid
+        // SAFETY: the pool of the cycle being built
         let args = unsafe { ngx_array_create(self.cf.pool, 10, size_of::<ngx_str_t>()) };
         if args.is_null() {
             return Err(Error::Logged);
         }
         self.cf.args = args;
         self.cf.conf_file = &raw mut file;
-        // SAFETY: cf is as nginx passed it, with a file and arguments of our own that outlive the
-        // call; no filename: it goes on reading the current file
+        // SAFETY: cf is the pointer that nginx has passed, with a file and arguments that outlive
+        // the call; without a filename, the parser continues with the current file
         let rv = unsafe { ngx_conf_parse(self.cf, null_mut::<ngx_str_t>()) };
         self.cf.conf_file = own_file;
         self.cf.args = own_args;
@@ -449,15 +462,15 @@ impl<'a> Conf<'a> {
     }
 }
 
-/// The handler of a log (`ngx_log_error_core`): appends the text in `data` to the message.
+/// The handler of a log (`ngx_log_error_core`): appends the text that `data` points to.
 unsafe extern "C" fn append_origin(
     log: *mut ngx_log_t,
     buf: *mut u_char,
     len: usize,
 ) -> *mut u_char {
     guarded(buf, || {
-        // SAFETY: `Conf::log_that_names` sets data to a string in the pool; nginx gives room for
-        // len bytes
+        // SAFETY: nginx passes the log that `Conf::log_that_names` has made, whose data is a string
+        // in the pool, and a buffer with room for `len` bytes
         unsafe {
             let origin = (*(*log).data.cast::<ngx_str_t>()).as_bytes();
             let len = len.min(origin.len());

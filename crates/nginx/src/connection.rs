@@ -1,4 +1,4 @@
-//! A connection of nginx that a module has to itself.
+//! Connections of nginx that a module owns.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -19,77 +19,80 @@ use crate::event::{ngx_add_timer, ngx_del_timer, ngx_post_event};
 use crate::log::Log;
 use crate::process::is_exiting;
 
-/// An open connection. It is closed when dropped: that of a client as `http` does it, one to a
-/// server as `ngx_http_upstream_finalize_request` does.
+/// An open connection. Dropping it closes it: a client connection like `ngx_http_close_connection`,
+/// an upstream or own connection like `ngx_http_upstream_finalize_request`.
 ///
-/// Its events reach its owner as [`Owner`](crate::owner::Owner) has it. nginx's structures behind it
-/// are read and written through references that end before anything else is called; so much of nginx
-/// refers to them that no borrow could say it.
+/// [`Owner`](crate::owner::Owner) receives its events. Methods may be called on nginx's thread
+/// only, at any time while the value exists; `&self` methods change nginx's structures through
+/// references that end before any other call, because nginx holds pointers to the same structures.
 #[repr(transparent)]
 pub struct Connection(NonNull<ngx_connection_t>);
 
-/// What a read or a write came to.
+/// The result of a read or a write.
 pub enum Transfer {
-    /// So many bytes, at least one.
+    /// The number of bytes moved, at least 1.
     Bytes(usize),
-    /// Nothing now; nginx calls the handler when there is more to do. That says nothing about
-    /// `ready`: TLS may have to write before it can read, or to read before it can write.
+    /// Nothing can be moved now; nginx calls the handler when it can. This does not imply that the
+    /// event is not ready: TLS may have to write before it can read, or to read before it can
+    /// write.
     Again,
-    /// The other side has closed its sending side; only a read finds this.
+    /// The peer has closed its sending side. Only a read returns this.
     Eof,
-    /// The connection failed; nginx has logged it.
+    /// The connection has failed; nginx has logged the error.
     Error,
 }
 
 impl Connection {
-    /// Takes a connection over.
+    /// Takes ownership of a connection.
     ///
     /// # Safety
-    /// `c` is null or an open connection that nobody else closes: one of a client without a request,
-    /// or one to a server that no upstream has any more.
+    /// `c` is null or an open connection that nobody else will close: a client connection without a
+    /// request, or an upstream connection that its upstream no longer refers to.
     pub(crate) unsafe fn own(c: *mut ngx_connection_t) -> Option<Self> {
         NonNull::new(c).map(Self)
     }
 
-    /// A connection that somebody else owns, for a call.
+    /// Borrows a connection that somebody else owns, for the duration of a call.
     ///
     /// # Safety
-    /// `c` is null or open, and stays so while the result is used.
+    /// `c` is null or an open connection that stays open while the result is used.
     pub(crate) unsafe fn lent(c: *mut ngx_connection_t) -> Option<ManuallyDrop<Self>> {
         NonNull::new(c).map(|c| ManuallyDrop::new(Self(c)))
     }
 
-    /// nginx's own structure.
+    /// nginx's structure.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut ngx_connection_t {
         self.0.as_ptr()
     }
 
-    /// nginx's own structure.
+    /// nginx's structure.
     #[expect(clippy::mut_from_ref, reason = "nginx's structures are shared and mutable")]
     #[inline]
     fn raw(&self) -> &mut ngx_connection_t {
-        // SAFETY: open by the contract of from_ptr; nginx is single-threaded and no reference is
-        // held over a call into it
+        // SAFETY: open by the contract of `own` and `lent`; nginx is single-threaded, and no caller
+        // holds the reference across a call into nginx
         unsafe { &mut *self.0.as_ptr() }
     }
 
-    #[expect(clippy::mut_from_ref, reason = "as above")]
+    #[expect(clippy::mut_from_ref, reason = "nginx's structures are shared and mutable")]
     #[inline]
     fn read_event(&self) -> &mut ngx_event_t {
-        // SAFETY: an open connection has both events
+        // SAFETY: an open connection has a read event; no caller holds the reference across a call
+        // into nginx
         unsafe { &mut *self.raw().read }
     }
 
-    #[expect(clippy::mut_from_ref, reason = "as above")]
+    #[expect(clippy::mut_from_ref, reason = "nginx's structures are shared and mutable")]
     #[inline]
     fn write_event(&self) -> &mut ngx_event_t {
-        // SAFETY: as above
+        // SAFETY: an open connection has a write event; no caller holds the reference across a call
+        // into nginx
         unsafe { &mut *self.raw().write }
     }
 
-    /// Makes these the handlers of the connection's events and `data` what they find there, and
-    /// takes off what nginx has left that would take `data` for its own.
+    /// Installs the event handlers and the `data` that they find in the connection, and removes the
+    /// handlers of nginx that would interpret `data` as their own.
     pub(crate) fn adopt(
         &self,
         data: *mut c_void,
@@ -102,25 +105,26 @@ impl Connection {
         self.write_event().handler = on_writable;
         // SAFETY: null or the TLS state of an open connection
         if let Some(ssl) = unsafe { c.ssl.as_mut() } {
-            // put back when TLS can go on with what it has to write before it reads, or to read
-            // before it writes (ngx_ssl_handle_recv, ngx_ssl_write)
+            // TLS reinstalls these when it can continue after a write that a read needed, or a read
+            // that a write needed (ngx_ssl_handle_recv, ngx_ssl_write)
             ssl.saved_read_handler = None;
             ssl.saved_write_handler = None;
-            // called with a ticket, which may come at any time (ngx_ssl_new_client_session)
+            // called when a session ticket arrives, which can be at any time
+            // (ngx_ssl_new_client_session)
             ssl.save_session = None;
         }
     }
 
-    /// The handler of read events, also while nginx has put it aside: TLS has to read before it can
-    /// write then (`ngx_ssl_read_handler`).
+    /// The read handler, even while nginx has replaced it because TLS has to read before it can
+    /// write (`ngx_ssl_read_handler`).
     pub(crate) fn handler(&self) -> ngx_event_handler_pt {
         // SAFETY: null or the TLS state of an open connection
         let ssl = unsafe { self.raw().ssl.as_ref() };
         ssl.and_then(|ssl| ssl.saved_read_handler).or(self.read_event().handler)
     }
 
-    /// Whether what seems a read event may be one for writing: TLS has to write before it can read
-    /// (`ngx_ssl_write_handler`), and may do so again.
+    /// Whether a call of the read handler may be for a write event: TLS had to write before it
+    /// could read (`ngx_ssl_write_handler`), and can write again.
     pub fn reads_by_writing(&self) -> bool {
         // SAFETY: null or the TLS state of an open connection
         let ssl = unsafe { self.raw().ssl.as_ref() };
@@ -128,17 +132,18 @@ impl Connection {
             && self.write_event().bits().ready() != 0
     }
 
-    /// Whether a read may find something.
+    /// Whether a read may return bytes, the end of the stream or an error.
     #[inline]
     pub fn is_readable(&self) -> bool {
         self.read_event().bits().ready() != 0
     }
 
-    /// Reads into `buf` what is there.
+    /// Reads available bytes into `buf`, which must not be empty.
     #[inline]
     pub fn recv(&self, buf: &mut [u8]) -> Transfer {
         let Some(recv) = self.raw().recv else { return Transfer::Error };
-        // SAFETY: the buffer is writable for its length
+        // SAFETY: the connection is open and its `recv` function writes at most `buf.len()` bytes
+        // to `buf`
         match unsafe { recv(self.as_ptr(), buf.as_mut_ptr(), buf.len()) } {
             n if n > 0 => Transfer::Bytes(n as usize),
             0 => Transfer::Eof,
@@ -147,14 +152,14 @@ impl Connection {
         }
     }
 
-    /// Writes what the socket takes of `bytes`.
+    /// Writes as many of `bytes` as the socket accepts; `bytes` must not be empty.
     #[inline]
     pub fn send(&self, bytes: &[u8]) -> Transfer {
         if self.write_event().bits().ready() == 0 {
             return Transfer::Again;
         }
         let Some(send) = self.raw().send else { return Transfer::Error };
-        // SAFETY: nginx only reads the bytes
+        // SAFETY: the connection is open and its `send` function only reads the bytes
         match unsafe { send(self.as_ptr(), bytes.as_ptr().cast_mut(), bytes.len()) } {
             n if n > 0 => Transfer::Bytes(n as usize),
             n if n == NGX_AGAIN as isize || n == 0 => Transfer::Again,
@@ -162,8 +167,9 @@ impl Connection {
         }
     }
 
-    /// Whether bytes of the peer lie unread, in OpenSSL or in the socket (tcp(7), `SIOCINQ`). nginx
-    /// runs timers before it hears of sockets where a signal has woken it, as SIGCONT does.
+    /// Whether bytes from the peer are waiting to be read, in OpenSSL or in the socket (tcp(7),
+    /// `SIOCINQ`). If a signal such as SIGCONT wakes nginx, it runs timers before it learns about
+    /// the sockets, so `is_readable` alone can be out of date.
     pub fn has_unread(&self) -> bool {
         let mut bytes: std::ffi::c_int = 0;
         // SAFETY: an open socket; the kernel writes an int
@@ -171,7 +177,8 @@ impl Connection {
         self.is_readable() || (rc == 0 && bytes > 0)
     }
 
-    /// How many bytes the peer's host has not acknowledged (tcp(7), `SIOCOUTQ`).
+    /// The number of bytes sent that the peer's host has not acknowledged (tcp(7), `SIOCOUTQ`); 0
+    /// if the socket does not report it.
     pub fn unacknowledged(&self) -> u64 {
         let mut bytes: std::ffi::c_int = 0;
         // SAFETY: an open socket; the kernel writes an int
@@ -183,16 +190,16 @@ impl Connection {
         }
     }
 
-    /// Whether the peer's host answers, and has no room for more: nothing that was sent to it is on
-    /// its way, and not more than the latest question for room (tcp(7), `TCP_INFO`). On a Unix
-    /// socket there is no host but this.
+    /// Whether the peer's host responds but its receive window is full: no data is in flight, and
+    /// at most the latest window probe is unanswered (tcp(7), `TCP_INFO`). Always true for a socket
+    /// without this information, such as a Unix socket, whose peer is on this host.
     pub fn is_held_off(&self) -> bool {
-        // the beginning of the kernel's tcp_info: the fourth byte is tcpi_probes
+        // offsets into the kernel's struct tcp_info, whose fourth byte is tcpi_probes
         const PROBES: usize = 3;
         const UNACKED: usize = 24;
         let mut info = [0u8; UNACKED + size_of::<u32>()];
         let mut len = info.len() as socklen_t;
-        // SAFETY: an open socket; the kernel writes at most len bytes
+        // SAFETY: an open socket; the kernel writes at most `len` bytes
         let rc = unsafe {
             let info = info.as_mut_ptr().cast();
             getsockopt(self.raw().fd, IPPROTO_TCP as _, TCP_INFO as _, info, &raw mut len)
@@ -201,12 +208,14 @@ impl Connection {
         rc != 0 || !(is_waiting || info[PROBES] > 1)
     }
 
-    /// Whether a write may be tried: the connection has come about, and the socket takes bytes.
+    /// Whether a write may be attempted: the connection is established and the socket accepts
+    /// bytes.
     pub fn is_writable(&self) -> bool {
         self.write_event().bits().ready() != 0
     }
 
-    /// Why it failed, if it did: an attempt to connect, for example.
+    /// The pending error of the socket, for example of a failed connection attempt. Reading it
+    /// clears it.
     pub fn error(&self) -> Option<io::Error> {
         let (mut error, mut len): (c_int, _) = (0, size_of::<c_int>() as socklen_t);
         // SAFETY: an open socket; the kernel writes an int
@@ -221,19 +230,21 @@ impl Connection {
         }
     }
 
-    /// Has no worker that leaves wait for its timer.
+    /// Makes an exiting worker not wait for the timer of this connection.
     pub fn set_cancelable(&self) {
         self.read_event().bits_mut().set_cancelable(1);
     }
 
-    /// Where messages about it go.
+    /// The connection's log, which adds the context of the connection to messages.
     pub fn log(&self) -> Log<'_> {
-        // SAFETY: a connection has a log
+        // SAFETY: nginx sets a log for every open connection
         unsafe { Log::from_ptr(self.raw().log) }
     }
 
-    /// Asks for a call when there is something to read, or, where `ready` says that nobody wants
-    /// to know, or nothing can come any more, for none.
+    /// Arms the read event, so that nginx calls the handler when bytes arrive; with level-triggered
+    /// event methods, disarms it while unread bytes are already known. Deletes it after the end of
+    /// the stream or an error. Call this when a read returns [`Transfer::Again`] and when reading
+    /// pauses. Returns `false` if nginx fails to change the event; the connection is then unusable.
     #[inline]
     pub fn wait_readable(&self) -> bool {
         let event = self.read_event();
@@ -242,47 +253,53 @@ impl Connection {
             return true;
         }
         let flags = if over { NGX_CLOSE_EVENT } else { 0 };
-        // nginx would ask for the event of a connection that is over if it were not active
-        // SAFETY: the event of an open connection
+        // nginx would add the event of a connection at its end if it is not active
+        // SAFETY: the read event of an open connection
         (over && event.bits().active() == 0)
             || unsafe { ngx_handle_read_event(event, flags as usize) == NGX_OK as isize }
     }
 
-    /// Asks for a call when the socket takes bytes again, or, where it does so already, for none:
-    /// methods that wait for states (`poll`, `select`) would call for ever.
+    /// Arms the write event, so that nginx calls the handler when the socket accepts bytes again;
+    /// with level-triggered event methods (`poll`, `select`), disarms it while the socket accepts
+    /// them already, as it would fire continuously. Returns `false` if nginx fails to change the
+    /// event; the connection is then unusable.
     #[inline]
     pub fn wait_writable(&self) -> bool {
-        // SAFETY: the event of an open connection
+        // SAFETY: the write event of an open connection
         hears_of_changes(self.write_event())
             || unsafe { ngx_handle_write_event(self.write_event(), 0) == NGX_OK as isize }
     }
 
-    /// Has the read handler called again, after the other connections had their turn.
+    /// Schedules a call of the read handler in the next iteration of the event loop, after other
+    /// connections.
     pub fn read_later(&self) {
-        // SAFETY: the event of an open connection; nginx's queue
+        // SAFETY: the read event of an open connection; the queue is nginx's
         unsafe { ngx_post_event(self.read_event(), &raw mut ngx_posted_next_events) };
     }
 
-    /// When the timer will fire, in nginx's milliseconds, if it is set.
+    /// When the timer expires, on nginx's clock in milliseconds; `None` if it is not set.
     pub fn timer(&self) -> Option<u64> {
         let event = self.read_event();
         (event.bits().timer_set() != 0).then_some(event.timer.key as u64)
     }
 
-    /// Sets the timer to `at`, in nginx's milliseconds.
+    /// Sets the timer to expire at `at`, on nginx's clock in milliseconds
+    /// ([`now`](crate::process::now)), and replaces an earlier setting. A time in the past expires
+    /// at once.
     pub fn set_timer(&self, at: u64) {
         if self.read_event().bits().timer_set() != 0 {
-            // nginx leaves one alone that is set to within 300 ms (NGX_TIMER_LAZY_DELAY)
-            // SAFETY: it is set
+            // nginx ignores a change of less than 300 ms (NGX_TIMER_LAZY_DELAY)
+            // SAFETY: the condition has found it set
             unsafe { ngx_del_timer(self.read_event()) };
         }
-        // SAFETY: a global of nginx
+        // SAFETY: only nginx's thread writes the clock
         let wait = at.saturating_sub(unsafe { ngx_current_msec } as u64);
-        // SAFETY: the event of an open connection
+        // SAFETY: the read event of an open connection; nginx deletes its timer when it closes the
+        // connection
         unsafe { ngx_add_timer(self.read_event(), wait as usize) };
     }
 
-    /// Whether the call of the handler is due to the timer; asks once.
+    /// Whether the timer has expired; clears the flag.
     #[inline]
     pub fn take_timeout(&self) -> bool {
         let event = self.read_event();
@@ -293,11 +310,11 @@ impl Connection {
         due
     }
 
-    /// Removes the timers that nginx has set.
+    /// Deletes all timers of both events, those of nginx included.
     pub fn delete_timers(&self) {
         for event in [self.read_event(), self.write_event()] {
             if event.bits().timer_set() != 0 {
-                // SAFETY: it is set
+                // SAFETY: the condition has found it set
                 unsafe { ngx_del_timer(event) };
             }
             event.bits_mut().set_timedout(0);
@@ -305,14 +322,14 @@ impl Connection {
         }
     }
 
-    /// Has nginx call the read handler when the worker begins to leave
-    /// (`ngx_close_idle_connections`).
+    /// Sets whether nginx calls the read handler when the worker begins to exit
+    /// (`ngx_close_idle_connections`). An exiting worker does not wait for an idle connection.
     pub fn set_idle(&self, idle: bool) {
         self.raw().bits_mut().set_idle(idle.into());
     }
 
-    /// Whether nginx wants the connection closed; asks once. `Some(true)` is at once
-    /// (`ngx_shutdown_timer_handler`), `Some(false)` as soon as it suits.
+    /// Whether nginx asks to close the connection; clears the flag. `Some(true)`: at once
+    /// (`ngx_shutdown_timer_handler`); `Some(false)`: when convenient.
     #[inline]
     pub fn take_close(&self) -> Option<bool> {
         let c = self.raw();
@@ -323,62 +340,68 @@ impl Connection {
         Some(c.bits().error() != 0)
     }
 
-    /// Whether the other side has closed, or the connection failed.
+    /// Whether nginx has seen the end of the stream or an error of the connection.
     pub fn is_over(&self) -> bool {
         let event = self.read_event();
         event.bits().eof() != 0 || event.bits().error() != 0 || self.raw().bits().error() != 0
     }
 
-    /// Whether bytes of the peer are left unread, and it makes sense to wait for it to read ours.
+    /// Whether there are unread bytes and the connection is open, so that closing it now would
+    /// reset it and lose data that the client has not read.
     pub fn can_linger(&self) -> bool {
         self.is_readable() && !self.is_over()
     }
 
-    /// Tells the peer that nothing more comes.
+    /// Shuts down the sending side (`SHUT_WR`).
     pub fn shut_down_sending(&self) {
         // SAFETY: an open socket
         unsafe { shutdown(self.raw().fd, SHUT_WR as _) };
     }
 
-    /// Frees the buffer of a TLS connection; it comes back by itself when needed.
+    /// Frees the write buffer of a TLS connection. OpenSSL allocates it again when needed. No
+    /// effect without TLS.
     pub fn free_tls_buffer(&self) {
         if !self.raw().ssl.is_null() {
-            // SAFETY: a TLS connection
+            // SAFETY: the condition has found a TLS connection
             unsafe { ngx_ssl_free_buffer(self.as_ptr()) };
         }
     }
 
-    /// Lets a TLS write that did not fit be tried again from other memory: the first try is from
-    /// the worker's buffer, the next from the tunnel's own.
+    /// Allows a TLS write that was not completed to be retried from another buffer
+    /// (`SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER`): the first attempt is from the worker's buffer, the
+    /// next from a buffer of the owner. No effect without TLS.
     pub fn let_tls_writes_move(&self) {
         // SAFETY: null or the TLS state of an open connection
         if let Some(ssl) = unsafe { self.raw().ssl.as_ref() } {
             let mode = SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER;
-            // SAFETY: an open TLS connection; this is what the macro SSL_set_mode stands for
+            // SAFETY: an open TLS connection; the call is the expansion of the macro SSL_set_mode
             unsafe { SSL_ctrl(ssl.connection, SSL_CTRL_MODE as _, mode.into(), null_mut()) };
         }
     }
 
-    /// Whether bytes wait in nginx's output.
+    /// Whether nginx has buffered output for the connection.
     pub fn has_buffered(&self) -> bool {
         self.raw().bits().buffered() != 0
     }
 
-    /// What error messages say is being done.
+    /// Sets the action that nginx's messages about the connection name (`while ...`).
     pub fn set_action(&self, action: &'static std::ffi::CStr) {
-        // SAFETY: a connection has a log
+        // SAFETY: nginx sets a log for every open connection; the string is static
         unsafe { (*self.raw().log).action = action.as_ptr().cast_mut() };
     }
 
-    /// Ends TLS at once, with a `close_notify` where that can be written; what comes then is raw.
+    /// Ends TLS at once, with a `close_notify` if the socket accepts it. Later reads return raw
+    /// bytes. No effect without TLS.
     pub fn end_tls(&self) {
         let c = self.raw();
-        // SAFETY: null or the TLS state of an open connection, which is freed here
+        // SAFETY: null or the TLS state of an open connection; ngx_ssl_shutdown may free it, and
+        // `ssl` is not used afterwards
         unsafe {
             let Some(ssl) = c.ssl.as_mut() else { return };
             ssl.bits_mut().set_no_wait_shutdown(1);
             if ngx_ssl_shutdown(self.as_ptr()) == NGX_AGAIN as isize {
-                // the socket is full; nginx would wait for it and free nothing if it is closed
+                // the socket is full: nginx would wait for it, and would not free the state if the
+                // connection is closed first
                 c.bits_mut().set_timedout(1);
                 ngx_ssl_shutdown(self.as_ptr());
                 c.bits_mut().set_timedout(0);
@@ -386,7 +409,7 @@ impl Connection {
         }
     }
 
-    /// Whether nginx has accepted it, and not made it.
+    /// Whether nginx has accepted the connection, rather than opened it.
     fn is_accepted(&self) -> bool {
         !self.raw().listening.is_null()
     }
@@ -396,15 +419,16 @@ impl Drop for Connection {
     fn drop(&mut self) {
         if self.is_accepted() {
             if is_exiting() {
-                // one with TLS whose socket is full may take nginx a few seconds
+                // nginx may take a few seconds for a TLS connection with a full socket
                 self.end_tls();
             }
-            // SAFETY: open until here, and no request is left on it
+            // SAFETY: the value owns the connection, which is open until this call and has no
+            // request
             return unsafe { ngx_http_close_connection(self.as_ptr()) };
         }
         self.end_tls();
         let c = self.raw();
-        // SAFETY: open until here; its pool is its own
+        // SAFETY: the value owns the connection, which is open until this call, and its pool
         unsafe {
             if !c.pool.is_null() {
                 ngx_destroy_pool(c.pool);
@@ -415,11 +439,12 @@ impl Drop for Connection {
     }
 }
 
-/// Whether nginx is told of the event's changes already, so that there is nothing to ask for
-/// (`ngx_handle_read_event`, `ngx_handle_write_event` with `NGX_USE_CLEAR_EVENT`, as epoll has it).
+/// Whether nginx already gets edge-triggered notifications for the event, so that there is nothing
+/// to arm (`ngx_handle_read_event`, `ngx_handle_write_event` with `NGX_USE_CLEAR_EVENT`, as with
+/// epoll).
 #[inline]
 fn hears_of_changes(event: &ngx_event_t) -> bool {
-    // SAFETY: a global that nginx sets before it serves
+    // SAFETY: nginx sets this global before the event loop starts
     let by_changes = unsafe { ngx_event_flags } & NGX_USE_CLEAR_EVENT as usize != 0;
     by_changes && event.bits().active() != 0
 }

@@ -1,4 +1,4 @@
-//! A cycle: a configuration and what nginx has made of it (`src/core/ngx_cycle.h`).
+//! A cycle: a configuration and what nginx has created from it (`src/core/ngx_cycle.h`).
 
 use std::ffi::{c_void, CStr};
 use std::marker::PhantomData;
@@ -15,7 +15,7 @@ use crate::log::Log;
 use crate::module::{CoreModule, HttpModule, Module};
 use crate::text::string_in;
 
-/// A cycle, lent for a call.
+/// A cycle, borrowed for the duration of a call.
 #[derive(Clone, Copy)]
 pub struct Cycle<'a> {
     cycle: *mut ngx_cycle_t,
@@ -26,50 +26,53 @@ impl<'a> Cycle<'a> {
     /// Wraps nginx's pointer.
     ///
     /// # Safety
-    /// `cycle` is valid while the result is used, and nobody changes what modules have of it.
+    /// `cycle` is valid while the result is used, and nobody changes the configurations of modules
+    /// in it during that time. Called on nginx's thread.
     pub unsafe fn from_ptr(cycle: *mut ngx_cycle_t) -> Self {
         Self { cycle, of: PhantomData }
     }
 
-    /// nginx's own structure.
+    /// nginx's structure.
     pub fn as_ptr(self) -> *mut ngx_cycle_t {
         self.cycle
     }
 
     fn raw(self) -> &'a ngx_cycle_t {
-        // SAFETY: by the contract of `from_ptr`
+        // SAFETY: valid by the contract of `from_ptr`
         unsafe { &*self.cycle }
     }
 
-    /// Where messages about it go.
+    /// The log of the cycle.
     pub fn log(self) -> Log<'a> {
-        // SAFETY: a cycle has a log
+        // SAFETY: nginx sets a log for every cycle
         unsafe { Log::from_ptr(self.raw().log) }
     }
 
-    /// The one before it, while nginx goes from that to this one. The first one, which has never
-    /// read a configuration, has nothing of any module.
+    /// The previous cycle, in `init_module` and while a configuration is read. The initial cycle,
+    /// which never reads a configuration, has no configuration of any module.
     pub fn old(self) -> Option<Self> {
         let old = NonNull::new(self.raw().old_cycle)?;
-        // SAFETY: nginx frees it after this one is in effect
+        // SAFETY: nginx frees the old cycle only after the new one has taken effect
         Some(unsafe { Self::from_ptr(old.as_ptr()) })
     }
 
-    /// What a module has of `http`; `None` where there is none.
+    /// The main configuration of HTTP module `M`; `None` without `http`, or if nginx has not loaded
+    /// `M`.
     pub fn main<M: HttpModule>(self) -> Option<&'a M::Main> {
         let index = Module::<M>::ctx_index()?;
-        // SAFETY: nginx writes the index before it reads a configuration
+        // SAFETY: nginx sets the index before it reads a configuration
         let http = self.slot(unsafe { ngx_http_module.index })?;
-        // SAFETY: null, or the context of http{}, with a slot for each HTTP module
+        // SAFETY: null, or the context of http, with a slot for each HTTP module; that of `M` is
+        // null or what its `create_main_conf` has made
         unsafe {
             let ctx = http.cast::<ngx_http_conf_ctx_t>().as_ref()?;
             (*ctx.main_conf.add(index)).cast::<M::Main>().as_ref()
         }
     }
 
-    /// What a core module has.
+    /// The configuration of core module `M`; `None` if nginx has not loaded it.
     pub fn core<M: CoreModule>(self) -> Option<&'a M::Conf> {
-        // SAFETY: null, or what the module has made
+        // SAFETY: null, or what `create_conf` of `M` has made
         unsafe { self.core_slot::<M>()?.cast::<M::Conf>().as_ref() }
     }
 
@@ -79,12 +82,13 @@ impl<'a> Cycle<'a> {
 
     pub(crate) fn slot(self, index: usize) -> Option<*mut c_void> {
         let slots = NonNull::new(self.raw().conf_ctx)?;
-        // SAFETY: a slot for each module that nginx has an index of
+        // SAFETY: nginx allocates a slot for each module that has an index
         Some(unsafe { *slots.as_ptr().add(index) }.cast())
     }
 
-    /// How many processes serve, how many connections each of them has room for, and the bytes that
-    /// one takes (`ngx_event_process_init`).
+    /// The number of worker processes, the number of connections of each, and the bytes that nginx
+    /// allocates for a connection (`ngx_event_process_init`). Final once the whole configuration is
+    /// read.
     pub fn size(self) -> Option<(usize, usize, usize)> {
         let core = NgxCoreModule::main_conf(self.raw())?;
         let workers = if core.master == 0 { 1 } else { core.worker_processes };
@@ -92,21 +96,22 @@ impl<'a> Cycle<'a> {
         Some((workers.unsigned_abs(), self.raw().connection_n, connection))
     }
 
-    /// The user that workers run as, where nginx changes to one.
+    /// The user ID that workers run as; `None` if nginx does not change it.
     pub fn user(self) -> Option<u32> {
         let user = NgxCoreModule::main_conf(self.raw())?.user;
         (user != ngx_uid_t::MAX).then_some(user)
     }
 
-    /// Whether nginx has a module of this name.
+    /// Whether nginx has a module of this name, such as `ngx_http_proxy_module`.
     pub fn has_module(self, name: &str) -> bool {
         self.module(name).is_some()
     }
 
-    /// A module that may be left out of nginx, so no symbol of it can be referred to.
+    /// The module of this name. nginx may be built without it, so its symbol must not be
+    /// referenced.
     pub(crate) fn module(self, name: &str) -> Option<&'a ngx_module_t> {
         let mut module = self.raw().modules;
-        // SAFETY: null, or a list that ends in null, of modules with a name
+        // SAFETY: null, or a list of modules that ends with null; each has a name
         unsafe {
             while let Some(found) = module.as_ref()?.as_ref() {
                 if CStr::from_ptr(found.name).to_bytes() == name.as_bytes() {
@@ -118,12 +123,13 @@ impl<'a> Cycle<'a> {
         None
     }
 
-    /// Has nginx keep an environment variable over a binary upgrade, and over a reload of a single
-    /// process: it drops all that the `env` of its core module does not name
-    /// (`ngx_set_environment`). Whether it was not named yet.
+    /// Makes nginx pass an environment variable on in a binary upgrade and keep it in a reload of a
+    /// single process. nginx removes all variables that no `env` directive names
+    /// (`ngx_set_environment`). Returns `true` if no directive names it. To be called in
+    /// [`CoreModule::init_conf`](crate::module::CoreModule::init_conf).
     ///
     /// # Errors
-    /// There is no memory.
+    /// Memory is exhausted.
     pub fn keep_variable(self, name: &str) -> Result<bool, Error> {
         let core = NgxCoreModule::main_conf_mut(self.raw()).ok_or(Error::Logged)?;
         // SAFETY: `env` is an array of strings
@@ -131,16 +137,16 @@ impl<'a> Cycle<'a> {
         if named.iter().any(|entry| variable_of(entry) == name.as_bytes()) {
             return Ok(false);
         }
-        // SAFETY: the pool is that of the cycle
+        // SAFETY: the pool of the cycle
         let text = unsafe { string_in(self.raw().pool, name) }.ok_or_else(Error::no_memory)?;
-        // SAFETY: the array holds strings
+        // SAFETY: the array holds strings; `named` is not used any more
         let slot = unsafe { ngx_array_push(&raw mut core.env).cast::<ngx_str_t>().as_mut() };
         *slot.ok_or_else(Error::no_memory)? = text;
         Ok(true)
     }
 }
 
-/// The name in an entry of core's `env`: `NAME` or `NAME=value`.
+/// The name in an entry of the core module's `env`: `NAME` or `NAME=value`.
 fn variable_of(entry: &ngx_str_t) -> &[u8] {
     entry.as_bytes().split(|b| *b == b'=').next().unwrap_or_default()
 }

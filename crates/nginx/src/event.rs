@@ -1,6 +1,6 @@
-//! What nginx has as macros and inline functions around an event's bit-fields
-//! (`src/event/ngx_event_timer.h`, `ngx_event_posted.h`), by `bits`. Those of nginx-sys use its own
-//! accessors, and `scripts/lint` refuses them.
+//! nginx's macros and inline functions for events (`src/event/ngx_event_timer.h`,
+//! `ngx_event_posted.h`), with the verified bit-field accessors. Those of nginx-sys use its
+//! unverified accessors, and `scripts/lint` refuses them.
 
 use std::ptr::null_mut;
 
@@ -11,13 +11,14 @@ use ngx::ffi::{
 
 use super::bits::Bits;
 
-/// Calls the handler of an event in `timer` milliseconds. A timer that is set already and fires
-/// less than `NGX_TIMER_LAZY_DELAY` away from that stays as it is.
+/// Sets the timer of an event to expire in `timer` milliseconds. If it is set already to a time
+/// less than `NGX_TIMER_LAZY_DELAY` from that, it is not changed.
 ///
 /// # Safety
-/// `ev` stays where it is until the timer has fired or is deleted.
+/// `ev` is valid and stays at its address until the timer has expired or is deleted. Called on
+/// nginx's thread.
 pub unsafe fn ngx_add_timer(ev: *mut ngx_event_t, timer: ngx_msec_t) {
-    // SAFETY: by contract; a global of nginx
+    // SAFETY: the caller guarantees the event; only nginx's thread uses the timer tree
     unsafe {
         let key = ngx_current_msec.wrapping_add(timer);
         if (*ev).bits().timer_set() != 0 {
@@ -32,12 +33,12 @@ pub unsafe fn ngx_add_timer(ev: *mut ngx_event_t, timer: ngx_msec_t) {
     }
 }
 
-/// Deletes a timer.
+/// Deletes the timer of an event.
 ///
 /// # Safety
-/// It is set.
+/// `ev` is valid and its timer is set. Called on nginx's thread.
 pub unsafe fn ngx_del_timer(ev: *mut ngx_event_t) {
-    // SAFETY: by contract; a global of nginx
+    // SAFETY: the caller guarantees that it is in the timer tree, which only nginx's thread uses
     unsafe {
         ngx_rbtree_delete(&raw mut ngx_event_timer_rbtree, &raw mut (*ev).timer);
         (*ev).timer.left = null_mut();
@@ -47,12 +48,14 @@ pub unsafe fn ngx_del_timer(ev: *mut ngx_event_t) {
     }
 }
 
-/// Has the handler of an event called soon, once, from a queue of nginx.
+/// Adds an event to one of nginx's queues of posted events, unless it is in one. nginx calls its
+/// handler once.
 ///
 /// # Safety
-/// `ev` stays where it is until then or until it is taken back; `queue` is one of nginx's.
+/// `ev` is valid and stays at its address until its handler is called or it is removed from the
+/// queue; `queue` is a queue of posted events of nginx.
 pub unsafe fn ngx_post_event(ev: *mut ngx_event_t, queue: *mut ngx_queue_t) {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees both pointers
     unsafe {
         if (*ev).bits().posted() == 0 {
             (*ev).bits_mut().set_posted(1);
@@ -61,12 +64,12 @@ pub unsafe fn ngx_post_event(ev: *mut ngx_event_t, queue: *mut ngx_queue_t) {
     }
 }
 
-/// Takes an event back from the queue that it was posted to.
+/// Removes an event from the queue that it was posted to.
 ///
 /// # Safety
-/// It is in one.
+/// `ev` is valid and in a queue of posted events.
 pub unsafe fn ngx_delete_posted_event(ev: *mut ngx_event_t) {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees that it is in a queue
     unsafe {
         (*ev).bits_mut().set_posted(0);
         ngx_queue_remove(&raw mut (*ev).queue);

@@ -1,4 +1,4 @@
-//! The filters that an answer's header passes.
+//! Filters of response headers.
 
 use ngx::ffi::{
     ngx_http_output_header_filter_pt, ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t,
@@ -10,20 +10,21 @@ use crate::guard::guarded;
 use crate::module::HttpModule;
 use crate::request::{Request, Status};
 
-/// A module with a filter for the header of each answer.
+/// A module that filters response headers.
 pub trait HeaderFilter: HttpModule {
-    /// Works on a header, and passes it on to `next`.
+    /// Processes the response header of `request`, and passes it on with `next`. nginx ends the
+    /// request with an error if this panics.
     fn filter(request: &Request, next: Next) -> Status;
 }
 
-/// The rest of the filters, which send the header.
+/// The following filters, the last of which sends the header.
 pub struct Next(ngx_http_output_header_filter_pt);
 
 impl Next {
-    /// Passes the header on.
+    /// Calls the following filters.
     pub fn filter(self, request: &Request) -> Status {
         match self.0 {
-            // SAFETY: the next filter of nginx's chain, and a live request
+            // SAFETY: the next function in nginx's chain of filters, and a live request
             Some(next) => Status(unsafe { next(request.as_ptr()) }),
             None => Status::ERROR,
         }
@@ -31,17 +32,18 @@ impl Next {
 }
 
 impl Status {
-    /// Whether a header was sent, or kept to be sent: neither a failure nor another status code.
+    /// Whether the header was sent or queued: the status is neither a failure nor another status
+    /// code.
     pub fn is_sent(self) -> bool {
         self.0 != NGX_ERROR as ngx_int_t && self.0 <= NGX_OK as ngx_int_t
     }
 }
 
 impl Conf<'_> {
-    /// Has `F` filter the header of each answer, before the filters that are there already. For
-    /// `postconfiguration`.
+    /// Adds `F` in front of the filters registered so far. To be called once for each configuration
+    /// and module, in `postconfiguration`: a second call would make the filter call itself.
     pub fn filter_headers<F: HeaderFilter>(&mut self) {
-        // SAFETY: globals of nginx, while it reads the configuration
+        // SAFETY: only nginx's thread uses the chain, and it is reading the configuration
         unsafe {
             F::module().next_header_filter.set(ngx_http_top_header_filter);
             ngx_http_top_header_filter = Some(filter::<F>);

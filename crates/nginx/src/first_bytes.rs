@@ -1,9 +1,10 @@
-//! The first bytes of connections, looked at before core reads them: addresses at which a connection
-//! may begin with a header of the PROXY protocol or without one.
+//! Inspection of the first bytes of a connection before nginx reads them, for addresses where the
+//! PROXY protocol header is optional.
 //!
-//! Core listens there without `proxy_protocol`. The handler of such a listening socket is wrapped,
-//! so that a new connection waits for its first bytes, which stay unread, and core is told to expect
-//! a header only where there is one. From then on the connection is core's alone.
+//! nginx listens at such an address without `proxy_protocol`. The handler of the listening socket
+//! is wrapped: a new connection waits for its first bytes, which are peeked and not consumed, and
+//! nginx is set to expect a header only if there is one. From then on nginx handles the connection
+//! alone.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
@@ -27,54 +28,57 @@ use crate::guard::guarded;
 use crate::module::{HttpModule, Module};
 use crate::socket::{address_of, is_established, set_least_to_read};
 
-/// As many bytes as are ever looked at, nginx's own limit of a PROXY header
+/// The maximum number of bytes inspected: nginx's limit for a PROXY protocol header
 /// (`NGX_PROXY_PROTOCOL_MAX_HEADER`).
 pub const LONGEST: usize = 4096;
 
-/// A module that looks at the first bytes of connections.
+/// A module that inspects the first bytes of connections.
 pub trait FirstBytes: HttpModule {
-    /// The addresses where it does, of a server.
+    /// The addresses of a server where connections are inspected.
     fn addresses(server: &Self::Server) -> &Addresses;
 
-    /// What a connection begins with whose first bytes are these, at most [`LONGEST`]: as many as
-    /// have arrived, and none where that was the end of it.
+    /// Judges the first bytes of a connection: those that have arrived so far, at most [`LONGEST`];
+    /// none if the connection has ended or failed. Called again with more bytes after
+    /// [`Verdict::Incomplete`].
     fn judge(bytes: &[u8]) -> Verdict;
 }
 
-/// What a connection begins with.
+/// What a connection starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// A request.
     Request,
-    /// A header of the PROXY protocol, for core to read.
+    /// A PROXY protocol header, which nginx is to read.
     ProxyHeader,
-    /// More bytes have to arrive to know.
+    /// Undecided; more bytes are needed.
     Incomplete,
 }
 
-/// Addresses of a server, which stand in what its module has of it.
+/// The addresses of a server where connections are inspected. To be stored in the server
+/// configuration of the module.
 #[derive(Default)]
 pub struct Addresses {
     own: Vec<(SocketAddr, Place)>,
-    /// What core made of those of which the server is the default one; filled once the sockets are
-    /// there.
+    /// nginx's structures for the addresses that have this server as their default server. Empty
+    /// until the sockets are open.
     made: RefCell<Vec<Made>>,
 }
 
-/// What core made of an address.
+/// nginx's structure for an address.
 struct Made {
-    /// Core says of a connection which one it has. Only compared: it may be gone.
+    /// A connection refers to this structure. It is compared only, as it may have been freed.
     conf: *const ngx_http_addr_conf_t,
-    /// Core's handler for the first bytes of a connection there, which nginx does not export. It is
-    /// the same for all of them, as it follows from the parameters of `listen`.
+    /// nginx's handler for the first bytes of a connection at this address, which it does not
+    /// export. It depends on the parameters of `listen` only, so it is the same for all connections
+    /// there.
     handler: Cell<Option<Handler>>,
 }
 
-/// A handler of an event.
+/// An event handler.
 type Handler = unsafe extern "C" fn(*mut ngx_event_t);
 
 impl Addresses {
-    /// Adds an address, and the directive that names it.
+    /// Adds an address, and the position of the directive that names it.
     pub fn add(&mut self, address: SocketAddr, place: Place) {
         self.own.push((address, place));
     }
@@ -90,7 +94,7 @@ impl Addresses {
         }
     }
 
-    /// What `work` makes of core's handler there; `None` where core has made no such address.
+    /// Calls `work` with the stored handler of an address; `None` if the address is unknown.
     fn with_handler<R>(
         &self,
         conf: *const ngx_http_addr_conf_t,
@@ -102,19 +106,21 @@ impl Addresses {
 }
 
 impl Conf<'_> {
-    /// An address where one server has the first bytes looked at and another has not, and where the
-    /// first one says so: core has one socket for both. For `postconfiguration`, when core has all
-    /// servers and has made no socket yet (`ngx_http_optimize_servers`); there is none before.
+    /// An address that one server inspects and another does not, with the position in the server
+    /// that does: nginx has one socket for both. To be called in `postconfiguration`, when nginx
+    /// has all servers and no sockets yet (`ngx_http_optimize_servers`); earlier the result is
+    /// `None`.
     pub fn mixed_first_bytes<M: FirstBytes>(&mut self) -> Option<(SocketAddr, Place)> {
         self.http_ctx()?;
-        // SAFETY: what nginx passed
+        // SAFETY: nginx passes a valid configuration
         let core = NgxHttpCoreModule::main_conf(unsafe { &*self.as_ptr() })?;
-        // SAFETY: null or core's array of ports
+        // SAFETY: null, or nginx's array of ports
         let ports = unsafe { core.ports.as_ref()?.as_slice::<ngx_http_conf_port_t>() };
         ports.iter().find_map(|port| {
-            // SAFETY: the addresses of a port
+            // SAFETY: the array of addresses of a port
             let addrs = unsafe { port.addrs.as_slice::<ngx_http_conf_addr_t>() };
-            // SAFETY: those of this configuration, which nobody changes meanwhile: the gate
+            // SAFETY: an address of the configuration being read; `&mut self` guarantees that
+            // nobody changes configurations of modules meanwhile
             addrs.iter().find_map(|addr| unsafe { mixed_at::<M>(addr) })
         })
     }
@@ -123,15 +129,16 @@ impl Conf<'_> {
 /// See [`Conf::mixed_first_bytes`].
 ///
 /// # Safety
-/// An address of core's, and nobody changes what the module has of its servers.
+/// `addr` is an address of a configuration, and nobody changes the configurations of its servers
+/// during the call.
 unsafe fn mixed_at<M: FirstBytes>(addr: &ngx_http_conf_addr_t) -> Option<(SocketAddr, Place)> {
-    // SAFETY: the address of a listen directive, and the servers with it
+    // SAFETY: nginx sets the address of each listen directive, and its array of servers
     let (address, servers) = unsafe {
         (address_of(addr.opt.sockaddr)?, addr.servers.as_slice::<*const ngx_http_core_srv_conf_t>())
     };
     let (mut with, mut without) = (None, false);
     for server in servers {
-        // SAFETY: by contract
+        // SAFETY: the caller guarantees the servers of a configuration
         let own = unsafe { server_conf::<M>(*server) }.map(M::addresses);
         match own.and_then(|own| own.place_of(address)) {
             Some(place) => with = with.or(Some(place)),
@@ -142,10 +149,12 @@ unsafe fn mixed_at<M: FirstBytes>(addr: &ngx_http_conf_addr_t) -> Option<(Socket
 }
 
 impl Cycle<'_> {
-    /// Has the first bytes of connections looked at, at the addresses of the module's servers. For
-    /// `init_module`, when core has made its sockets.
+    /// Starts to inspect connections at the addresses of the module's servers. To be called in
+    /// `init_module`, when nginx has opened its sockets; at any other time somebody may be using
+    /// the listening sockets.
     pub fn look_at_first_bytes<M: FirstBytes>(self) {
-        // SAFETY: the array of sockets; the cycle before the first one has none yet
+        // SAFETY: the array of listening sockets, which nobody uses during `init_module`; the
+        // initial cycle has none
         let listening = unsafe {
             match (*self.as_ptr()).listening.nelts {
                 0 => return,
@@ -153,9 +162,9 @@ impl Cycle<'_> {
             }
         };
         for listening in listening {
-            // QUIC reads on its own
+            // QUIC reads by itself
             let is_tcp = listening.type_ == SOCK_STREAM as c_int;
-            // SAFETY: of a socket of http, `servers` is what ngx_http_init_listening made
+            // SAFETY: for a socket of http, ngx_http_init_listening has set `servers`
             let is_ours = || unsafe { note_addresses::<M>(listening) };
             if is_tcp && is_http::<M>(listening.handler) && is_ours() {
                 listening.handler = Some(on_connection::<M>);
@@ -164,22 +173,22 @@ impl Cycle<'_> {
     }
 }
 
-/// Whether the handler of a listening socket is that of http, and not of stream or mail.
+/// Whether the handler of a listening socket is that of http, not of stream or mail.
 pub(crate) fn is_http<M: FirstBytes>(handler: ngx_connection_handler_pt) -> bool {
     let http: [unsafe extern "C" fn(_); 2] = [ngx_http_init_connection, on_connection::<M>];
     handler.is_some_and(|handler| http.iter().any(|http| fn_addr_eq(handler, *http)))
 }
 
-/// What a module has of a server.
+/// The configuration of module `M` for a server.
 ///
 /// # Safety
-/// `server` is null or a server of a configuration, and nobody changes what the module has of it
-/// while the result is used.
+/// `server` is null or a server of a live configuration, and nobody changes the module's
+/// configuration of it while the result is used.
 unsafe fn server_conf<'a, M: HttpModule>(
     server: *const ngx_http_core_srv_conf_t,
 ) -> Option<&'a M::Server> {
-    // SAFETY: each server has a slot for each module; that of this one holds what its
-    // `create_srv_conf` made
+    // SAFETY: by contract the server is live; its context has a slot for each HTTP module, and that
+    // of `M` holds what its `create_srv_conf` has made
     unsafe {
         let ctx: &ngx_http_conf_ctx_t = server.as_ref()?.ctx.as_ref()?;
         let slots = NonNull::new(ctx.srv_conf)?;
@@ -187,12 +196,13 @@ unsafe fn server_conf<'a, M: HttpModule>(
     }
 }
 
-/// Notes what core made of the addresses of a listening socket; whether the module has one of them.
+/// Stores nginx's structures for the addresses of a listening socket that the module inspects.
+/// Returns whether there are any.
 ///
 /// # Safety
-/// The socket is one of http, its configuration whole.
+/// It is a socket of http of a fully read configuration.
 unsafe fn note_addresses<M: FirstBytes>(listening: &ngx_listening_t) -> bool {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees a socket of http, whose `servers` is null or a port
     let (Some(address), Some(port)) = (unsafe {
         (address_of(listening.sockaddr), listening.servers.cast::<ngx_http_port_t>().as_ref())
     }) else {
@@ -200,9 +210,9 @@ unsafe fn note_addresses<M: FirstBytes>(listening: &ngx_listening_t) -> bool {
     };
     let mut found = false;
     for index in 0..port.naddrs {
-        // SAFETY: as many addresses, of the family of the socket (ngx_http_add_addrs)
+        // SAFETY: the port has `naddrs` addresses of the family of the socket (ngx_http_add_addrs)
         let (ip, conf) = unsafe { addr_at(port, index, address.is_ipv6()) };
-        // SAFETY: by contract
+        // SAFETY: the structure refers to a server of the live configuration
         let Some(server) = (unsafe { server_conf::<M>((*conf).default_server) }) else { continue };
         let own = M::addresses(server);
         if own.place_of(SocketAddr::new(ip, address.port())).is_some() {
@@ -213,16 +223,16 @@ unsafe fn note_addresses<M: FirstBytes>(listening: &ngx_listening_t) -> bool {
     found
 }
 
-/// An address of a port, and what core has for it.
+/// Address `index` of a port, and nginx's structure for it.
 ///
 /// # Safety
-/// The port has that many addresses, of that family.
+/// The port has more than `index` addresses, of the family that `is_ipv6` says.
 unsafe fn addr_at(
     port: &ngx_http_port_t,
     index: usize,
     is_ipv6: bool,
 ) -> (IpAddr, *const ngx_http_addr_conf_t) {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees the index and the family
     unsafe {
         if is_ipv6 {
             let addr = port.addrs.cast::<ngx_http_in6_addr_t>().add(index);
@@ -235,17 +245,17 @@ unsafe fn addr_at(
     }
 }
 
-/// Core's handler at the address of a connection, in the place where it is kept. `None` where the
-/// module has nothing to do with the address.
+/// Calls `work` with the stored handler for the address of a connection; `None` if the module does
+/// not inspect the address.
 ///
 /// # Safety
-/// A connection that core has prepared, and has not read from.
+/// nginx has initialized the connection and has not created a request for it.
 unsafe fn with_core_handler<M: FirstBytes, R>(
     c: *const ngx_connection_t,
     work: impl FnOnce(&Cell<Option<Handler>>) -> R,
 ) -> Option<R> {
-    // SAFETY: by contract core has its own structure in `data`; a configuration stays as long as
-    // it has connections
+    // SAFETY: by contract `data` is nginx's structure for the connection; its configuration lives
+    // as long as the connection
     let (conf, server) = unsafe {
         let conf: *const _ = (*c).data.cast::<ngx_http_connection_t>().as_ref()?.addr_conf;
         (conf, server_conf::<M>(conf.as_ref()?.default_server)?)
@@ -253,14 +263,14 @@ unsafe fn with_core_handler<M: FirstBytes, R>(
     M::addresses(server).with_handler(conf, work)
 }
 
-/// The handler of a listening socket: core prepares the connection, chooses its server and sets
-/// the timer of `client_header_timeout`; then its first bytes are ours to wait for.
+/// The handler of a listening socket. nginx initializes the connection, chooses its server and sets
+/// the timer of `client_header_timeout`; then this module waits for the first bytes.
 unsafe extern "C" fn on_connection<M: FirstBytes>(c: *mut ngx_connection_t) {
     guarded((), || {
         // SAFETY: nginx passes a new connection
         unsafe {
-            // with data there already, on a deferred socket, core would read at once; the read event
-            // that it asks for instead comes all the same
+            // if the event is ready, as on a deferred socket, nginx would read at once; otherwise
+            // it arms the read event, which then fires for the same data
             (*(*c).read).bits_mut().set_ready(0);
             ngx_http_init_connection(c);
             if (*c).bits().destroyed() != 0 {
@@ -270,17 +280,17 @@ unsafe extern "C" fn on_connection<M: FirstBytes>(c: *mut ngx_connection_t) {
             let Some(handler) = rev.handler else { return };
             if with_core_handler::<M, _>(c, |core| core.set(Some(handler))).is_some() {
                 rev.handler = Some(on_readable::<M>);
-                // a worker that leaves does not wait for it
+                // an exiting worker does not wait for an idle connection
                 (*c).bits_mut().set_idle(1);
             }
         }
     })
 }
 
-/// The read handler of a connection of which no byte was read yet.
+/// The read handler of a connection from which nothing has been read.
 unsafe extern "C" fn on_readable<M: FirstBytes>(rev: *mut ngx_event_t) {
     guarded((), || {
-        // SAFETY: nginx passes the read event of an open connection that on_connection has seen
+        // SAFETY: nginx passes the read event of an open connection that `on_connection` has set up
         unsafe {
             let c: *mut ngx_connection_t = (*rev).data.cast();
             if (*rev).bits().timedout() != 0 || (*c).bits().close() != 0 {
@@ -288,7 +298,7 @@ unsafe extern "C" fn on_readable<M: FirstBytes>(rev: *mut ngx_event_t) {
             }
             let mut bytes = [0; LONGEST];
             let n = recv((*c).fd, bytes.as_mut_ptr().cast(), bytes.len(), MSG_PEEK as c_int);
-            // an error, and the end of the connection, core will find once more
+            // nginx will find an error and the end of the connection again when it reads
             let bytes = usize::try_from(n).ok().and_then(|n| bytes.get(..n)).unwrap_or_default();
             if n == -1 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock {
                 return wait(c, 0);
@@ -301,12 +311,13 @@ unsafe extern "C" fn on_readable<M: FirstBytes>(rev: *mut ngx_event_t) {
     })
 }
 
-/// Leaves the connection to core, for the rest of its life.
+/// Hands the connection over to nginx for good.
 ///
 /// # Safety
-/// An open connection that on_connection has seen.
+/// It is an open connection that `on_connection` has set up.
 unsafe fn go_on<M: FirstBytes>(c: *mut ngx_connection_t, has_header: bool) {
-    // SAFETY: by contract; core has its own structure in `data` until there is a request
+    // SAFETY: by contract the connection is open; `data` is nginx's structure until there is a
+    // request
     unsafe {
         let Some(handler) = with_core_handler::<M, _>(c, Cell::get).flatten() else {
             return ngx_http_close_connection(c);
@@ -323,22 +334,20 @@ unsafe fn go_on<M: FirstBytes>(c: *mut ngx_connection_t, has_header: bool) {
     }
 }
 
-/// Waits for more than the `have` bytes that are there and stay unread, under the timer that core
-/// has set.
+/// Waits for more than `have` bytes, which stay unread, under the timer that nginx has set.
 ///
 /// # Safety
-/// As of `go_on`.
+/// As for `go_on`.
 unsafe fn wait(c: *mut ngx_connection_t, have: usize) {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees an open connection
     unsafe {
         if have > 0 {
-            // a read that leaves its bytes cannot tell that there will be no more
+            // peeking at unread bytes does not reveal that the peer has closed
             if !is_established((*c).fd) {
                 ngx::ngx_log_error!(NGX_LOG_INFO, (*c).log, "client closed connection");
                 return ngx_http_close_connection(c);
             }
-            // where nginx asks for the state of a socket and not for its changes (poll), the
-            // unread bytes would wake it all the time
+            // level-triggered event methods (poll) would report the unread bytes continuously
             let _ = set_least_to_read((*c).fd, have + 1);
         }
         (*(*c).read).bits_mut().set_ready(0);

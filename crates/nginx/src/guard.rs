@@ -1,11 +1,14 @@
-//! What stands between nginx and each callback of ours.
+//! Stops panics at the boundary between Rust callbacks and nginx.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-/// Does the work of a callback, or gives `otherwise` where that panics: a panic must not unwind into
-/// C, and Rust ends the process where one would. What the work was about is in the state that it was
-/// in, so `otherwise` is what makes nginx give it up: an error for a request or a configuration. The
-/// panic is in the log (`std::panic::set_hook`).
+/// Runs the body of a callback and returns `otherwise` if it panics. A panic must not unwind into
+/// C: Rust aborts the process if it tries to. The state that `work` was changing may be
+/// inconsistent, so `otherwise` must make nginx abandon it: an error code for a request or a
+/// configuration. This function does not log the panic; install a hook with `std::panic::set_hook`
+/// for that.
+///
+/// Needs `panic = "unwind"`.
 #[inline]
 pub fn guarded<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(otherwise)

@@ -1,8 +1,9 @@
-//! How long a configuration lives.
+//! The lifetime of a configuration.
 //!
-//! What nginx makes while it reads a configuration is freed with its pool. A module keeps such
-//! things in its own configuration, which goes at the same time; but nothing stops it from moving
-//! one elsewhere. So each has a [`Life`] with it, and asks that before it is used.
+//! nginx frees what it allocates while it reads a configuration with the pool of that
+//! configuration. A module usually stores such things in its own configuration, which is freed at
+//! the same time, but the type system does not prevent it from moving them elsewhere. So each
+//! wrapper of such a thing has a [`Life`] and checks it before use.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -12,7 +13,7 @@ use ngx::ffi::{ngx_cycle_t, ngx_pool_cleanup_add};
 
 use crate::guard::guarded;
 
-/// Whether a configuration is still there.
+/// Whether a configuration is alive.
 #[derive(Clone)]
 pub struct Life(Rc<Inner>);
 
@@ -22,24 +23,25 @@ struct Inner {
 }
 
 thread_local! {
-    /// Of the configuration that was read last.
+    /// The life of the configuration that was read last.
     static LAST: RefCell<Weak<Inner>> = const { RefCell::new(Weak::new()) };
 }
 
 impl Life {
-    /// The life of the configuration that is being read; `None` where there is no memory.
+    /// The life of the configuration being read; `None` if memory is exhausted.
     ///
     /// # Safety
-    /// `cycle` is being made.
+    /// `cycle` is the cycle being built, with its pool.
     pub(crate) unsafe fn of(cycle: *mut ngx_cycle_t) -> Option<Self> {
         let last = LAST.with_borrow(Weak::upgrade);
-        // an address that was that of another cycle is none that is over
+        // the address may be that of an earlier cycle that has been freed
         if let Some(last) = last.filter(|last| last.cycle == cycle.cast_const() && !last.over.get())
         {
             return Some(Self(last));
         }
         let inner = Rc::new(Inner { cycle, over: Cell::new(false) });
-        // SAFETY: by contract; the pool calls it once, with what the reference was made to
+        // SAFETY: by contract the pool is valid; it calls `end` once, with the reference that
+        // `into_raw` gives it
         unsafe {
             let cleanup = ngx_pool_cleanup_add((*cycle).pool, 0).as_mut()?;
             cleanup.data = Rc::into_raw(Rc::clone(&inner)).cast_mut().cast();
@@ -49,27 +51,27 @@ impl Life {
         Some(Self(inner))
     }
 
-    /// Whether the configuration is still there.
+    /// Whether the configuration is alive.
     #[inline]
     pub fn goes_on(&self) -> bool {
         !self.0.over.get()
     }
 
-    /// Whether it is the same one.
+    /// Whether both are of the same configuration.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether it is that of `cycle`, which is alive.
+    /// Whether it is the life of `cycle`, and that is alive.
     pub(crate) fn is_of(&self, cycle: *const ngx_cycle_t) -> bool {
         self.goes_on() && self.0.cycle == cycle
     }
 }
 
-/// The pool of a configuration goes.
+/// Called when the pool of the configuration is destroyed.
 unsafe extern "C" fn end(data: *mut c_void) {
     guarded((), || {
-        // SAFETY: what `Life::of` has kept of its reference, given back here
+        // SAFETY: nginx passes the pointer that `Life::of` has made with `Rc::into_raw`, once
         unsafe { Rc::from_raw(data.cast_const().cast::<Inner>()) }.over.set(true);
     })
 }

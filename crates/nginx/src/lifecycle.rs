@@ -1,8 +1,8 @@
-//! Configurations that follow each other, and how the processes of one leave.
+//! Generations of configurations, and why a worker exits.
 //!
-//! A worker leaves because a newer configuration has taken over, or because nginx stops. It is told
-//! by the same signal, so the master and the workers of all configurations share the number of the
-//! newest one.
+//! A worker exits because a newer configuration has taken effect or because nginx is stopping.
+//! nginx sends the same signal for both. So the master and the workers of all generations share the
+//! number of the newest configuration, in memory that [`begin_configuration`] allocates.
 
 use std::cell::RefCell;
 use std::ffi::c_int;
@@ -20,51 +20,51 @@ use crate::guard::guarded;
 use crate::process::now;
 use crate::timer::Timer;
 
-/// Why a worker leaves.
+/// Why a worker exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaving {
-    /// A newer configuration has taken over.
+    /// A newer configuration has taken effect.
     Superseded,
-    /// nginx stops.
+    /// nginx is stopping.
     Stopping,
 }
 
-/// What the master shares with its workers of all configurations.
+/// Memory that the master shares with the workers of all generations.
 #[derive(Default)]
 struct Shared {
-    /// Number of the newest configuration.
+    /// The number of the newest configuration.
     newest: AtomicU64,
-    /// Whether the workers of the newest one are leaving.
+    /// Whether nginx is stopping: workers of the newest configuration are exiting.
     stopping: AtomicBool,
 }
 
 static SHARED: AtomicPtr<Shared> = AtomicPtr::new(null_mut());
 
-/// Number of the configuration of this process.
+/// The number of the configuration of this process.
 static OWN: AtomicU64 = AtomicU64::new(0);
 
-/// When this process began to leave, in nginx's milliseconds; 0 before.
+/// When this process began to exit, on nginx's clock in milliseconds; 0 before that.
 static SINCE: AtomicU64 = AtomicU64::new(0);
 
-/// How often a worker that was superseded looks whether nginx stops meanwhile, in milliseconds: it
-/// gets no second signal (`ngx_signal_worker_processes`).
+/// How often a worker that exits after a reload checks whether nginx is stopping, in milliseconds:
+/// it does not get a second signal (`ngx_signal_worker_processes`).
 const WATCH: u64 = 250;
 
 thread_local! {
     static WATCHING: RefCell<Option<Timer>> = const { RefCell::new(None) };
-    /// What is called when this process begins to leave.
+    /// The functions to call when this process begins to exit.
     static ON_LEAVING: RefCell<Vec<fn(Leaving)>> = const { RefCell::new(Vec::new()) };
-    /// What is called when nginx stops while this process is leaving because it was superseded.
+    /// The functions to call when nginx stops while this process is exiting after a reload.
     static ON_STOP: RefCell<Vec<fn()>> = const { RefCell::new(Vec::new()) };
 }
 
 fn shared() -> Option<&'static Shared> {
-    // SAFETY: null or the memory that `begin_configuration` has made, which is never freed
+    // SAFETY: null or the memory that `begin_configuration` has allocated, which is never freed
     unsafe { SHARED.load(Ordering::Relaxed).as_ref() }
 }
 
-/// A configuration takes over. To be called once for each, where it is made, before its workers
-/// begin (`init_module`).
+/// Starts a new generation. To be called once for each configuration, in `init_module`. If memory
+/// is exhausted, nginx logs that, and every exit counts as a stop.
 pub fn begin_configuration(cycle: Cycle) {
     if shared().is_none() {
         let mut shm = ngx_shm_t {
@@ -74,10 +74,10 @@ pub fn begin_configuration(cycle: Cycle) {
             log: cycle.log().as_ptr(),
             exists: 0,
         };
-        // SAFETY: the structure is filled in as ngx_shm_alloc wants it; the memory is never freed,
-        // and its zeros are a valid value
+        // SAFETY: the structure has what ngx_shm_alloc reads; the memory is zeroed, which is a
+        // valid `Shared`, and is never freed
         if unsafe { ngx_shm_alloc(&raw mut shm) } != NGX_OK as isize {
-            return; // nginx has logged it; every exit is taken for a stop
+            return; // nginx has logged it
         }
         SHARED.store(shm.addr.cast(), Ordering::Relaxed);
     }
@@ -87,17 +87,17 @@ pub fn begin_configuration(cycle: Cycle) {
     }
 }
 
-/// Number of the newest configuration, 1 for the first.
+/// The number of the newest configuration, starting from 1; 0 before [`begin_configuration`].
 pub fn newest() -> u64 {
     shared().map_or(0, |shared| shared.newest.load(Ordering::Relaxed))
 }
 
-/// Number of the configuration of this process.
+/// The number of the configuration of this process.
 pub fn own() -> u64 {
     OWN.load(Ordering::Relaxed)
 }
 
-/// Why this worker leaves, or would if it left now.
+/// Why this worker exits, or why it would if it did so now. Does not change anything.
 pub fn why() -> Leaving {
     let Some(shared) = shared() else { return Leaving::Stopping };
     let superseded = shared.newest.load(Ordering::Relaxed) > own();
@@ -107,7 +107,8 @@ pub fn why() -> Leaving {
     }
 }
 
-/// When this worker began to leave, in nginx's milliseconds, if it has.
+/// When this worker began to exit, on nginx's clock in milliseconds; `None` if it has not. Does not
+/// change anything.
 pub fn since() -> Option<u64> {
     match SINCE.load(Ordering::Relaxed) {
         0 => None,
@@ -115,8 +116,9 @@ pub fn since() -> Option<u64> {
     }
 }
 
-/// This worker begins to leave: tells those that were superseded before, where nginx stops, and
-/// watches for that else. Why, and since when; what counts is the first call.
+/// Records that this worker begins to exit, and returns why and since when. If nginx is stopping,
+/// announces that to the workers that are exiting after a reload; otherwise starts to watch for it.
+/// Later calls return the time of the first one, or of the stop if that came later.
 pub fn begin_leaving() -> (Leaving, u64) {
     let why = why();
     if why == Leaving::Stopping {
@@ -134,15 +136,16 @@ pub fn begin_leaving() -> (Leaving, u64) {
     (why, now())
 }
 
-/// Tells the workers of older configurations that nginx stops, unless this one is left for a newer
-/// configuration itself.
+/// Announces to the workers of older configurations that nginx is stopping, unless a newer
+/// configuration has replaced that of this worker.
 pub fn announce_stop() {
     if let (Some(shared), Leaving::Stopping) = (shared(), why()) {
         shared.stopping.store(true, Ordering::Relaxed);
     }
 }
 
-/// Has `work` called when nginx stops while this process is leaving because it was superseded.
+/// Registers `work` to be called if nginx stops while this process is exiting after a reload. To be
+/// called in `init_process`.
 pub fn on_stop(work: fn()) {
     ON_STOP.with_borrow_mut(|all| all.push(work));
 }
@@ -157,9 +160,9 @@ fn watch() {
     all.into_iter().for_each(|work| work());
 }
 
-/// Has `work` called when this worker begins to leave: nginx then calls the read handler of each
-/// connection that is idle (`ngx_close_idle_connections`), so one is made, of a descriptor that
-/// nobody writes to. `false` where there is none left.
+/// Registers `work` to be called when this worker begins to exit. To be called in `init_process`.
+/// nginx calls the read handler of every idle connection then (`ngx_close_idle_connections`), so
+/// this uses one connection and one descriptor without traffic. Returns `false` if none is free.
 pub fn on_leaving(cycle: Cycle, work: fn(Leaving)) -> bool {
     let is_made = ON_LEAVING.with_borrow(|all| !all.is_empty());
     if !is_made && !make_idle(cycle) {
@@ -169,10 +172,11 @@ pub fn on_leaving(cycle: Cycle, work: fn(Leaving)) -> bool {
     true
 }
 
-/// Makes such a connection; `false` where that cannot be.
+/// Opens the idle connection; `false` if no connection or descriptor is free.
 fn make_idle(cycle: Cycle) -> bool {
     let log = cycle.log().as_ptr();
-    // SAFETY: the connection is made and closed as nginx's own are
+    // SAFETY: called on nginx's thread in a process with connections; the descriptor is new, and
+    // each connection has both events
     unsafe {
         let fd = eventfd(0, EFD_CLOEXEC as c_int);
         let c = match fd {
@@ -194,11 +198,12 @@ fn make_idle(cycle: Cycle) -> bool {
     true
 }
 
-/// The worker begins to leave.
+/// Called when the worker begins to exit.
 unsafe extern "C" fn on_idle(ev: *mut ngx_event_t) {
     guarded((), || {
-        // SAFETY: nginx passes the event of the connection that `on_leaving` has made; a connection
-        // that is left open as a worker ends would be an alert
+        // SAFETY: nginx passes the event of the connection that `make_idle` has opened and that
+        // only this function closes. A worker logs an alert for a connection that is still open
+        // when it exits
         unsafe { ngx_close_connection((*ev).data.cast()) };
         let (why, _) = begin_leaving();
         let all = ON_LEAVING.with_borrow(Clone::clone);

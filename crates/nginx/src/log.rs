@@ -16,20 +16,20 @@ use ngx::ffi::{
 
 use crate::guard::guarded;
 
-/// How much a message matters (`src/core/ngx_log.h`).
+/// The severity of a message (`src/core/ngx_log.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// nginx cannot start, or not go on with a new configuration.
+    /// nginx cannot start, or cannot apply a new configuration.
     Emerg,
-    /// A fault of nginx or of a module.
+    /// A bug in nginx or in a module.
     Alert,
-    /// Something failed.
+    /// An operation has failed.
     Error,
-    /// Something should not stay as it is.
+    /// A condition that the operator should correct.
     Warn,
-    /// Something worth knowing.
+    /// A significant event.
     Notice,
-    /// What happens as a rule.
+    /// Normal operation.
     Info,
 }
 
@@ -46,7 +46,8 @@ impl Level {
     }
 }
 
-/// Where messages go; that of a connection adds what it is about.
+/// A log, borrowed for the duration of a call. The log of a connection adds the context of the
+/// connection to messages.
 #[derive(Clone, Copy)]
 pub struct Log<'a> {
     log: *mut ngx_log_t,
@@ -57,61 +58,61 @@ impl Log<'_> {
     /// Wraps nginx's pointer.
     ///
     /// # Safety
-    /// `log` is valid while the result is used.
+    /// `log` is valid while the result is used. Called on nginx's thread.
     pub unsafe fn from_ptr(log: *mut ngx_log_t) -> Self {
         Self { log, of: PhantomData }
     }
 
-    /// nginx's own structure.
+    /// nginx's structure.
     pub fn as_ptr(self) -> *mut ngx_log_t {
         self.log
     }
 
-    /// Writes a message.
+    /// Writes a message at `level`, unless the log is set to less. nginx truncates it to 2048
+    /// bytes.
     pub fn write(self, level: Level, message: impl Display) {
         ngx::ngx_log_error!(level.number(), self.log, "{message}");
     }
 
-    /// Writes a message of [`Level::Alert`].
+    /// Writes a message at [`Level::Alert`].
     pub fn alert(self, message: impl Display) {
         self.write(Level::Alert, message);
     }
 
-    /// Writes a message of [`Level::Error`].
+    /// Writes a message at [`Level::Error`].
     pub fn error(self, message: impl Display) {
         self.write(Level::Error, message);
     }
 
-    /// Writes a message of [`Level::Warn`].
+    /// Writes a message at [`Level::Warn`].
     pub fn warn(self, message: impl Display) {
         self.write(Level::Warn, message);
     }
 
-    /// Writes a message of [`Level::Notice`].
+    /// Writes a message at [`Level::Notice`].
     pub fn notice(self, message: impl Display) {
         self.write(Level::Notice, message);
     }
 
-    /// Writes a message of [`Level::Info`].
+    /// Writes a message at [`Level::Info`].
     pub fn info(self, message: impl Display) {
         self.write(Level::Info, message);
     }
 }
 
-/// Calls `work` with the log of the configuration that is in effect.
+/// Calls `work` with the log of the current cycle. May be called at any time on nginx's thread.
 pub fn running<T>(work: impl FnOnce(Log) -> T) -> T {
-    // SAFETY: nginx has a cycle from its beginning to its end, and that a log; the result of this
-    // call cannot hold it
+    // SAFETY: nginx always has a current cycle, with a log; `work` cannot return the borrowed log
     work(unsafe { Log::from_ptr((*ngx_cycle).log) })
 }
 
-/// The log of the configuration that is in effect, but for messages less grave than alerts: for
-/// connections whose failures are to be expected, which nginx would log as errors.
+/// A log for connections whose failures are expected: it passes on to the log of the current cycle
+/// only messages at level alert and above, and drops those that nginx would log as errors.
 #[derive(Clone)]
 pub struct QuietLog(Rc<UnsafeCell<ngx_log_t>>);
 
 impl QuietLog {
-    /// Makes one.
+    /// Creates a log.
     pub fn new() -> Self {
         // SAFETY: all-zero is a valid value of the C struct
         let mut log: ngx_log_t = unsafe { zeroed() };
@@ -120,7 +121,7 @@ impl QuietLog {
         Self(Rc::new(UnsafeCell::new(log)))
     }
 
-    /// nginx's own structure, good as long as this one.
+    /// nginx's structure, valid as long as `self`.
     pub(crate) fn as_ptr(&self) -> *mut ngx_log_t {
         self.0.get()
     }
@@ -132,20 +133,19 @@ impl Default for QuietLog {
     }
 }
 
-/// Writes a line of a [`QuietLog`] to where those of the running configuration go, as
-/// `ngx_log_error_core` does.
+/// Writes a line of a [`QuietLog`] to the logs of the current cycle, as `ngx_log_error_core` does.
 unsafe extern "C" fn forward(_: *mut ngx_log_t, level: ngx_uint_t, line: *mut u_char, len: usize) {
     guarded((), || {
-        // SAFETY: nginx has a cycle from its beginning to its end, and that a log, which leads to
-        // the next or to null; the line is lent for the call
+        // SAFETY: nginx always has a current cycle; its logs are a list that ends with null, and
+        // the line is valid during the call
         unsafe {
             let mut log = (*ngx_cycle).log;
-            // the most talkative one is the first
+            // logs are sorted by level, the most verbose first
             while let Some(own) = log.as_ref().filter(|own| own.log_level >= level) {
                 match (own.writer, own.file.as_ref()) {
                     (Some(write), _) => write(log, level, line, len),
                     (None, Some(file)) if file.fd >= 0 => {
-                        // it stays nginx's to close; nobody could be told of a failure
+                        // nginx closes the descriptor; a failure to write a log cannot be reported
                         let mut file = ManuallyDrop::new(File::from_raw_fd(file.fd));
                         let _ = file.write_all(std::slice::from_raw_parts(line, len));
                     }

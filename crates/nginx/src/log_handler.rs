@@ -1,4 +1,4 @@
-//! What nginx's error log says of a request.
+//! What nginx's error log contains about a request.
 
 use std::mem::replace;
 use std::ptr::null_mut;
@@ -9,25 +9,29 @@ use ngx::ffi::{ngx_http_request_t, ngx_str_t, u_char};
 use crate::guard::guarded;
 use crate::request::Request;
 
-/// What is to be left out of a request line, of the URI for a server and of the `Referer`.
+/// Which part to omit from the request line, from the URI sent upstream and from `Referer`.
 pub trait LeaveOut: 'static {
-    /// The beginning of a text that stays, and the end of it that does.
+    /// The start and the end of `text` that remain when the part between them is omitted. Both must
+    /// be slices of `text`; in the upstream URI and in `Referer` only the start remains.
     fn kept(text: &[u8]) -> (&[u8], &[u8]);
 }
 
 impl Request<'_> {
-    /// Leaves a part of its texts out of what the error log says of it from here on.
+    /// Makes the error log omit the part that `L` selects from its messages about this request,
+    /// from now on. To be called in an early phase such as
+    /// [`POST_READ`](crate::request::POST_READ).
     pub fn leave_out_of_log<L: LeaveOut>(&self) {
         let r = self.raw_mut();
         if let Some(handler) = r.log_handler {
-            // the same for every request, unless it is ours already
+            // nginx's function is the same for every request; on a second call the handler is
+            // already ours
             CORE.get_or_init(|| handler);
             r.log_handler = Some(log_without::<L>);
         }
     }
 }
 
-/// What nginx calls for the part of a message that is about a request.
+/// The function that nginx calls for the part of a message that describes the request.
 type LogHandler = unsafe extern "C" fn(
     *mut ngx_http_request_t,
     *mut ngx_http_request_t,
@@ -35,13 +39,13 @@ type LogHandler = unsafe extern "C" fn(
     usize,
 ) -> *mut u_char;
 
-/// nginx's own (`ngx_http_log_error_handler`).
+/// nginx's function (`ngx_http_log_error_handler`).
 static CORE: OnceLock<LogHandler> = OnceLock::new();
 
-/// Longest message of nginx (`NGX_MAX_ERROR_STR`).
+/// The longest message of nginx (`NGX_MAX_ERROR_STR`).
 const LONGEST: usize = 2_048;
 
-/// Lets nginx write of a request as if its texts were shorter.
+/// Calls nginx's handler with shortened texts in the request, and restores them.
 unsafe extern "C" fn log_without<L: LeaveOut>(
     r: *mut ngx_http_request_t,
     sr: *mut ngx_http_request_t,
@@ -51,8 +55,8 @@ unsafe extern "C" fn log_without<L: LeaveOut>(
     guarded(buf, || {
         let Some(core) = CORE.get() else { return buf };
         let mut line = [0; LONGEST];
-        // SAFETY: nginx passes live requests and room for len bytes; nothing else runs until the
-        // texts are what they were
+        // SAFETY: nginx passes live requests and a buffer with room for `len` bytes; nothing else
+        // reads the texts before they are restored
         unsafe {
             let own = shortened::<L>((*r).request_line, &mut line);
             let own = replace(&mut (*r).request_line, own);
@@ -69,10 +73,10 @@ unsafe extern "C" fn log_without<L: LeaveOut>(
     })
 }
 
-/// A shorter request line, in `room`; as much of it as has room there.
+/// The shortened request line, copied to `room` and truncated to it.
 fn shortened<L: LeaveOut>(line: ngx_str_t, room: &mut [u8; LONGEST]) -> ngx_str_t {
     if line.data.is_null() {
-        // nginx looks for it then
+        // nginx then looks for the line itself
         return ngx_str_t { len: 0, data: null_mut() };
     }
     let (head, end) = L::kept(line.as_bytes());
@@ -84,12 +88,12 @@ fn shortened<L: LeaveOut>(line: ngx_str_t, room: &mut [u8; LONGEST]) -> ngx_str_
     ngx_str_t { len, data: room.as_mut_ptr() }
 }
 
-/// Shortens a text to its beginning, and says how long it was.
+/// Shortens a text to the start that remains, and returns its original length.
 ///
 /// # Safety
-/// It is live, and nobody else refers to it.
+/// `text` is live, and nobody else uses it during the call.
 unsafe fn cut<L: LeaveOut>(text: *mut ngx_str_t) -> usize {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees exclusive access
     unsafe {
         let len = L::kept((*text).as_bytes()).0.len().min((*text).len);
         replace(&mut (*text).len, len)

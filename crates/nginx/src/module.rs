@@ -1,4 +1,4 @@
-//! A module: how nginx has its configurations made and merged, and when it calls it.
+//! Module types: how nginx creates and merges their configurations, and which hooks it calls.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{c_char, c_void, CStr};
@@ -19,108 +19,121 @@ use crate::guard::guarded;
 use crate::log::Level;
 use crate::worker;
 
-/// A module, as `load_module` finds it: to be kept in a static, and named in the table of modules
-/// of the shared object.
+/// A module as `load_module` finds it. Create it as a static and list it in the [`Table`] of
+/// modules of the shared object.
 #[repr(C)]
 pub struct Module<M> {
     module: UnsafeCell<ngx_module_t>,
-    /// What is behind the module's header filter.
+    /// The filter after the module's header filter.
     pub(crate) next_header_filter: Cell<ngx_http_output_header_filter_pt>,
     of: PhantomData<fn() -> M>,
 }
 
-// SAFETY: nginx and this crate write to it from nginx's single thread, while a configuration is read
+// SAFETY: nginx and this crate write to it only on nginx's single thread, while a configuration is
+// read
 unsafe impl<M> Sync for Module<M> {}
 
-/// A module of `http`.
+/// An HTTP module.
+///
+/// nginx calls the hooks in this order while it reads a configuration:
+/// [`preconfiguration`](Self::preconfiguration), the handlers of directives,
+/// [`init_main`](Self::init_main), the merges, [`postconfiguration`](Self::postconfiguration),
+/// [`init_module`](Self::init_module); then the process hooks in each process. If a hook that
+/// returns an [`Outcome`] panics, nginx refuses the configuration; a panic of another hook has no
+/// further effect.
 pub trait HttpModule: Sized + 'static {
-    /// What it has of `http`.
+    /// The main configuration, one for `http`.
     type Main: Default + 'static;
-    /// What it has of a server, of an upstream block, and of `http` for servers to inherit.
+    /// The server configuration, one for each `server`, for each `upstream`, and for `http`, which
+    /// servers inherit from.
     type Server: Default + Merge + 'static;
-    /// What it has of a location, of a server and of `http` for locations to inherit.
+    /// The location configuration, one for each `location`, for each `server`, and for `http`,
+    /// which locations inherit from.
     type Location: Default + Merge + 'static;
-    /// What it has of a request.
+    /// The context of a request, see [`Request::context`](crate::request::Request::context). Its
+    /// alignment must not exceed that of a pointer.
     type Context: Default + 'static;
 
-    /// Its directives; [`Command::END`] is the last entry.
+    /// The directives. [`Command::END`] must be the last entry.
     const COMMANDS: &'static [Command];
 
-    /// The static.
+    /// The static that represents the module. It must be the one in the [`Table`] of modules, or
+    /// nginx does not find its configurations.
     fn module() -> &'static Module<Self>;
 
-    /// `http` begins: time to declare variables.
+    /// Called when nginx enters `http`, before it reads the block. The place to add variables.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// An error makes nginx refuse the configuration.
     fn preconfiguration(_: &mut Conf) -> Outcome {
         Ok(())
     }
 
-    /// All of `http` is read, and nothing is merged yet.
+    /// Called when all of `http` is read and nothing is merged yet.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// An error makes nginx refuse the configuration.
     fn init_main(_: &mut Conf) -> Outcome {
         Ok(())
     }
 
-    /// All of `http` is read and merged: time to register handlers.
+    /// Called when all of `http` is read and merged. The place to register handlers and filters.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// An error makes nginx refuse the configuration.
     fn postconfiguration(_: &mut Conf) -> Outcome {
         Ok(())
     }
 
-    /// A new configuration takes over: called where it is read, before its processes begin.
+    /// Called when a new configuration takes effect, in the process that has read it (the master),
+    /// before its worker processes start. The old configuration is [`Cycle::old`].
     fn init_module(_: Cycle) {}
 
-    /// A process begins.
+    /// Called when a process starts: a worker, a cache process, or a single process.
     fn init_process(_: Cycle) {}
 
-    /// A process ends.
+    /// Called when a process exits, after its event loop has ended.
     fn exit_process(_: Cycle) {}
 }
 
-/// A module of nginx's core.
+/// A core module: one with a configuration for the whole file, created before anything is read.
 pub trait CoreModule: Sized + 'static {
-    /// What it has of a configuration.
+    /// The configuration.
     type Conf: Default + 'static;
 
-    /// Its name.
+    /// The name of the module.
     const NAME: &'static CStr;
 
-    /// The static.
+    /// The static that represents the module. It must be the one in the [`Table`] of modules.
     fn module() -> &'static Module<Self>;
 
-    /// nginx begins to read a configuration.
+    /// Called when nginx starts to read a configuration.
     fn begin() {}
 
-    /// The whole file is read, and nothing is opened yet.
+    /// Called when the whole file is read and nginx has not opened any file or socket for it yet.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// An error makes nginx refuse the configuration.
     fn init_conf(_: Cycle, _: &Self::Conf) -> Outcome {
         Ok(())
     }
 
-    /// As of [`HttpModule::init_module`].
+    /// See [`HttpModule::init_module`].
     fn init_module(_: Cycle) {}
 
-    /// As of [`HttpModule::init_process`].
+    /// See [`HttpModule::init_process`].
     fn init_process(_: Cycle) {}
 }
 
-/// A module with directives for every block, as that of `include`.
+/// A module with directives for every context, like that of `include`.
 pub trait ConfModule: Sized + 'static {
-    /// Its directives; [`Command::END`] is the last entry.
+    /// The directives. [`Command::END`] must be the last entry.
     const COMMANDS: &'static [Command];
 }
 
-/// How a block inherits what stands in the block around it.
+/// How a block inherits from the enclosing block.
 pub trait Merge {
-    /// Takes over from `outer` what is not set here.
+    /// Copies to `self` the settings of the enclosing block `outer` that `self` does not set.
     fn merge(&mut self, outer: &Self);
 }
 
@@ -137,9 +150,9 @@ impl<M> Module<M> {
         }
     }
 
-    /// `None` where nginx has not loaded it.
+    /// An index of the module; `None` if nginx has not loaded it.
     fn number(&self, of: fn(&ngx_module_t) -> ngx_uint_t) -> Option<usize> {
-        // SAFETY: nginx writes to it only where it loads it, before it calls any function of it
+        // SAFETY: nginx writes to it only when it loads it, before it calls any of its functions
         let number = of(unsafe { &*self.module.get() });
         (number != ngx_uint_t::MAX).then_some(number)
     }
@@ -157,7 +170,7 @@ impl<M: HttpModule> Module<M> {
         merge_loc_conf: Some(merge::<M::Location>),
     };
 
-    /// A module of `http`.
+    /// An HTTP module, for a static.
     pub const fn http() -> Self {
         Self::new(ngx_module_t {
             ctx: (&raw const *Self::CONTEXT).cast_mut().cast(),
@@ -170,7 +183,7 @@ impl<M: HttpModule> Module<M> {
         })
     }
 
-    /// Its number among the modules of `http`.
+    /// The index of the module among the HTTP modules.
     pub(crate) fn ctx_index() -> Option<usize> {
         M::module().number(|module| module.ctx_index)
     }
@@ -183,7 +196,7 @@ impl<M: CoreModule> Module<M> {
         init_conf: Some(init_conf::<M>),
     };
 
-    /// A module of nginx's core.
+    /// A core module, for a static.
     pub const fn core() -> Self {
         Self::new(ngx_module_t {
             ctx: (&raw const *Self::CORE_CONTEXT).cast_mut().cast(),
@@ -194,14 +207,14 @@ impl<M: CoreModule> Module<M> {
         })
     }
 
-    /// Its number among all modules.
+    /// The index of the module among all modules.
     pub(crate) fn index() -> Option<usize> {
         M::module().number(|module| module.index)
     }
 }
 
 impl<M: ConfModule> Module<M> {
-    /// A module with directives for every block (`ngx_conf_handler`).
+    /// A module with directives for every context (`ngx_conf_handler`), for a static.
     pub const fn conf() -> Self {
         Self::new(ngx_module_t {
             ctx: null_mut(),
@@ -219,22 +232,22 @@ const fn table(commands: &'static [Command]) -> *mut ngx::ffi::ngx_command_t {
 }
 
 /// The `create_main_conf`, `create_srv_conf` or `create_loc_conf` of a module whose configuration
-/// is a `T`. It is dropped with the configuration.
+/// type is `T`. The value is dropped with the pool of the configuration.
 unsafe extern "C" fn create<T: Default>(cf: *mut ngx_conf_t) -> *mut c_void {
     guarded(null_mut(), || {
-        // SAFETY: cf->pool is the pool of the cycle that is being read
+        // SAFETY: nginx passes the configuration with the pool of the cycle being built
         unsafe { Pool::from_ngx_pool((*cf).pool) }.allocate(T::default()).cast()
     })
 }
 
-/// The `merge_srv_conf` or `merge_loc_conf` of a module whose configuration is a `T`.
+/// The `merge_srv_conf` or `merge_loc_conf` of a module whose configuration type is `T`.
 unsafe extern "C" fn merge<T: Merge>(
     _: *mut ngx_conf_t,
     prev: *mut c_void,
     conf: *mut c_void,
 ) -> *mut c_char {
     guarded(NGX_CONF_ERROR, || {
-        // SAFETY: nginx passes two that `create` of the same `T` has made
+        // SAFETY: nginx passes two different values that `create::<T>` has made
         let (prev, conf) = unsafe { (prev.cast::<T>().as_ref(), conf.cast::<T>().as_mut()) };
         let (Some(prev), Some(conf)) = (prev, conf) else { return NGX_CONF_ERROR };
         conf.merge(prev);
@@ -242,12 +255,12 @@ unsafe extern "C" fn merge<T: Merge>(
     })
 }
 
-/// Calls a step of reading `http`.
+/// Calls a hook that reads `http`.
 ///
 /// # Safety
-/// `cf` is what nginx passes to such a step.
+/// `cf` is the pointer that nginx passes to `preconfiguration` or `postconfiguration`.
 unsafe fn step(cf: *mut ngx_conf_t, what: fn(&mut Conf) -> Outcome) -> Result<(), ()> {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees the pointer
     unsafe { Conf::of_http(cf) }.map_or(Err(()), |cf| conclude(cf, what))
 }
 
@@ -258,7 +271,7 @@ fn conclude(mut cf: Conf, what: fn(&mut Conf) -> Outcome) -> Result<(), ()> {
 
 unsafe extern "C" fn preconfiguration<M: HttpModule>(cf: *mut ngx_conf_t) -> ngx_int_t {
     guarded(NGX_ERROR as _, || {
-        // SAFETY: nginx passes the configuration of http{}
+        // SAFETY: nginx passes the configuration of http
         unsafe { step(cf, M::preconfiguration) }.map_or(NGX_ERROR as _, |()| NGX_OK as _)
     })
 }
@@ -268,7 +281,7 @@ unsafe extern "C" fn init_main_conf<M: HttpModule>(
     _: *mut c_void,
 ) -> *mut c_char {
     guarded(NGX_CONF_ERROR, || {
-        // SAFETY: as above, all of which is read
+        // SAFETY: nginx passes the configuration of http, of which everything is read
         let cf = unsafe { Conf::of_read_http(cf) };
         let outcome = cf.map_or(Err(()), |cf| conclude(cf, M::init_main));
         outcome.map_or(NGX_CONF_ERROR, |()| NGX_CONF_OK)
@@ -277,7 +290,7 @@ unsafe extern "C" fn init_main_conf<M: HttpModule>(
 
 unsafe extern "C" fn postconfiguration<M: HttpModule>(cf: *mut ngx_conf_t) -> ngx_int_t {
     guarded(NGX_ERROR as _, || {
-        // SAFETY: as above
+        // SAFETY: nginx passes the configuration of http
         unsafe { step(cf, M::postconfiguration) }.map_or(NGX_ERROR as _, |()| NGX_OK as _)
     })
 }
@@ -285,7 +298,7 @@ unsafe extern "C" fn postconfiguration<M: HttpModule>(cf: *mut ngx_conf_t) -> ng
 unsafe extern "C" fn create_conf<M: CoreModule>(cycle: *mut ngx_cycle_t) -> *mut c_void {
     guarded(null_mut(), || {
         M::begin();
-        // SAFETY: nginx passes the cycle that is being made, with its pool
+        // SAFETY: nginx passes the cycle being built, with its pool
         unsafe { Pool::from_ngx_pool((*cycle).pool) }.allocate(M::Conf::default()).cast()
     })
 }
@@ -295,11 +308,11 @@ unsafe extern "C" fn init_conf<M: CoreModule>(
     conf: *mut c_void,
 ) -> *mut c_char {
     guarded(NGX_CONF_ERROR, || {
-        // SAFETY: nginx passes what `create_conf` has made, and nobody writes to it
+        // SAFETY: nginx passes the value that `create_conf` has made, and nobody writes to it
         let Some(conf) = (unsafe { conf.cast::<M::Conf>().as_ref() }) else {
             return NGX_CONF_ERROR;
         };
-        // SAFETY: nginx passes the cycle that is being made
+        // SAFETY: nginx passes the cycle being built
         let cycle = unsafe { Cycle::from_ptr(cycle) };
         match M::init_conf(cycle, conf) {
             Ok(()) => return NGX_CONF_OK,
@@ -311,14 +324,14 @@ unsafe extern "C" fn init_conf<M: CoreModule>(
 }
 
 unsafe extern "C" fn http_init_module<M: HttpModule>(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // a failure would end nginx, whose old configuration serves on
+    // returning an error would terminate nginx, although its old configuration still works
     // SAFETY: nginx passes the new cycle
     guarded((), || M::init_module(unsafe { Cycle::from_ptr(cycle) }));
     NGX_OK as _
 }
 
 unsafe extern "C" fn http_init_process<M: HttpModule>(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: nginx passes the cycle of the process
+    // SAFETY: nginx passes the cycle of the process, in `init_process`
     guarded((), || unsafe {
         let cycle = Cycle::from_ptr(cycle);
         worker::begin(cycle);
@@ -328,46 +341,47 @@ unsafe extern "C" fn http_init_process<M: HttpModule>(cycle: *mut ngx_cycle_t) -
 }
 
 unsafe extern "C" fn http_exit_process<M: HttpModule>(cycle: *mut ngx_cycle_t) {
-    // SAFETY: as above
+    // SAFETY: nginx passes the cycle of the process
     guarded((), || M::exit_process(unsafe { Cycle::from_ptr(cycle) }));
 }
 
 unsafe extern "C" fn core_init_module<M: CoreModule>(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: as above
+    // SAFETY: nginx passes the new cycle
     guarded((), || M::init_module(unsafe { Cycle::from_ptr(cycle) }));
     NGX_OK as _
 }
 
 unsafe extern "C" fn core_init_process<M: CoreModule>(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    // SAFETY: as above
+    // SAFETY: nginx passes the cycle of the process
     guarded((), || M::init_process(unsafe { Cycle::from_ptr(cycle) }));
     NGX_OK as _
 }
 
-/// A table that `load_module` looks for in a shared object by its name (`ngx_load_module`,
-/// `src/core/nginx.c`): `ngx_modules`, `ngx_module_names` and, where the place among nginx's own
-/// modules matters, `ngx_module_order`. It ends in null. To be exported, which Rust counts as unsafe
-/// code: nothing else may have the name.
+/// A table that `load_module` looks up by name in a shared object (`ngx_load_module`,
+/// `src/core/nginx.c`): `ngx_modules`, `ngx_module_names` and, if the position among nginx's own
+/// modules matters, `ngx_module_order`. It ends with null. The module crate exports it as a static,
+/// which Rust counts as unsafe code because nothing else may have that symbol name.
 #[repr(transparent)]
 pub struct Table<T, const N: usize>([*const T; N]);
 
-// SAFETY: the pointers are to statics; nginx writes to the modules behind them, from its single
-// thread, and nobody writes to the table.
+// SAFETY: the pointers are to statics; nobody writes to the table, and nginx writes to the modules
+// on its single thread only
 unsafe impl<T, const N: usize> Sync for Table<T, N> {}
 
-/// A module without its type.
+/// A module of any type.
 #[repr(transparent)]
 pub struct Erased(ngx_module_t);
 
 impl<M> Module<M> {
-    /// For [`Table::modules`].
+    /// The entry of this module in [`Table::modules`].
     pub const fn erased(&'static self) -> *const Erased {
         self.module.get().cast_const().cast()
     }
 }
 
 impl<const N: usize> Table<Erased, N> {
-    /// Modules, each from [`Module::erased`].
+    /// The table `ngx_modules`. Each entry is the result of [`Module::erased`]; `N` is one more
+    /// than their number.
     pub const fn modules<const M: usize>(modules: [*const Erased; M]) -> Self {
         assert!(N == M + 1, "one entry is for the end");
         let mut table = [null::<Erased>(); N];
@@ -381,7 +395,8 @@ impl<const N: usize> Table<Erased, N> {
 }
 
 impl<const N: usize> Table<c_char, N> {
-    /// Names of modules, each with a NUL.
+    /// The table `ngx_module_names` or `ngx_module_order`. `N` is one more than the number of
+    /// names.
     pub const fn names<const M: usize>(names: [&'static CStr; M]) -> Self {
         assert!(N == M + 1, "one entry is for the end");
         let mut table = [null::<c_char>(); N];

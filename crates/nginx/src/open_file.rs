@@ -1,4 +1,4 @@
-//! Files that nginx opens with its logs.
+//! Files that nginx opens along with its logs.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,7 +13,8 @@ use crate::cycle::Cycle;
 use crate::life::Life;
 use crate::text::owned;
 
-/// A file that nginx opens with its logs, and again on SIGUSR1.
+/// A file that nginx opens along with its logs, and reopens on SIGUSR1. It may be kept: writing
+/// fails after its configuration is freed.
 #[derive(Clone)]
 pub struct OpenFile {
     file: NonNull<ngx_open_file_t>,
@@ -21,31 +22,33 @@ pub struct OpenFile {
 }
 
 impl OpenFile {
-    /// Has nginx open a file once the configuration is read.
+    /// Adds a file, which nginx opens when the configuration is read.
     ///
     /// # Errors
-    /// There is no memory.
+    /// Memory is exhausted.
     pub fn add(cf: &mut Conf, path: &str) -> Result<Self, Error> {
         let (mut name, life) = (cf.string(path)?, cf.life()?);
-        // SAFETY: the cycle that is being made; the name is in its pool
+        // SAFETY: the cycle being built; the name is in its pool
         let file = unsafe { ngx_conf_open_file((*cf.as_ptr()).cycle, &raw mut name) };
         Ok(Self { file: NonNull::new(file).ok_or(Error::Logged)?, life })
     }
 
-    /// Writes all of `bytes`, in one call as a rule, so that lines of several processes do not mix.
+    /// Writes all of `bytes`, normally in one system call, so that lines of several processes do
+    /// not mix. Blocks if the file does.
     ///
     /// # Errors
-    /// The system's, or the configuration is gone.
+    /// An error of the system; [`NotFound`](io::ErrorKind::NotFound) if the configuration is freed
+    /// or nginx has not opened the file.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
         if !self.life.goes_on() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        // SAFETY: the configuration is there, and its files with it
+        // SAFETY: the life has been checked; nginx frees its files with the configuration
         let fd = unsafe { self.file.as_ref() }.fd;
         if fd < 0 {
             return Err(io::ErrorKind::NotFound.into());
         }
-        // SAFETY: open; it stays nginx's to close
+        // SAFETY: the descriptor is open; `ManuallyDrop` leaves closing it to nginx
         let mut file = unsafe { ManuallyDrop::new(File::from_raw_fd(fd)) };
         file.write_all(bytes)
     }
@@ -60,8 +63,8 @@ impl Unopened<'_> {
         owned(&self.0.name)
     }
 
-    /// Has nginx use a descriptor in its place. nginx neither opens a file without a name, nor opens
-    /// it again, but closes it with the configuration.
+    /// Makes nginx use this descriptor instead of opening the file. nginx does not reopen it on
+    /// SIGUSR1, and closes it with the configuration.
     pub fn replace(&mut self, descriptor: OwnedFd) {
         self.0.fd = descriptor.into_raw_fd();
         self.0.name.len = 0;
@@ -69,18 +72,19 @@ impl Unopened<'_> {
 }
 
 impl Cycle<'_> {
-    /// Calls `work` for each file that nginx is about to open. For [`CoreModule::init_conf`].
+    /// Calls `work` for each file that nginx is about to open. To be called in
+    /// [`CoreModule::init_conf`]; later nginx uses the files.
     ///
     /// # Errors
-    /// Those of `work`, which ends with the first.
+    /// The first error of `work`, which ends the iteration.
     ///
     /// [`CoreModule::init_conf`]: crate::module::CoreModule::init_conf
     pub fn for_each_file<E>(
         self,
         mut work: impl FnMut(Unopened) -> Result<(), E>,
     ) -> Result<(), E> {
-        // SAFETY: the cycle that is being made; each part is null or has nelts files, to which nobody
-        // else refers meanwhile
+        // SAFETY: the cycle being built; each part of the list has `nelts` files, and nobody else
+        // uses them in `init_conf`
         unsafe {
             let mut part = &raw const (*self.as_ptr()).open_files.part;
             while let Some(this) = part.as_ref() {
@@ -94,8 +98,8 @@ impl Cycle<'_> {
     }
 }
 
-/// The current time as nginx's logs write it in ISO 8601 (`$time_iso8601`).
+/// The current time in nginx's ISO 8601 format (`$time_iso8601`).
 pub fn iso8601() -> String {
-    // SAFETY: nginx keeps the text of the current time there
+    // SAFETY: nginx keeps a valid string of the current time there
     unsafe { ngx_cached_http_log_iso8601 }.to_string()
 }

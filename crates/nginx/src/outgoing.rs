@@ -1,4 +1,4 @@
-//! A connection that this process opens itself.
+//! Connections that a module opens itself.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,36 +18,37 @@ use crate::guard::guarded;
 use crate::log::QuietLog;
 use crate::peers::Address;
 
-/// A connection that this process has opened, closed when dropped.
+/// A connection that a module has opened. Dropping it closes it.
 pub struct Outgoing {
-    /// Its data is what `on_event` points to, which is dropped after it.
+    /// Its `data` points to `_on_event`, which is dropped after it.
     connection: Connection,
     _on_event: Rc<OnEvent>,
 }
 
 struct OnEvent {
     work: RefCell<Box<dyn FnMut()>>,
-    /// The connection's.
+    /// The log of the connection.
     _log: QuietLog,
 }
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum Failed {
-    /// The system refuses it at once.
+    /// The system has refused to connect.
     Refused(io::Error),
-    /// This process has no means to connect, which says nothing about the other side.
+    /// This process lacks a resource that it needs to connect, which says nothing about the peer.
     Unable,
 }
 
 impl Outgoing {
-    /// Connects to the address of a peer, and calls `work` at each event of the connection: when it
-    /// has come about or failed, when there is something to read or room to write, when the timer has
-    /// fired, and when nginx wants it closed. That is never before this call is over. `work` may drop
-    /// the connection.
+    /// Connects to the address of a peer. `work` is called at each event of the connection: when it
+    /// is established or has failed, when it can be read or written, when its timer has expired and
+    /// when nginx asks to close it. It is never called before this function returns. A panic of
+    /// `work` is caught. `work` may drop the connection. To be called in a process that runs
+    /// nginx's event loop.
     ///
-    /// An event costs a call by a pointer: [`Owner`](crate::owner::Owner) is for connections of which
-    /// there are many events.
+    /// Each event costs an indirect call; [`Owner`](crate::owner::Owner) is meant for connections
+    /// with many events.
     ///
     /// # Errors
     /// See [`Failed`].
@@ -63,7 +64,7 @@ impl Outgoing {
         if bytes.len() > size_of::<sockaddr_storage>() {
             return Err(Failed::Unable);
         }
-        // SAFETY: room for as much, as just seen
+        // SAFETY: the length has been checked, and the regions do not overlap
         unsafe {
             (&raw mut sockaddr).cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
         }
@@ -73,10 +74,10 @@ impl Outgoing {
         peer.get = Some(ngx_event_get_peer);
         peer.log = log.as_ptr();
         peer.bits_mut().set_log_error(ngx_connection_log_error_e_NGX_ERROR_ERR);
-        // SAFETY: filled in as nginx wants it; of all that it keeps the log alone, which the result
-        // has with it
+        // SAFETY: the structure has what ngx_event_connect_peer reads; nginx stores only the log,
+        // which the result keeps alive
         let rc = unsafe { ngx_event_connect_peer(&raw mut peer) };
-        // the last system call that failed is connect()
+        // connect() is the last system call that has failed
         let error = io::Error::last_os_error();
         if rc == NGX_DECLINED as isize {
             return Err(Failed::Refused(error));
@@ -84,7 +85,7 @@ impl Outgoing {
         if ![NGX_OK as _, NGX_AGAIN as _].contains(&rc) {
             return Err(Failed::Unable);
         }
-        // SAFETY: just made, for nobody else
+        // SAFETY: nginx has just opened it, and nobody else has it
         let connection = unsafe { Connection::own(peer.connection) }.ok_or(Failed::Unable)?;
         let work: RefCell<Box<dyn FnMut()>> = RefCell::new(Box::new(work));
         let on_event = Rc::new(OnEvent { work, _log: log.clone() });
@@ -104,9 +105,9 @@ impl Deref for Outgoing {
 
 unsafe extern "C" fn on_event(ev: *mut ngx_event_t) {
     guarded((), || {
-        // SAFETY: nginx passes an event of an open connection, whose data is what
-        // `Outgoing::connect` has put there and which is closed before that goes; the reference keeps
-        // it should the work drop the connection
+        // SAFETY: nginx passes an event of an open connection that `Outgoing::connect` has set up;
+        // `data` is valid until the connection is closed. The additional reference keeps it alive
+        // if `work` drops the connection
         let on_event = unsafe {
             let connection = (*ev).data.cast::<ngx_connection_t>();
             let on_event = (*connection).data.cast_const().cast::<OnEvent>();

@@ -1,4 +1,4 @@
-//! Owners of connections, and how nginx calls them.
+//! Owners of connections: state whose methods nginx calls on the events of its connections.
 
 use std::ops::ControlFlow;
 
@@ -9,14 +9,17 @@ use crate::event::ngx_post_event;
 use crate::guard::guarded;
 use crate::worker::{Turn, Worker};
 
-/// Goes on, or ends the connections.
+/// `Continue` to go on, `Break` to end the owner and close its connections.
 pub type Flow = ControlFlow<()>;
 
-/// What has `N` connections to itself, and is called with what happens to them: from
-/// [`hand_over`] on, until it says [`Flow::Break`] or panics. A fault of its own costs its own
-/// connections and not the worker.
+/// State that owns `N` connections and handles their events, from [`hand_over`] or [`give`] until a
+/// method returns [`Flow::Break`] or panics. [`end`](Self::end) is then called once. A panic ends
+/// this owner and not the worker.
+///
+/// nginx calls the methods, one at a time in each worker: while one runs, no method of any other
+/// owner is called.
 pub trait Owner<const N: usize>: Sized + 'static {
-    /// There may be something to read of the connection with this number.
+    /// Connection `number` may have bytes to read.
     fn readable(
         &mut self,
         connections: &[Connection; N],
@@ -24,7 +27,7 @@ pub trait Owner<const N: usize>: Sized + 'static {
         worker: &mut Worker,
     ) -> Flow;
 
-    /// The socket of the connection with this number may take bytes again.
+    /// The socket of connection `number` may accept bytes again.
     fn writable(
         &mut self,
         connections: &[Connection; N],
@@ -32,11 +35,13 @@ pub trait Owner<const N: usize>: Sized + 'static {
         worker: &mut Worker,
     ) -> Flow;
 
-    /// The timer of a connection has fired.
+    /// The timer of a connection has expired ([`Connection::set_timer`]).
     fn timer(&mut self, connections: &[Connection; N], worker: &mut Worker) -> Flow;
 
-    /// The worker is leaving and asks connections that are idle to end
-    /// (`ngx_close_idle_connections`), or wants all to end at once (`ngx_shutdown_timer_handler`).
+    /// The worker is exiting. With `at_once` false it asks idle connections to close when
+    /// convenient (`ngx_close_idle_connections`); with `at_once` true `worker_shutdown_timeout` has
+    /// expired and they must close now (`ngx_shutdown_timer_handler`). Only connections marked with
+    /// [`Connection::set_idle`] get the first call.
     fn shutdown(
         &mut self,
         connections: &[Connection; N],
@@ -44,22 +49,25 @@ pub trait Owner<const N: usize>: Sized + 'static {
         worker: &mut Worker,
     ) -> Flow;
 
-    /// The end: connections are closed as they are dropped.
+    /// Ends the owner. Connections are closed when they are dropped.
     fn end(self, connections: [Connection; N]);
 }
 
-/// What the data of each connection points to.
+/// The target of `data` of each connection.
 struct Link<O, const N: usize> {
     connections: [Connection; N],
     owner: O,
 }
 
-/// Gives connections to an owner, and has nginx call it.
+/// Transfers connections to `owner`, whose methods nginx calls from now on. To be called on nginx's
+/// thread, with connections whose reads and writes are already scheduled: this function calls no
+/// method.
 pub fn give<O: Owner<N>, const N: usize>(owner: O, connections: [Connection; N]) {
     adopt(owner, connections);
 }
 
-/// As [`give`]; `first` is the first part of its life.
+/// Like [`give`], then runs `first` on the owner. If `first` returns [`Flow::Break`] or panics, the
+/// owner ends at once.
 pub fn hand_over<O: Owner<N>, const N: usize>(
     owner: O,
     connections: [Connection; N],
@@ -67,13 +75,13 @@ pub fn hand_over<O: Owner<N>, const N: usize>(
     first: impl FnOnce(&mut O, &[Connection; N], &mut Worker) -> Flow,
 ) {
     let link = adopt(owner, connections);
-    // SAFETY: just made; what runs may end it, so it is not used after
+    // SAFETY: `adopt` has just made the link; `run` may free it, and it is not used afterwards
     unsafe { run(link, |link| first(&mut link.owner, &link.connections, worker)) };
 }
 
 fn adopt<O: Owner<N>, const N: usize>(owner: O, connections: [Connection; N]) -> *mut Link<O, N> {
     let link = Box::into_raw(Box::new(Link { connections, owner }));
-    // SAFETY: just made
+    // SAFETY: the link has just been allocated and nothing has freed it
     for connection in unsafe { &(*link).connections } {
         let (on_readable, on_writable) = (on_readable::<O, N>, on_writable::<O, N>);
         connection.adopt(link.cast(), Some(on_readable), Some(on_writable));
@@ -81,50 +89,52 @@ fn adopt<O: Owner<N>, const N: usize>(owner: O, connections: [Connection; N]) ->
     link
 }
 
-/// Runs a part of an owner's life, and ends it where that says so or panics.
+/// Runs `part` on an owner and ends the owner if `part` returns `Break` or panics.
 ///
 /// # Safety
-/// `link` came from `hand_over`, is alive, and is not used by the caller after.
+/// `link` was made by `adopt` and is live; nobody else uses it during the call, and the caller does
+/// not use it afterwards.
 unsafe fn run<O: Owner<N>, const N: usize>(
     link: *mut Link<O, N>,
     part: impl FnOnce(&mut Link<O, N>) -> Flow,
 ) {
-    // SAFETY: alive and exclusive by contract
+    // SAFETY: the caller guarantees that the link is live and not aliased
     if guarded(Flow::Break(()), || part(unsafe { &mut *link })).is_break() {
-        // SAFETY: as above
+        // SAFETY: still live, since only `end` frees it; the caller does not use it afterwards
         unsafe { end(link) };
     }
 }
 
-/// The handler of read events, and of all that nginx reports as one. Here and below, one guard for
-/// what happens on each event, and another for the end, which is rare: a second one around both would
-/// cost every message.
+/// The handler of read events, and of timers and shutdown, which nginx reports as read events. Here
+/// and in `on_writable`, one guard protects the event and a second one the rare end; a guard around
+/// both would cost time for every message.
 unsafe extern "C" fn on_readable<O: Owner<N>, const N: usize>(ev: *mut ngx_event_t) {
-    // SAFETY: nginx passes an event of a connection that `hand_over` has adopted; where its owner is
-    // to end, it is still there
+    // SAFETY: nginx passes an event of an open connection that `adopt` has set up, so its link is
+    // live
     guarded(Flow::Break(()), || unsafe { handle::<O, N>(ev, O::readable) })
         .break_value()
-        // SAFETY: as above
+        // SAFETY: `handle` does not free the link, so it is live; nothing uses it after `end`
         .map_or((), |()| unsafe { end(link_of::<O, N>(ev)) })
 }
 
 /// The handler of write events.
 unsafe extern "C" fn on_writable<O: Owner<N>, const N: usize>(ev: *mut ngx_event_t) {
-    // SAFETY: as above
+    // SAFETY: as in `on_readable`
     guarded(Flow::Break(()), || unsafe { handle::<O, N>(ev, O::writable) })
         .break_value()
-        // SAFETY: as above
+        // SAFETY: as in `on_readable`
         .map_or((), |()| unsafe { end(link_of::<O, N>(ev)) })
 }
 
 /// # Safety
-/// `ev` is an event of a connection that `hand_over` has adopted.
+/// `ev` is an event of an open connection that `adopt` has set up for an `O`.
 #[inline]
 unsafe fn handle<O: Owner<N>, const N: usize>(
     ev: *mut ngx_event_t,
     part: impl FnOnce(&mut O, &[Connection; N], usize, &mut Worker) -> Flow,
 ) -> Flow {
-    // SAFETY: by contract; nobody else holds the owner, as whoever works has the turn
+    // SAFETY: by contract the link is live; the turn guarantees that no other callback uses an
+    // owner
     unsafe {
         let Some(mut turn) = Turn::take() else { return later(ev) };
         let Link { connections, owner } = &mut *link_of::<O, N>(ev);
@@ -132,8 +142,9 @@ unsafe fn handle<O: Owner<N>, const N: usize>(
         let before = |connection: &&Connection| connection.as_ptr() != (*ev).data.cast();
         let number = connections[..N - 1].iter().take_while(before).count();
         let connection = &connections[number];
-        // nginx calls for no event of the socket where it leaves or the timer has fired. It calls the
-        // read handler then, and that stands for the other while TLS has to read before it can write
+        // nginx sets these flags and calls the read handler. Such a call says nothing about the
+        // socket. While TLS must read before it can write, nginx calls the write handler in its
+        // place
         if let Some(at_once) = connection.take_close() {
             return owner.shutdown(connections, at_once, turn.worker());
         }
@@ -144,43 +155,44 @@ unsafe fn handle<O: Owner<N>, const N: usize>(
     }
 }
 
-/// An owner is at work, and has done something that nginx calls another one for.
+/// Postpones an event that nginx reports while another owner is at work, as a result of that work.
 ///
 /// # Safety
-/// As of `handle`.
+/// As for `handle`.
 #[cold]
 unsafe fn later(ev: *mut ngx_event_t) -> Flow {
-    // SAFETY: the event of an open connection; nginx's queue
+    // SAFETY: by contract an event of an open connection; the queue is nginx's
     unsafe { ngx_post_event(ev, &raw mut ngx_posted_next_events) };
     Flow::Continue(())
 }
 
 /// # Safety
-/// The owner is alive, and is not used after.
+/// `link` was made by `adopt` and is live; nobody uses it afterwards.
 #[cold]
 unsafe fn end<O: Owner<N>, const N: usize>(link: *mut Link<O, N>) {
     guarded((), || {
-        // SAFETY: by contract; made by Box::into_raw in `adopt`
+        // SAFETY: by contract live and not used afterwards; allocated by `Box::into_raw` in `adopt`
         let Link { connections, owner } = *unsafe { Box::from_raw(link) };
         owner.end(connections);
     });
 }
 
 /// # Safety
-/// As of `handle`.
+/// As for `handle`.
 #[inline]
 unsafe fn link_of<O, const N: usize>(ev: *mut ngx_event_t) -> *mut Link<O, N> {
-    // SAFETY: the data of an event is its connection, whose data is what `hand_over` has made
+    // SAFETY: nginx stores the connection in `data` of its events; `adopt` has stored the link in
+    // `data` of the connection
     unsafe { (*(*ev).data.cast::<ngx_connection_t>()).data.cast() }
 }
 
-/// Whether a connection is one of such an owner.
+/// Whether an owner of this type owns the connection.
 ///
 /// # Safety
 /// `c` is null or an open connection of nginx.
 pub(crate) unsafe fn is_owned<O: Owner<N>, const N: usize>(c: *mut ngx_connection_t) -> bool {
     let ours: unsafe extern "C" fn(*mut ngx_event_t) = on_readable::<O, N>;
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees null or an open connection
     let handler: ngx_event_handler_pt = unsafe {
         match Connection::lent(c) {
             Some(connection) if !(*c).read.is_null() => connection.handler(),
@@ -190,14 +202,16 @@ pub(crate) unsafe fn is_owned<O: Owner<N>, const N: usize>(c: *mut ngx_connectio
     handler.is_some_and(|handler| std::ptr::fn_addr_eq(handler, ours))
 }
 
-/// Runs a part of the life of every owner of this type. Not while one is at work, which has no need
-/// to: nothing happens then.
+/// Runs `part` on every owner of this type in this worker, and ends those for which it returns
+/// [`Flow::Break`] or panics. Does nothing if called from a method of an owner, or in a process
+/// that serves no connections.
 pub fn for_each<O: Owner<N>, const N: usize>(
     part: impl Fn(&mut O, &[Connection; N], &mut Worker) -> Flow,
 ) {
-    // SAFETY: whoever calls it was called by nginx, and has the turn or nobody has. A connection in
-    // use has a read event, and where that has our handler, the data is a link, seen here by its
-    // first connection. What runs may free connections, so nothing is kept over it.
+    // SAFETY: called on nginx's thread; the turn guarantees that no callback uses an owner. An open
+    // connection has a read event. If the handler of that is ours, `data` is a link; each is
+    // visited at its first connection only. `part` may close connections, so no reference is held
+    // from one iteration to the next
     unsafe {
         let Some(mut turn) = Turn::take() else { return };
         let (connections, count) = turn.worker().connections;

@@ -1,4 +1,4 @@
-//! The peers of upstream blocks, as core's balancers keep them
+//! The peers of upstream blocks that nginx's own balancers use
 //! (`src/http/ngx_http_upstream_round_robin.h`).
 
 use std::cell::RefCell;
@@ -21,23 +21,24 @@ use crate::life::Life;
 use crate::process::unix_time;
 use crate::text::owned;
 
-/// In `down` of a peer: taken out by `server ... down`.
+/// A bit in `down` of a peer: taken out by `server ... down`.
 const DOWN_BY_CONFIGURATION: usize = 1;
 
-/// In `down` of a peer: taken out by [`PeerMut::mark`]. Balancers skip a peer whose `down` is not 0.
+/// A bit in `down` of a peer: taken out by [`PeerMut::mark`]. Balancers skip a peer whose `down` is
+/// not 0.
 const DOWN_BY_MARK: usize = 2;
 
-/// What the lock of a list is while one process changes it (`NGX_RWLOCK_WLOCK`); else it is how many
-/// read it.
+/// The value of a list's lock while a process changes the list (`NGX_RWLOCK_WLOCK`); otherwise it
+/// is the number of readers.
 const WRITE_LOCKED: usize = usize::MAX;
 
-/// How long [`Block::look_soon`] waits for a list: for any number of changes, and not for one that
-/// never ends.
+/// How long [`Block::look_soon`] waits for a lock: enough for any number of changes, but not for
+/// the lock of a dead process.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 type BlockPtr = NonNull<ngx_http_upstream_srv_conf_t>;
 
-/// Core's list of a block, whose `zone` may yet copy it.
+/// nginx's peer list of a block, before a `zone` copies it.
 #[derive(Clone)]
 pub(crate) struct Found {
     list: NonNull<ngx_http_upstream_rr_peers_t>,
@@ -45,38 +46,39 @@ pub(crate) struct Found {
 }
 
 thread_local! {
-    /// What [`Conf::find_peers`] has found out, of all configurations that are there.
+    /// The results of [`Conf::find_peers`] for all configurations that are alive.
     static FOUND: RefCell<HashMap<BlockPtr, Found>> = RefCell::default();
 }
 
-/// What was found out about a block.
+/// The result of [`Conf::find_peers`] for a block.
 pub(crate) fn found(block: BlockPtr) -> Option<Found> {
     FOUND.with_borrow(|found| found.get(&block).filter(|found| found.life.goes_on()).cloned())
 }
 
 impl Conf<'_> {
-    /// Finds out which upstream blocks have core's list of peers: those whose balancer is core's, as
-    /// the balancer behind it that `keepalive` and `sticky` ask. They keep who that is to themselves;
-    /// but core's list is in the memory of the configuration, and has the name of its block at its
-    /// place (`ngx_http_upstream_init_round_robin`). Blocks that `proxy_pass` has made are left out:
-    /// they have no balancer.
+    /// Determines which upstream blocks have nginx's peer list: those that use a balancer of nginx,
+    /// directly or behind `keepalive` or `sticky`. These two do not reveal the balancer behind
+    /// them. But nginx's list is in the pool of the configuration and has the address of the
+    /// block's name at a known offset (`ngx_http_upstream_init_round_robin`). Blocks that
+    /// `proxy_pass` creates implicitly are left out, as they have no balancer.
     ///
-    /// For `postconfiguration`: all blocks are initialized then, and no `zone` has copied a list.
+    /// To be called in `postconfiguration`, once all blocks are initialized and before a `zone`
+    /// copies a list. The methods of [`Block`] that visit peers depend on it.
     ///
     /// # Errors
-    /// There is no memory.
+    /// Memory is exhausted.
     pub fn find_peers(&mut self) -> Outcome {
         let life = self.life()?;
         let mut lists = Vec::new();
-        // SAFETY: what nginx passed
+        // SAFETY: nginx passes a valid configuration
         let cf = unsafe { &*self.as_ptr() };
         let main = self.http_ctx().and_then(|_| NgxHttpUpstreamModule::main_conf(cf));
         if let Some(main) = main {
-            // SAFETY: an array of pointers to the blocks, which live as long as the configuration
-            // that is being read; it has no elements in an http{} without any
+            // SAFETY: the array holds pointers to the blocks, which live as long as the
+            // configuration being read; it is empty if http has none
             for block in unsafe { main.upstreams.as_slice::<*mut ngx_http_upstream_srv_conf_t>() } {
                 let Some(block) = NonNull::new(*block) else { continue };
-                // SAFETY: as above
+                // SAFETY: a block of the configuration being read
                 lists.push((block, list_of(cf.pool, unsafe { block.as_ref() })));
             }
         }
@@ -104,21 +106,22 @@ fn list_of(
     if !list.is_aligned() || !is_in_pool(pool, list) {
         return None;
     }
-    // SAFETY: memory of the pool, whatever it is used for, and any bits are a pointer
+    // SAFETY: `is_in_pool` has found it in allocated memory of the pool; any bits are a valid
+    // pointer value, which is compared only
     let name = unsafe { (&raw const (*list.as_ptr()).name).read() };
     std::ptr::eq(name, &raw const block.host).then_some(list)
 }
 
-/// Whether a `T` at an address would lie in what the configuration's pool has given out in one of
-/// its blocks: core's list does, as it is smaller than one (`ngx_palloc_small`).
+/// Whether a `T` at this address is inside the allocated part of a block of the pool. nginx's list
+/// is, as it is small (`ngx_palloc_small`).
 fn is_in_pool<T>(pool: *mut ngx_pool_t, what: NonNull<T>) -> bool {
     let (from, to) = (what.addr().get(), what.addr().get().saturating_add(size_of::<T>()));
-    // SAFETY: the pool of the configuration that is being read; each block leads to the next or to
-    // null
+    // SAFETY: `pool` is the pool of the configuration being read; each block points to the next or
+    // to null
     let next = |block: &NonNull<ngx_pool_t>| NonNull::new(unsafe { block.as_ref() }.d.next);
     let mut blocks = successors(NonNull::new(pool), next);
     blocks.any(|block| {
-        // SAFETY: as above
+        // SAFETY: a block of the pool
         let last = unsafe { block.as_ref() }.d.last.addr();
         block.addr().get() < from && to <= last
     })
@@ -132,54 +135,59 @@ fn is_in_zone<T>(block: &ngx_http_upstream_srv_conf_t, what: NonNull<T>) -> bool
     (from..from.saturating_add(zone.shm.size)).contains(&what.addr().get())
 }
 
-/// A list of peers: those of a block, or its backups. Its configuration is there while it is used.
+/// A peer list: the primary peers of a block, or its backup peers. Whoever has one guarantees that
+/// its configuration is alive.
 #[derive(Clone, Copy)]
 pub(crate) struct List(NonNull<ngx_http_upstream_rr_peers_t>);
 
-/// The lists of a block, its backups second; `None` where its balancer is not one of nginx's own,
-/// and keeps its peers elsewhere or in another way.
+/// The peer lists of a block: primary, then backup. `None` if the balancer is not nginx's own and
+/// stores its peers elsewhere.
 ///
 /// # Safety
-/// The configuration of the block is there while the result is used.
+/// The configuration of the block is alive while the result is used.
 pub(crate) unsafe fn lists(block: BlockPtr, found: &Found) -> Option<impl Iterator<Item = List>> {
-    // SAFETY: by contract; no reference is held over a call into nginx
+    // SAFETY: the caller guarantees that the block is alive; no reference is held across a call
+    // into nginx
     let block = unsafe { block.as_ref() };
     let first = NonNull::new(block.peer.data.cast())?;
     if first != found.list && !is_in_zone(block, first) {
         return None;
     }
-    // SAFETY: the lists live as long as the configuration; `next` is set while it is made
+    // SAFETY: the lists live as long as the configuration, and `next` does not change once they are
+    // built
     Some(successors(Some(List(first)), |list| unsafe {
         NonNull::new((*list.as_ptr()).next).map(List)
     }))
 }
 
 impl List {
-    /// nginx's own structure.
+    /// nginx's structure.
     pub(crate) fn as_ptr(self) -> *mut ngx_http_upstream_rr_peers_t {
         self.0.as_ptr()
     }
 
-    /// Whether it lies in a `zone`, for all workers; else each has its own.
+    /// Whether the list is in a `zone`, shared by all workers; otherwise each worker has its own
+    /// copy.
     pub(crate) fn is_shared(self) -> bool {
-        // SAFETY: live, see the type
+        // SAFETY: live by the invariant of the type
         unsafe { !(*self.as_ptr()).shpool.is_null() }
     }
 
-    /// Locks the list as it is: what changes in a peer is under that peer's own lock.
+    /// Locks the list for reading. The mutable state of each peer has its own lock.
     pub(crate) fn read(self) -> Locked {
         if self.is_shared() {
-            // SAFETY: as above
+            // SAFETY: live by the invariant of the type; a shared list has an initialized lock
             unsafe { ngx_rwlock_rlock(&raw mut (*self.as_ptr()).rwlock) };
         }
         Locked(self)
     }
 
-    /// As [`List::read`]; `None` where a process keeps the list to change it for much longer than
-    /// that takes.
+    /// Like [`List::read`], but gives up with `None` if a process holds the write lock much longer
+    /// than a change takes.
     fn read_soon(self) -> Option<Locked> {
         if self.is_shared() {
-            // SAFETY: as above; the word of the lock, as ngx_rwlock_rlock uses it
+            // SAFETY: live by the invariant of the type; the lock is a word that all processes
+            // access atomically, as ngx_rwlock_rlock does
             let lock = unsafe { AtomicUsize::from_ptr((&raw mut (*self.as_ptr()).rwlock).cast()) };
             let one_more = |readers: usize| (readers != WRITE_LOCKED).then(|| readers + 1);
             let begun = Instant::now();
@@ -193,27 +201,27 @@ impl List {
         Some(Locked(self))
     }
 
-    /// Locks the list and all of its peers, to change them.
+    /// Locks the list and the state of all its peers for writing.
     fn write(self) -> Locked {
         if self.is_shared() {
-            // SAFETY: as above
+            // SAFETY: live by the invariant of the type; a shared list has an initialized lock
             unsafe { ngx_rwlock_wlock(&raw mut (*self.as_ptr()).rwlock) };
         }
         Locked(self)
     }
 }
 
-/// A locked list, until it is dropped.
+/// A lock on a list, released when dropped.
 pub(crate) struct Locked(List);
 
 impl Locked {
-    /// Its peers, each live as long as the lock is held.
+    /// The peers of the list. They are live while the lock is held.
     pub(crate) fn peers(
         &self,
     ) -> impl Iterator<Item = NonNull<ngx_http_upstream_rr_peer_t>> + use<'_> {
-        // SAFETY: live, and nobody changes a locked list
+        // SAFETY: the list is live, and nobody changes its links while it is locked
         let first = NonNull::new(unsafe { (*self.0.as_ptr()).peer });
-        // SAFETY: as above
+        // SAFETY: a peer of a locked list is live, and nobody changes its links
         successors(first, |peer| NonNull::new(unsafe { (*peer.as_ptr()).next }))
     }
 }
@@ -221,39 +229,42 @@ impl Locked {
 impl Drop for Locked {
     fn drop(&mut self) {
         if self.0.is_shared() {
-            // SAFETY: live, and locked by us
+            // SAFETY: the list is live, and this value holds its lock
             unsafe { ngx_rwlock_unlock(&raw mut (*self.0.as_ptr()).rwlock) };
         }
     }
 }
 
 impl Block {
-    /// Whether [`Conf::find_peers`] has found its peers.
+    /// Whether [`Conf::find_peers`] has found its peer list.
     pub fn has_peers(&self) -> bool {
         self.as_ptr().and_then(found).is_some()
     }
 
-    /// Calls `work` for each peer, backups last, while the list is locked to be read: `work` must not
-    /// change the block, it would wait for itself. `false` where the block has no peers that are known.
+    /// Calls `work` for each peer, primary peers first, with the list locked for reading. `work`
+    /// must not change the block: that would deadlock. Returns `false` if the block has no known
+    /// peer list.
     pub fn look(&self, work: impl FnMut(Peer)) -> bool {
         self.visit(|list| Some(list.read()), work)
     }
 
-    /// As [`Block::look`], for a process that must not wait for one that died with a list locked, as
-    /// the master: `false` also where a list stays locked for some time.
+    /// Like [`Block::look`], for a process that must not wait for a lock that a dead process has
+    /// left, such as the master: returns `false` too if a list stays locked for 200 ms.
     pub fn look_soon(&self, work: impl FnMut(Peer)) -> bool {
         self.visit(List::read_soon, work)
     }
 
-    /// Calls `work` for each peer, backups last, while the list is locked to be changed: `work` must
-    /// not use the block, it would wait for itself. `false` as of [`Block::look`].
+    /// Calls `work` for each peer, primary peers first, with the list locked for writing. `work`
+    /// must not use the block: that would deadlock. Returns `false` if the block has no known peer
+    /// list.
     pub fn change(&self, mut work: impl FnMut(PeerMut)) -> bool {
         self.visit(|list| Some(list.write()), |peer| work(PeerMut(peer)))
     }
 
     fn visit(&self, lock: impl Fn(List) -> Option<Locked>, mut work: impl FnMut(Peer<'_>)) -> bool {
         let Some(block) = self.as_ptr() else { return false };
-        // SAFETY: the configuration is there, and nginx frees none before this call is over
+        // SAFETY: `found` has checked that the configuration is alive; nginx does not free it
+        // before this call returns
         let lists = found(block).and_then(|found| unsafe { lists(block, &found) });
         let Some(lists) = lists else { return false };
         for (number, list) in lists.enumerate() {
@@ -265,7 +276,7 @@ impl Block {
     }
 }
 
-/// A peer of a locked list. What it says may be read without its own lock, but for [`Peer::load`].
+/// A peer of a locked list.
 #[derive(Clone, Copy)]
 pub struct Peer<'a> {
     list: &'a Locked,
@@ -273,25 +284,25 @@ pub struct Peer<'a> {
     is_backup: bool,
 }
 
-/// A peer of a list that this process has to itself.
+/// A peer of a list that is locked for writing.
 pub struct PeerMut<'a>(Peer<'a>);
 
-/// What requests and connections have made of a peer.
+/// The state of a peer that changes with requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// How many connections it has.
+    /// The number of its connections.
     pub connections: u64,
-    /// Whether failed requests keep others from it (`ngx_http_upstream_get_peer`).
+    /// Whether the balancer skips it because of failed requests (`ngx_http_upstream_get_peer`).
     pub has_failed: bool,
 }
 
-/// The address of a peer: the bytes of its `sockaddr`. Peers come and go, so this tells which one is
-/// meant.
+/// The address of a peer: the bytes of its `sockaddr`. It identifies a peer across changes of the
+/// list.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address(Box<[u8]>);
 
 impl Address {
-    /// Whether it is that of a peer.
+    /// Whether it is the address of this peer.
     pub fn is_of(&self, peer: &Peer) -> bool {
         *self.0 == *peer.sockaddr()
     }
@@ -306,67 +317,69 @@ impl Peer<'_> {
         self.peer.as_ptr()
     }
 
-    /// The address in words.
+    /// The address as text.
     pub fn name(&self) -> String {
-        // SAFETY: live while the list is locked, and nobody changes a peer's name
+        // SAFETY: live while the list is locked; nobody changes the name of a peer
         owned(unsafe { &(*self.as_ptr()).name })
     }
 
     /// The `server` that it comes from, as configured.
     pub fn server(&self) -> String {
-        // SAFETY: as above
+        // SAFETY: live while the list is locked; nobody changes the server of a peer
         owned(unsafe { &(*self.as_ptr()).server })
     }
 
-    /// Its address.
+    /// The address.
     pub fn address(&self) -> Address {
         Address(self.sockaddr().into())
     }
 
     fn sockaddr(&self) -> &[u8] {
-        // SAFETY: as above; core sees to the length
+        // SAFETY: live while the list is locked; nginx sets `socklen` to the size of the address
         unsafe {
             let (address, len) = ((*self.as_ptr()).sockaddr, (*self.as_ptr()).socklen);
             std::slice::from_raw_parts(address.cast::<u8>(), len as usize)
         }
     }
 
-    /// Whether it gets requests only where the others cannot.
+    /// Whether it is a backup peer.
     pub fn is_backup(&self) -> bool {
         self.is_backup
     }
 
-    /// How much it gets beside others, as configured.
+    /// The configured weight.
     pub fn weight(&self) -> u64 {
-        // SAFETY: as above
+        // SAFETY: live while the list is locked; nobody changes the configured weight of a peer
         u64::try_from(unsafe { (*self.as_ptr()).weight }).unwrap_or(0)
     }
 
     fn down(&self) -> usize {
-        // SAFETY: live while the list is locked, whose lock is for this too
+        // SAFETY: live while the list is locked; `down` changes under the write lock of the list
+        // only
         unsafe { (*self.as_ptr()).down }
     }
 
-    /// Whether it gets no requests, for whichever reason.
+    /// Whether it gets no requests, for any reason.
     pub fn is_down(&self) -> bool {
         self.down() != 0
     }
 
-    /// Whether `server ... down` takes it out.
+    /// Whether it is taken out by `server ... down`.
     pub fn is_taken_out(&self) -> bool {
         self.down() & DOWN_BY_CONFIGURATION != 0
     }
 
-    /// Whether [`PeerMut::mark`] takes it out.
+    /// Whether it is taken out by [`PeerMut::mark`].
     pub fn is_marked(&self) -> bool {
         self.down() & DOWN_BY_MARK != 0
     }
 
-    /// What changes with each request: read under the peer's own lock.
+    /// The state that changes with requests, read under the peer's own lock.
     pub fn load(&self) -> Load {
         let (peer, is_shared) = (self.as_ptr(), self.list.0.is_shared());
         let now = unix_time();
-        // SAFETY: live while the list is locked; the list's lock comes first, in core's order
+        // SAFETY: live while the list is locked; the locks are taken in nginx's order, the list
+        // first
         unsafe {
             if is_shared {
                 ngx_rwlock_rlock(&raw mut (*peer).lock);
@@ -392,9 +405,9 @@ impl<'a> std::ops::Deref for PeerMut<'a> {
 }
 
 impl PeerMut<'_> {
-    /// Takes the peer out with a mark beside what the configuration says, or takes that mark off;
-    /// whether that is a change. The mark is in what balancers see of the peer, so in a `zone` it is
-    /// for all workers, and outlives the process.
+    /// Sets (`up` false) or clears the mark that takes the peer out, independent of `server ...
+    /// down`. Returns whether that is a change. The mark is part of the peer: in a `zone` all
+    /// workers see it, and it outlives the process.
     pub fn mark(&self, up: bool) -> bool {
         let (peer, list) = (self.0.as_ptr(), self.0.list.0.as_ptr());
         // SAFETY: live while the list is locked, and the lock is exclusive
@@ -402,10 +415,10 @@ impl PeerMut<'_> {
             let before = (*peer).down;
             (*peer).down = if up { before & !DOWN_BY_MARK } else { before | DOWN_BY_MARK };
             if up && before != (*peer).down {
-                // what requests found while it was down no longer holds
+                // failures from before no longer count
                 (*peer).fails = 0;
             }
-            // core counts the peers that are not down (ngx_http_upstream_zone_remove_peer_locked)
+            // nginx counts the peers that are not down (ngx_http_upstream_zone_remove_peer_locked)
             match (before == 0, (*peer).down == 0) {
                 (true, false) => (*list).tries = (*list).tries.saturating_sub(1),
                 (false, true) => (*list).tries += 1,

@@ -1,4 +1,4 @@
-//! This process, and others.
+//! This process and other processes.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,20 +9,21 @@ use ngx::ffi::{
     NGX_PROCESS_WORKER,
 };
 
-/// What a process of nginx is for.
+/// The role of a process of nginx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It serves, with this number among the workers of its configuration.
+    /// A worker, with its number among the workers of its configuration.
     Worker(usize),
-    /// It is the only one (`master_process off`).
+    /// The only process (`master_process off`).
     Single,
-    /// It does something else: it watches over workers, over a cache, or sends a signal.
+    /// Another role: master, cache process, or a process that sends a signal.
     Other,
 }
 
-/// What this process is for.
+/// The role of this process. Final from `init_process` on; before that it is that of the process
+/// that reads the configuration.
 pub fn role() -> Role {
-    // SAFETY: globals that nginx sets once per process, before it calls a module
+    // SAFETY: nginx sets both once in each process, before it calls `init_process`
     let (process, number) = unsafe { (ngx_process as u32, ngx_worker) };
     match process {
         NGX_PROCESS_WORKER => Role::Worker(number),
@@ -31,29 +32,29 @@ pub fn role() -> Role {
     }
 }
 
-/// Whether this process starts a server: it does not where it tests a configuration (`-t`) or sends
-/// a signal (`-s`).
+/// Whether this process starts a server, rather than to test a configuration (`-t`) or to send a
+/// signal (`-s`).
 pub fn starts_server() -> bool {
-    // SAFETY: a global that nginx sets once, before it reads a configuration
+    // SAFETY: nginx sets this global once, before it reads a configuration
     unsafe { ngx_test_config == 0 && !only_signals() }
 }
 
-/// Whether this process only sends a signal to another (`-s`): it opens nothing.
+/// Whether this process only sends a signal to another one (`-s`). It opens no files or sockets.
 pub fn only_signals() -> bool {
-    // SAFETY: a global that nginx sets once, before it reads a configuration
+    // SAFETY: nginx sets this global once, before it reads a configuration
     unsafe { ngx_process == NGX_PROCESS_SIGNALLER as usize }
 }
 
-/// Whether this worker has begun to leave.
+/// Whether this worker has begun a graceful exit.
 #[inline]
 pub fn is_exiting() -> bool {
-    // SAFETY: a global of nginx
+    // SAFETY: only nginx's thread writes this global
     unsafe { ngx_exiting != 0 }
 }
 
-/// Whether this process has been asked to leave, as far as its signal handler knows.
+/// Whether this process has been asked to exit, even if only its signal handler knows yet.
 pub fn is_asked_to_leave() -> bool {
-    // SAFETY: globals of nginx, which its signal handler writes
+    // SAFETY: the signal handler writes these globals, so they are read as volatile
     let asked = unsafe {
         (&raw const ngx_quit).read_volatile() != 0
             || (&raw const ngx_terminate).read_volatile() != 0
@@ -61,30 +62,31 @@ pub fn is_asked_to_leave() -> bool {
     asked || is_exiting()
 }
 
-/// Removes a variable from the environment of this process.
+/// Removes a variable from the environment of this process. Ignores names that no variable can
+/// have. To be called in `init_process`, before anything starts a thread.
 pub fn remove_variable(name: &str) {
     if !name.is_empty() && !name.contains(['=', '\0']) {
-        // SAFETY: a process of nginx is one thread where modules are called
+        // SAFETY: a process of nginx has one thread when it calls modules
         unsafe { std::env::remove_var(name) };
     }
 }
 
-/// nginx's clock, in milliseconds; it stands still while a handler runs.
+/// nginx's clock in milliseconds, monotonic and of arbitrary origin. nginx updates it once per
+/// iteration of the event loop.
 #[inline]
 pub fn now() -> u64 {
-    // SAFETY: a global of nginx that its single thread writes
+    // SAFETY: only nginx's thread writes this global
     unsafe { ngx_current_msec as u64 }
 }
 
-/// nginx's clock, in seconds since 1970.
+/// nginx's clock in seconds since 1970.
 pub fn unix_time() -> u64 {
     u64::try_from(ngx_time()).unwrap_or(0)
 }
 
-/// The start time of a process where there is no /proc to tell.
+/// The start time of a process if /proc does not provide it.
 const UNKNOWN: u64 = 0;
-/// The number of this process and when it started, in the system's ticks since its boot, as
-/// [`is_alive`] takes them.
+/// The ID of this process and its start time in clock ticks since boot, for [`is_alive`].
 pub fn own() -> (u64, u64) {
     let pid = u64::from(std::process::id());
     match look_up(pid) {
@@ -93,9 +95,9 @@ pub fn own() -> (u64, u64) {
     }
 }
 
-/// Whether a process is the one that it was. Where there is no /proc, one with the same number is
-/// taken for it; so is one of another user, which /proc may hide, and one of which nothing can be
-/// found out now, as when this process has no file descriptor left.
+/// Whether the process with this ID and start time, from [`own`], is still running. Without /proc,
+/// any process with this ID is taken for it. The same applies to a process of another user, which
+/// /proc may hide, and if /proc cannot be read now, for example for lack of file descriptors.
 pub fn is_alive(pid: u64, started: u64) -> bool {
     match (look_up(pid), find(pid)) {
         (Stat::Started(at), _) => at == started || started == UNKNOWN,
@@ -105,15 +107,15 @@ pub fn is_alive(pid: u64, started: u64) -> bool {
     }
 }
 
-/// What proc_pid_stat(5) says of a process.
+/// What proc_pid_stat(5) reports about a process.
 enum Stat {
-    /// When it started.
+    /// Its start time.
     Started(u64),
-    /// That it has ended, but for its status.
+    /// It has ended and is a zombie.
     Ended,
-    /// Nothing: there is none, or no /proc, or it is hidden.
+    /// No entry: there is no such process or no /proc, or the entry is hidden.
     Nothing,
-    /// That cannot be told now.
+    /// It cannot be read now.
     Unreadable,
 }
 
@@ -123,7 +125,8 @@ fn look_up(pid: u64) -> Stat {
         Err(error) if error.kind() == ErrorKind::NotFound => return Stat::Nothing,
         Err(_) => return Stat::Unreadable,
     };
-    // the name of the program is in brackets and may hold anything; the state is the next field
+    // the name of the program is in parentheses and may contain any character; the state is the
+    // next field
     let end = stat.iter().rposition(|byte| *byte == b')').map_or(0, |end| end + 1);
     let fields = String::from_utf8_lossy(stat.get(end..).unwrap_or_default());
     let mut fields = fields.split_ascii_whitespace();
@@ -134,19 +137,19 @@ fn look_up(pid: u64) -> Stat {
     }
 }
 
-/// Who has the number of a process.
+/// The result of looking for a process by its ID.
 enum Found {
-    /// Nobody.
+    /// No process.
     Nobody,
-    /// A process, which may have ended but for its status.
+    /// A process, which may be a zombie.
     Process,
-    /// One of another user, of which no more can be told.
+    /// A process of another user.
     Foreign,
 }
 
-/// Looks for the process with a number.
+/// Looks for a process by its ID.
 fn find(pid: u64) -> Found {
-    // SAFETY: signal 0 is none
+    // SAFETY: signal 0 only checks for the process
     match unsafe { kill(pid as _, 0) } {
         0 => Found::Process,
         _ if ngx_errno() == EPERM as i32 => Found::Foreign,

@@ -1,8 +1,9 @@
-//! `proxy_set_header`: headers of a module beside those that the proxy module sends.
+//! Header fields that a module adds to those of `proxy_set_header`.
 //!
-//! nginx inherits all of `proxy_set_header` or none: a location with one of its own has none of those
-//! around it. So a module with another rule says for each level what is sent there, after the file is
-//! read and before nginx merges levels; it then merges as ever.
+//! nginx inherits either all `proxy_set_header` directives or none: a location with one of its own
+//! ignores those of the enclosing levels. A module with another rule therefore computes the header
+//! fields of each level after the file is read and before nginx merges the levels; nginx then
+//! merges them as usual.
 
 use std::ffi::{c_char, c_void};
 use std::marker::PhantomData;
@@ -20,47 +21,50 @@ use crate::conf::{Conf, Error, Outcome};
 use crate::locations::locations_in;
 use crate::module::{HttpModule, Module};
 
-/// A module with headers of its own beside those of `proxy_set_header`. A level is `http`, a server
-/// or a location; `http` is 0 levels deep.
+/// A module that adds header fields to those of `proxy_set_header`. A level is `http`, a server or
+/// a location; the depth of `http` is 0.
 pub trait ProxyHeaders: HttpModule {
-    /// What the module has of a level and those around it.
+    /// The module's header fields at a level, inherited ones included.
     type Headers: Default;
 
-    /// What holds at a level with this configuration, `depth` levels deep, inside that of `outer`.
+    /// The header fields at a level with configuration `own` and depth `depth`, inside a level with
+    /// the fields `outer`.
     fn inherit(outer: &Self::Headers, own: &Self::Location, depth: usize) -> Self::Headers;
 
-    /// Whether a level with this configuration sets any itself. One that does not, and has no
-    /// `proxy_set_header`, inherits.
+    /// Whether a level with this configuration sets header fields itself. Otherwise, and without
+    /// `proxy_set_header`, nginx makes the level inherit.
     fn are_set(own: &Self::Location) -> bool;
 
-    /// What is sent where `proxy_set_header` sets `theirs`, by name, and does so `depth` levels deep.
+    /// What is sent at a level where `proxy_set_header` directives at depth `depth` set the fields
+    /// named `theirs`.
     fn beside<'h>(headers: &'h Self::Headers, theirs: &[&[u8]], depth: usize) -> Sent<'h>;
 }
 
-/// What is sent at a level.
+/// The header fields sent at a level.
 #[derive(Debug, Default)]
 pub struct Sent<'h> {
-    /// Of the module: names and values.
+    /// The module's: names and values.
     pub own: Vec<(&'h str, &'h str)>,
-    /// For each of `proxy_set_header`, whether it is.
+    /// For each field of `proxy_set_header`, whether it is sent.
     pub theirs: Vec<bool>,
 }
 
 impl Conf<'_> {
-    /// Whether this nginx has a `proxy_set_header`, and one that this crate knows.
+    /// Checks that this nginx has a `proxy_set_header` directive of the known form. To be called in
+    /// a handler of a directive, which the message names.
     ///
     /// # Errors
-    /// It has none, which the message says of the directive that is being read.
+    /// It does not.
     pub fn needs_proxy_headers(&self) -> Outcome {
         Slot::find(self).map(drop)
     }
 
-    /// Adds the module's headers where they count: to each level that sets some, its own or those of
-    /// `proxy_set_header`. For `init_main` of a module that `ngx_module_order` puts before the proxy
-    /// module, which would have merged its levels otherwise.
+    /// Adds the module's header fields at each level that sets any, by the module or by
+    /// `proxy_set_header`. To be called once, in `init_main` of a module that `ngx_module_order`
+    /// puts before the proxy module; otherwise the levels of the proxy module are merged already.
     ///
     /// # Errors
-    /// This is not `init_main`; there is no memory; and as of [`Conf::needs_proxy_headers`].
+    /// This is not `init_main`, memory is exhausted, or as for [`Conf::needs_proxy_headers`].
     pub fn add_proxy_headers<M: ProxyHeaders>(&mut self) -> Outcome {
         let walk = Walk::<M> {
             slot: Slot::find(self)?,
@@ -68,10 +72,10 @@ impl Conf<'_> {
             of: PhantomData,
         };
         let http = self.unmerged_http()?;
-        // SAFETY: what nginx passed
+        // SAFETY: nginx passes a valid configuration
         let core = NgxHttpCoreModule::main_conf(unsafe { &*self.as_ptr() }).ok_or(Error::Logged)?;
-        // SAFETY: the array of servers, each with its context; all of http is read, and no queue of
-        // locations was taken apart yet
+        // SAFETY: the array of servers, each with its context; in `init_main` all of http is read
+        // and the queues of locations are complete
         unsafe {
             let outer = walk.level(self, http.as_ref().loc_conf, &Inherited::default(), 0)?;
             for server in core.servers.as_slice::<*mut ngx_http_core_srv_conf_t>() {
@@ -82,21 +86,22 @@ impl Conf<'_> {
     }
 }
 
-/// Where the configuration of a location keeps its `proxy_set_header`, an array of `ngx_keyval_t`.
+/// Where the configuration of the proxy module stores `proxy_set_header`, an array of
+/// `ngx_keyval_t`.
 #[derive(Clone, Copy)]
 struct Slot {
-    /// Of the proxy module.
+    /// The index of the proxy module.
     ctx_index: usize,
-    /// In what that module has of the location.
+    /// The offset in its location configuration.
     offset: usize,
 }
 
-/// The `set` of a directive.
+/// The `set` function of a directive.
 type Setter = unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
 
 impl Slot {
-    /// nginx's own table of directives has it; the structure is the proxy module's private one. That
-    /// module may be left out of nginx, so no symbol of it can be referred to.
+    /// Reads the offset from the table of directives, as the structure is private to the proxy
+    /// module. nginx may be built without that module, so its symbol must not be referenced.
     fn find(cf: &Conf) -> Result<Self, Error> {
         let module = cf.cycle().module("ngx_http_proxy_module").ok_or_else(|| {
             let name = cf.directive();
@@ -111,7 +116,7 @@ impl Slot {
             });
             set && command.conf == NGX_HTTP_LOC_CONF_OFFSET
         };
-        // SAFETY: a module of nginx
+        // SAFETY: a module of nginx, whose table of commands is valid
         let mut commands = unsafe { commands_of(module) }.iter();
         commands
             .find(|command| command.name.as_bytes() == b"proxy_set_header")
@@ -126,13 +131,14 @@ impl Slot {
     }
 }
 
-/// What nginx has where a level sets none (`NGX_CONF_UNSET_PTR`).
+/// The value of an array that the level does not set (`NGX_CONF_UNSET_PTR`).
 const UNSET: *mut ngx_array_t = usize::MAX as _;
 
-/// What holds at a level, with what it has of those around it.
+/// The header fields at a level, inherited ones included.
 struct Inherited<H> {
     ours: H,
-    /// Those of `proxy_set_header` as they stand in the file, or null, and how deep.
+    /// The array of the `proxy_set_header` directives that apply, null if there are none, and the
+    /// depth where they are.
     theirs: *mut ngx_array_t,
     depth: usize,
 }
@@ -143,20 +149,21 @@ impl<H: Default> Default for Inherited<H> {
     }
 }
 
-/// Where each level has what of it counts.
+/// The indices needed to visit the levels.
 struct Walk<M> {
     slot: Slot,
-    /// Our number among the modules of http.
+    /// The index of the module among the HTTP modules.
     own: usize,
     of: PhantomData<fn() -> M>,
 }
 
 impl<M: ProxyHeaders> Walk<M> {
-    /// Completes a server or location, and those in it. All locations are in the queues of their
-    /// levels, those of `if` and `limit_except` too.
+    /// Completes a server or location and the locations in it. The queues of the levels contain all
+    /// locations, those of `if` and `limit_except` too.
     ///
     /// # Safety
-    /// `loc_conf` is what it has of each module; nothing is merged yet, and nobody else changes it.
+    /// `loc_conf` has a slot for each HTTP module, for a server or location of the configuration
+    /// being read; nothing is merged yet, and nobody else uses it during the call.
     unsafe fn tree(
         &self,
         cf: &Conf,
@@ -164,7 +171,8 @@ impl<M: ProxyHeaders> Walk<M> {
         outer: &Inherited<M::Headers>,
         depth: usize,
     ) -> Outcome {
-        // SAFETY: by contract; each location is under one of two names (ngx_http_merge_locations)
+        // SAFETY: by contract the queues are complete; each location is in one of the two fields
+        // (ngx_http_merge_locations)
         unsafe {
             let outer = self.level(cf, loc_conf, outer, depth)?;
             for location in locations_in(loc_conf) {
@@ -181,7 +189,7 @@ impl<M: ProxyHeaders> Walk<M> {
     /// Completes one level.
     ///
     /// # Safety
-    /// As of `tree`, or what http has.
+    /// As for `tree`; `loc_conf` may be that of `http` too.
     unsafe fn level(
         &self,
         cf: &Conf,
@@ -189,14 +197,16 @@ impl<M: ProxyHeaders> Walk<M> {
         outer: &Inherited<M::Headers>,
         depth: usize,
     ) -> Result<Inherited<M::Headers>, Error> {
-        // SAFETY: by contract a slot for each module; ours is what `create_loc_conf` made
+        // SAFETY: by contract there is a slot for each HTTP module; ours holds what
+        // `create_loc_conf` has made, that of the proxy module its configuration, with an array at
+        // the offset
         let (own, theirs) = unsafe {
             let own = (*loc_conf.add(self.own)).cast::<M::Location>().as_ref();
             let proxy = NonNull::new(*loc_conf.add(self.slot.ctx_index)).ok_or(Error::Logged)?;
             let theirs: NonNull<*mut ngx_array_t> = proxy.byte_add(self.slot.offset).cast();
             (own.ok_or(Error::Logged)?, theirs)
         };
-        // SAFETY: where `proxy_set_header` puts its array
+        // SAFETY: the field of the array, which only the proxy module and this code write
         let found = unsafe { theirs.read() };
         let (inherited, at) = match found == UNSET {
             true => (outer.theirs, outer.depth),
@@ -205,22 +215,22 @@ impl<M: ProxyHeaders> Walk<M> {
         let ours = M::inherit(&outer.ours, own, depth);
         let inner = Inherited { ours, theirs: inherited, depth: at };
         if found != UNSET || M::are_set(own) {
-            // SAFETY: as above; the array is null or one of `proxy_set_header`
+            // SAFETY: the same field; `inner.theirs` is null or an array of `proxy_set_header`
             unsafe { theirs.write(merged::<M>(cf, &inner)?) };
         }
         Ok(inner)
     }
 }
 
-/// All headers of a level, as `proxy_set_header` would have them.
+/// The array of all header fields of a level, for the proxy module.
 ///
 /// # Safety
-/// `theirs` of the level is null or the array of a `proxy_set_header`.
+/// `theirs` of the level is null or the array of `proxy_set_header` directives.
 unsafe fn merged<M: ProxyHeaders>(
     cf: &Conf,
     level: &Inherited<M::Headers>,
 ) -> Result<*mut ngx_array_t, Error> {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees null or an array of `ngx_keyval_t`
     let theirs = unsafe { level.theirs.as_ref().map(|array| array.as_slice::<ngx_keyval_t>()) };
     let theirs = theirs.unwrap_or_default();
     let names: Vec<_> = theirs.iter().map(|header| header.key.as_bytes()).collect();
@@ -233,7 +243,7 @@ unsafe fn merged<M: ProxyHeaders>(
         return Err(Error::no_memory());
     }
     let push = |header: ngx_keyval_t| {
-        // SAFETY: an array of such headers
+        // SAFETY: an array of `ngx_keyval_t`, made above
         let place = unsafe { ngx_array_push(merged).cast::<ngx_keyval_t>().as_mut() };
         place.map(|place| *place = header).ok_or_else(Error::no_memory)
     };

@@ -1,4 +1,4 @@
-//! Looking up a name by what the system has for that.
+//! Name resolution with the system's resolver.
 
 use std::ffi::CString;
 use std::mem::zeroed;
@@ -7,29 +7,30 @@ use std::ptr::{null, null_mut};
 use ngx::ffi::__socket_type_SOCK_STREAM as SOCK_STREAM;
 use ngx::ffi::{addrinfo, freeaddrinfo, getaddrinfo, EAI_AGAIN};
 
-/// What the system answers.
+/// The result of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The name has an address.
     Found,
-    /// It has none.
+    /// The name has no address.
     NotFound,
-    /// Whoever would know does not answer.
+    /// No name server has answered (`EAI_AGAIN`).
     None,
 }
 
-/// Asks the system for an absolute name, without a dot at its end here. This waits for the answer.
+/// Looks up an absolute name, given without the trailing dot. Blocks until the answer, so it is to
+/// be called only while the configuration is read.
 pub fn ask(name: &str) -> Answer {
     let Ok(name) = CString::new(format!("{name}.")) else { return Answer::NotFound };
     // SAFETY: all-zero is a valid value of the C struct
     let mut hints: addrinfo = unsafe { zeroed() };
     hints.ai_socktype = SOCK_STREAM as _;
     let mut found = null_mut();
-    // SAFETY: strings are terminated, found takes the result
+    // SAFETY: the name ends with NUL, and `found` receives the result
     let rc = unsafe { getaddrinfo(name.as_ptr(), null(), &raw const hints, &raw mut found) };
     match rc {
         0 => {
-            // SAFETY: getaddrinfo made it
+            // SAFETY: getaddrinfo has returned this list, which is freed once
             unsafe { freeaddrinfo(found) };
             Answer::Found
         }

@@ -1,5 +1,5 @@
-//! What a balancer knows of a connection that goes on after its request: `least_conn` and
-//! `max_conns` count live connections.
+//! Connections that count for a balancer after their request has ended: `least_conn` and
+//! `max_conns` count open connections.
 
 use std::mem::zeroed;
 use std::ptr::NonNull;
@@ -16,36 +16,36 @@ use crate::peers::{found, lists, List};
 use crate::process::{role, Role};
 use crate::upstream::Upstream;
 
-/// One connection more at a peer of an upstream block, given back when dropped. It holds the peer,
-/// so core keeps that while names are looked up again.
+/// One connection of a peer, as counted by the balancer, released when dropped. It holds a
+/// reference to the peer, so nginx keeps the peer when its name resolves to other addresses.
 pub struct Share {
     peers: NonNull<ngx_http_upstream_rr_peers_t>,
     peer: NonNull<ngx_http_upstream_rr_peer_t>,
-    /// Of the configuration that the block is in: nothing is left to give back to when that is gone.
+    /// The life of the configuration of the block. Once that is freed, there is nothing to release.
     life: Life,
 }
 
-/// The balancer of a block is not one of nginx's own, so nothing is known of its peers.
+/// The balancer of the block is not one of nginx's own, so its peers are unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreign;
 
 impl Upstream<'_> {
-    /// Takes a share of the peer that it is connected to; `None` where nothing counts that one's
-    /// connections.
+    /// Counts one more connection for the peer that the upstream uses; `None` if no balancer counts
+    /// its connections. [`Conf::find_peers`](crate::conf::Conf::find_peers) must have been called.
     ///
     /// # Errors
-    /// See [`Foreign`].
+    /// [`Foreign`] if the balancer is not one of nginx's own.
     pub fn share(&self) -> Result<Option<Share>, Foreign> {
         let u = self.raw();
-        // null where proxy_pass has a literal address in a variable
+        // null if proxy_pass has an IP address in a variable
         let Some(block) = NonNull::new(u.upstream) else { return Ok(None) };
-        // SAFETY: the block of a live request
+        // SAFETY: the block belongs to the configuration of a live request
         if unsafe { block.as_ref() }.srv_conf.is_null() {
-            // proxy_pass has made it, from an address: nothing balances by its connections
+            // proxy_pass has created the block implicitly: it has no balancer
             return Ok(None);
         }
         let found = found(block).ok_or(Foreign)?;
-        // SAFETY: a configuration outlives its requests
+        // SAFETY: nginx keeps a configuration as long as requests use it
         let mut lists = unsafe { lists(block, &found) }.ok_or(Foreign)?;
         Ok(lists.find_map(|list| take_from(list, u, &found.life)))
     }
@@ -53,15 +53,15 @@ impl Upstream<'_> {
 
 fn take_from(list: List, u: &ngx_http_upstream_t, life: &Life) -> Option<Share> {
     if list.is_shared() && role() == Role::Single {
-        // a reload of a single process frees the zone under its connections
+        // a reload of a single process frees the zone while connections still use it
         return None;
     }
     let peers = NonNull::new(list.as_ptr())?;
     let locked = list.read();
-    // SAFETY: the list is locked, and the peer's lock is taken for as long as it is changed, in
-    // core's order
+    // SAFETY: the list is locked, so its peers are live; a shared peer is changed under its own
+    // lock, taken after that of the list as nginx does
     unsafe {
-        // core's get handlers hand out the address of the peer itself
+        // nginx's balancers return the address of the peer itself, not a copy
         let peer = locked.peers().find(|peer| (*peer.as_ptr()).sockaddr == u.peer.sockaddr)?;
         let raw = peer.as_ptr();
         if list.is_shared() {
@@ -86,10 +86,10 @@ impl Drop for Share {
             unsafe { (zeroed(), zeroed()) };
         data.peers = self.peers.as_ptr();
         data.current = self.peer.as_ptr();
-        // SAFETY: the log of the running cycle
+        // SAFETY: nginx always has a current cycle, with a log
         connection.log = unsafe { (*ngx_cycle).log };
-        // SAFETY: the share holds a reference on the peer, whose configuration is there, and its
-        // zone with it; core takes its locks
+        // SAFETY: the share holds a reference to the peer, and the life of its configuration, with
+        // its zone, has been checked; nginx takes the locks
         unsafe {
             ngx_http_upstream_free_round_robin_peer(&raw mut connection, (&raw mut data).cast(), 0);
         }

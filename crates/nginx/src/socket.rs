@@ -1,4 +1,4 @@
-//! Socket addresses and options, and where nginx listens.
+//! Socket addresses and options, and listening sockets.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -19,17 +19,18 @@ use crate::bits::Bits;
 use crate::conf::{Conf, Error, Outcome};
 use crate::cycle::Cycle;
 
-/// Whether an address is in use by some process: binds as core would
-/// (`ngx_open_listening_sockets`), and lets go of it at once. Any other failure is core's to report.
+/// Whether a process is listening on an address. Binds a socket as nginx would
+/// (`ngx_open_listening_sockets`) and closes it at once. Returns `false` for any error other than
+/// `EADDRINUSE`; nginx reports that when it binds.
 pub fn is_in_use(address: SocketAddr) -> bool {
     let probe = || {
         let family = if address.is_ipv4() { AF_INET } else { AF_INET6 };
-        // SAFETY: no pointers
+        // SAFETY: takes no pointers
         let fd = unsafe { socket(family as c_int, (SOCK_STREAM | SOCK_CLOEXEC) as c_int, 0) };
         if fd == -1 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: a new descriptor that nobody else has
+        // SAFETY: `socket` has just returned this descriptor, and nobody else has it
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         set_option(fd.as_raw_fd(), SOL_SOCKET, SO_REUSEADDR, 1)?;
         if address.is_ipv6() {
@@ -54,13 +55,13 @@ fn bind_to(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
             v6.sin6_family = AF_INET6 as _;
             v6.sin6_port = address.port().to_be();
             let octets = address.ip().octets();
-            // SAFETY: an in6_addr is the sixteen bytes of the address
+            // SAFETY: an in6_addr is 16 bytes in network order, without padding
             unsafe { (&raw mut v6.sin6_addr).cast::<[u8; 16]>().write(octets) };
             ((&raw const v6).cast::<sockaddr>(), size_of_val(&v6))
         }
     };
     let addr = __CONST_SOCKADDR_ARG { __sockaddr__: addr };
-    // SAFETY: an address of its length
+    // SAFETY: `addr` points to a socket address of `len` bytes
     match unsafe { bind(fd.as_raw_fd(), addr, len as socklen_t) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -68,52 +69,52 @@ fn bind_to(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
 }
 
 impl Cycle<'_> {
-    /// Whether it has a socket of TCP that listens at just this address.
+    /// Whether the cycle has a TCP socket that listens on exactly this address.
     pub fn listens_at(self, address: SocketAddr) -> bool {
-        // SAFETY: the array of its sockets
+        // SAFETY: the contract of `Cycle::from_ptr` guarantees a valid cycle
         let listening = unsafe { &(*self.as_ptr()).listening };
-        // the cycle before the first one has no array yet
+        // the initial cycle has an empty array without memory
         if listening.nelts == 0 {
             return false;
         }
-        // SAFETY: as above
+        // SAFETY: the array has `nelts` listening sockets
         unsafe { listening.as_slice::<ngx_listening_t>() }.iter().any(|listening| {
             listening.type_ == SOCK_STREAM as c_int
-                // SAFETY: the address of a socket that listens
+                // SAFETY: nginx sets the address of each listening socket
                 && unsafe { address_of(listening.sockaddr) } == Some(address)
         })
     }
 }
 
 impl Conf<'_> {
-    /// Whether this nginx has a socket that listens at an address already, which it goes on with: one
-    /// of the configuration before a reload, or one that a binary upgrade has inherited
+    /// Whether nginx already listens on an address and will keep the socket: one of the
+    /// configuration before a reload, or one that a binary upgrade has inherited
     /// (`ngx_add_inherited_sockets`).
     pub fn listened_before(&self, address: SocketAddr) -> bool {
         self.cycle().old().is_some_and(|old| old.listens_at(address))
     }
 
-    /// Has a server listen nowhere, where none of its directives does: core would have it listen at
-    /// its default port (`ngx_http_core_server`).
+    /// Makes a server without `listen` listen nowhere: nginx would make it listen on its default
+    /// port (`ngx_http_core_server`). To be called in a handler of a directive of that server.
     ///
     /// # Errors
-    /// This is in no server.
+    /// The directive is not in `http`.
     pub fn listen_nowhere(&mut self) -> Outcome {
-        // a context of http alone has what core keeps of a server
+        // only a context of http has a server configuration of the core module
         self.http_ctx().ok_or(Error::Logged)?;
-        // SAFETY: what nginx passed
+        // SAFETY: nginx passes a valid configuration to the handler
         let server = NgxHttpCoreModule::server_conf_mut(unsafe { &*self.as_ptr() });
         server.ok_or(Error::Logged)?.bits_mut().set_listen(1);
         Ok(())
     }
 }
 
-/// The IP address and port of a socket address of nginx; none of another family.
+/// The IP address and port of a socket address; `None` for another address family.
 ///
 /// # Safety
-/// `addr` is null or a socket address of its family's size.
+/// `addr` is null or points to a socket address of the size of its family.
 pub(crate) unsafe fn address_of(addr: *const sockaddr) -> Option<SocketAddr> {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees the size
     unsafe {
         match u32::from(addr.as_ref()?.sa_family) {
             AF_INET => {
@@ -130,12 +131,12 @@ pub(crate) unsafe fn address_of(addr: *const sockaddr) -> Option<SocketAddr> {
     }
 }
 
-/// Has a socket count as readable only once so many bytes are there.
+/// Sets the number of bytes (`SO_RCVLOWAT`) from which the kernel reports a socket as readable.
 pub(crate) fn set_least_to_read(fd: c_int, bytes: usize) -> io::Result<()> {
     set_option(fd, SOL_SOCKET, SO_RCVLOWAT, c_int::try_from(bytes).unwrap_or(c_int::MAX))
 }
 
-/// Sets an option of a socket that is an int.
+/// Sets a socket option of type int.
 fn set_option(fd: c_int, level: u32, name: u32, value: c_int) -> io::Result<()> {
     let from = (&raw const value).cast::<c_void>();
     let len = size_of::<c_int>() as socklen_t;
@@ -146,13 +147,14 @@ fn set_option(fd: c_int, level: u32, name: u32, value: c_int) -> io::Result<()> 
     }
 }
 
-/// Whether the peer of a connection of TCP may still send: where it can be known.
+/// Whether a TCP connection is established, so that the peer may still send; true if the kernel
+/// does not report the state.
 pub(crate) fn is_established(fd: c_int) -> bool {
     // SAFETY: all-zero is a valid value of the C struct
     let mut info: tcp_info = unsafe { zeroed() };
     let mut len = size_of::<tcp_info>() as socklen_t;
     let to = (&raw mut info).cast::<c_void>();
-    // SAFETY: the kernel writes at most len bytes
+    // SAFETY: the kernel writes at most `len` bytes
     let rc = unsafe { getsockopt(fd, IPPROTO_TCP as c_int, TCP_INFO as c_int, to, &raw mut len) };
     rc != 0 || u32::from(info.tcpi_state) == TCP_ESTABLISHED
 }

@@ -11,37 +11,40 @@ use crate::event::{ngx_add_timer, ngx_del_timer};
 use crate::guard::guarded;
 use crate::process::now;
 
-/// A timer, which is deleted when dropped. A worker that leaves does not wait for it.
+/// A timer. It is deleted when dropped. An exiting worker does not wait for it. To be used in a
+/// process that runs nginx's event loop.
 pub struct Timer(Rc<Inner>);
 
 #[repr(C)]
 struct Inner {
-    /// The first field: nginx passes its address.
+    /// The first field: nginx passes its address to the handler.
     event: UnsafeCell<ngx_event_t>,
     work: RefCell<Box<dyn FnMut()>>,
 }
 
 impl Timer {
-    /// A timer that calls `work` each time that it fires.
+    /// Creates a timer, not set, that calls `work` each time it expires. A panic of `work` is
+    /// caught; the timer stays usable. `work` may drop the timer.
     pub fn new(work: impl FnMut() + 'static) -> Self {
-        // SAFETY: all-zero is a valid event
+        // SAFETY: all-zero is a valid value of the C struct
         let mut event: ngx_event_t = unsafe { zeroed() };
         event.handler = Some(on_timer);
         event.bits_mut().set_cancelable(1);
         let event = UnsafeCell::new(event);
         let inner = Rc::new(Inner { event, work: RefCell::new(Box::new(work)) });
-        // nginx's debug log looks for a connection there, and at its first fields alone
-        // SAFETY: just made, and nginx does not know it yet
+        // nginx's debug log reads the first fields of a connection at `data`
+        // SAFETY: just allocated, and nginx has no pointer to it yet
         unsafe { (*inner.event.get()).data = inner.event.get().cast() };
         Self(inner)
     }
 
-    /// Sets it to fire in so many milliseconds, whatever it was set to before. nginx leaves one
-    /// alone that is set to within 300 ms (`NGX_TIMER_LAZY_DELAY`), so it is deleted first.
+    /// Sets the timer to expire once, `milliseconds` from now, and replaces an earlier setting.
+    /// nginx ignores a change of less than 300 ms (`NGX_TIMER_LAZY_DELAY`), so the timer is deleted
+    /// first.
     pub fn set(&self, milliseconds: u64) {
         self.cancel();
-        // SAFETY: the event stays where it is, and is deleted when dropped; the log is that of
-        // the running cycle, for messages about this event
+        // SAFETY: the event is on the heap at a fixed address and is deleted from the tree when
+        // dropped; nginx has a current cycle with a log
         unsafe {
             let event = self.0.event.get();
             (*event).log = (*ngx_cycle).log;
@@ -49,24 +52,26 @@ impl Timer {
         }
     }
 
-    /// When it fires, in nginx's milliseconds, if it is set.
+    /// When it expires, on nginx's clock in milliseconds (see [`now`]); `None` if it is not set.
     pub fn at(&self) -> Option<u64> {
-        // SAFETY: nobody holds a reference to it
+        // SAFETY: no other reference to the event exists: nginx changes it only outside this
+        // crate's calls
         let event = unsafe { &*self.0.event.get() };
         (event.bits().timer_set() != 0).then_some(event.timer.key as u64)
     }
 
-    /// As [`Timer::set`], unless it fires early enough as it is.
+    /// Sets the timer to expire `milliseconds` from now, unless it is already set to expire
+    /// earlier.
     pub fn set_to_fire_by(&self, milliseconds: u64) {
         if self.at().is_none_or(|at| at > now() + milliseconds) {
             self.set(milliseconds);
         }
     }
 
-    /// Deletes it.
+    /// Cancels it, if it is set.
     pub fn cancel(&self) {
         if self.at().is_some() {
-            // SAFETY: it is set
+            // SAFETY: `at` has found it set
             unsafe { ngx_del_timer(self.0.event.get()) };
         }
     }
@@ -80,14 +85,15 @@ impl Drop for Timer {
 
 unsafe extern "C" fn on_timer(ev: *mut ngx_event_t) {
     guarded((), || {
-        // SAFETY: the first field of what `Timer::new` has made, and whose timer was not dropped
-        // yet, as that deletes it; the reference keeps it should the work drop its own timer
+        // SAFETY: nginx passes the first field of an `Inner` made by `Timer::new` and not dropped,
+        // as dropping it deletes the timer. The additional reference keeps it alive if `work` drops
+        // the timer
         let inner = unsafe {
             let inner = ev.cast_const().cast::<Inner>();
             Rc::increment_strong_count(inner);
             Rc::from_raw(inner)
         };
-        // its own work cannot fire it
+        // already borrowed only if `work` runs, which cannot expire its own timer
         if let Ok(mut work) = inner.work.try_borrow_mut() {
             work();
         };

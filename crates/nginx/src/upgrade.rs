@@ -1,10 +1,11 @@
-//! An upgrade whose request is freed while its connections go on, in the hands of a module.
+//! Upgraded connections that a module takes over, so that nginx can free the request.
 //!
-//! The way there has two steps. In the header filter, where the 101 passes, nothing of the stream
-//! has moved yet: the bytes behind the handshake are put aside, so that nginx's own copier, which
-//! runs once when the filter returns (`ngx_http_upstream_upgrade`), finds nothing to do. Then, as
-//! a posted event, with nginx's hands off the request, it is freed. Whatever gets in between, a
-//! failure or something that holds on to the request, finds it as nginx left it.
+//! This takes two steps. In the header filter, when the 101 response has been sent and no byte of
+//! the stream has been relayed yet, the bytes after the handshake are set aside: nginx's own relay,
+//! which runs once when the filter returns (`ngx_http_upstream_upgrade`), finds nothing to do.
+//! Then, in a posted event, when no function of nginx is working on the request, the request is
+//! freed. If anything intervenes, a failure or another user of the request, it finds the request in
+//! a state that nginx expects.
 
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
@@ -27,32 +28,32 @@ use crate::module::HttpModule;
 use crate::request::Request;
 use crate::worker::{Turn, Worker};
 
-/// A module that takes upgraded connections over.
+/// A module that takes over upgraded connections.
 pub trait Upgrade: HttpModule {
-    /// Why an upgrade is left to nginx's own copier.
+    /// The reason for leaving an upgrade to nginx's relay.
     type Why: 'static;
 
-    /// What is taken from a request before it is freed.
+    /// What the module takes from a request before it is freed.
     type Kept: 'static;
 
-    /// Why, where there is no memory for it.
+    /// The reason if memory is exhausted.
     const NO_MEMORY: Self::Why;
 
-    /// Whether the request can be freed: asked when its 101 was sent, and again when nobody is at
-    /// work on it.
+    /// Checks whether the request can be freed. Called after the 101 is sent, and again in the
+    /// posted event.
     ///
     /// # Errors
-    /// It cannot.
+    /// The reason why it cannot.
     fn check(request: &Request) -> Result<(), Self::Why>;
 
-    /// The upgrade is left to nginx's own copier.
+    /// Called when an upgrade is left to nginx's relay.
     fn leave(request: &Request, why: Self::Why);
 
-    /// The request is going to be freed, its upstream still being there.
+    /// Called just before the request is freed. Its upstream is still there.
     fn keep(request: &Request) -> Self::Kept;
 
-    /// The connections of the client and of the destination are the module's, with the bytes that
-    /// came from each behind the handshake.
+    /// Called when the request is freed. The module owns the connections of the client and of the
+    /// upstream from now on; `early` are the bytes that each has sent after the handshake.
     fn begin(
         kept: Self::Kept,
         connections: [Connection; 2],
@@ -61,10 +62,11 @@ pub trait Upgrade: HttpModule {
     );
 }
 
-/// Takes an upgrade over whose 101 has just been sent; for a header filter.
+/// Takes over the connections of a request whose 101 response has just been sent. To be called in a
+/// header filter, after the next filters.
 pub fn take_over<U: Upgrade>(request: &Request) {
     let fit = U::check(request).and_then(|()| {
-        // SAFETY: a live request, which `check` has let pass
+        // SAFETY: the request is live, and the filters have sent its 101
         match unsafe { prepare::<U>(request.as_ptr()) } {
             true => Ok(()),
             false => Err(U::NO_MEMORY),
@@ -75,28 +77,28 @@ pub fn take_over<U: Upgrade>(request: &Request) {
     }
 }
 
-/// What nginx still does with a request.
+/// What nginx is still doing with a request.
 pub struct State {
-    /// How many hold on to it (`r->count`); 1 where nobody but nginx's own copier does.
+    /// The number of users of the request (`r->count`); 1 if only nginx's relay uses it.
     pub count: u32,
-    /// Whether its body is being read.
+    /// nginx is reading its body.
     pub reading_body: bool,
-    /// Whether its body is being read to be dropped.
+    /// nginx is reading and discarding its body.
     pub discard_body: bool,
-    /// Whether it waits for another thread or the disk.
+    /// It is waiting for a thread or for the disk.
     pub blocked: bool,
-    /// Whether subrequests of it are under way.
+    /// It has active subrequests.
     pub subrequests: bool,
-    /// Whether nginx has something to do when it is over (`ngx_http_post_action`).
+    /// nginx will run a `post_action` at its end (`ngx_http_post_action`).
     pub post_action: bool,
-    /// Whether it has a body.
+    /// It has a body.
     pub has_body: bool,
-    /// Whether its location uses asynchronous reads (`aio`).
+    /// Its location uses asynchronous file I/O (`aio`).
     pub has_aio: bool,
 }
 
 impl State {
-    /// That of a request.
+    /// The state of a request.
     pub fn of(request: &Request) -> Self {
         let r = request.raw();
         let core: Option<&ngx_http_core_loc_conf_t> = NgxHttpCoreModule::location_conf(r);
@@ -116,32 +118,33 @@ impl State {
 }
 
 impl Request<'_> {
-    /// Whether it is of HTTP/1.x, where a connection has one request at a time.
+    /// Whether it is an HTTP/1.x request, which has the connection to itself.
     pub fn has_own_connection(&self) -> bool {
         let r = self.raw();
         r.stream.is_null() && r.http_version <= NGX_HTTP_VERSION_11 as usize
     }
 
-    /// Whether its method is GET.
+    /// Whether the method is GET.
     pub fn is_get(&self) -> bool {
         self.raw().method == NGX_HTTP_GET as usize
     }
 }
 
-/// A request on its way; it lives in the request's pool.
+/// A request that is being taken over. It is in the memory of the request.
 #[repr(C)]
 struct Handover {
     event: ngx_event_t,
     request: *mut ngx_http_request_t,
-    /// The buffers of nginx's copier as they were.
+    /// The buffer of nginx's relay before it was emptied.
     buffer: ngx_buf_t,
     header_in: *mut u8,
-    /// Whether the rest of the 101 is being sent first; the copier's handlers are aside then.
+    /// Whether the rest of the 101 is being sent first. The handlers of nginx's relay are in
+    /// `copier` then.
     is_flushing: bool,
     copier: Handlers,
 }
 
-/// What a request and its upstream do with their events, reading and writing.
+/// The event handlers of a request and its upstream, for reading and writing.
 #[repr(C)]
 struct Handlers {
     request: [ngx_http_event_handler_pt; 2],
@@ -149,7 +152,7 @@ struct Handlers {
 }
 
 impl Handlers {
-    /// Those of the rest of a 101.
+    /// The handlers that send the rest of a 101.
     const FLUSH: Self =
         Self { request: [Some(wait), Some(flush)], upstream: [Some(wait_upstream); 2] };
 
@@ -166,15 +169,15 @@ impl Handlers {
     }
 }
 
-/// Where the copier's buffers point meanwhile: no byte, and no room for one.
+/// Where the buffers of nginx's relay point while they are empty: no bytes, and no room for any.
 static mut NOTHING: [u8; 1] = [0];
 
-/// Puts the bytes behind the handshake aside; `false` where there is no memory.
+/// Sets aside the bytes after the handshake; `false` if memory is exhausted.
 ///
 /// # Safety
-/// `r` is live, its answer an upgrade that has just been sent.
+/// `r` is live, and its response is an upgrade that has just been sent.
 unsafe fn prepare<U: Upgrade>(r: *mut ngx_http_request_t) -> bool {
-    // SAFETY: by contract; the pool and the list of cleanups are the request's
+    // SAFETY: by contract the request is live, so its pool, connection and buffers are valid
     unsafe {
         let handover = ngx_pcalloc((*r).pool, size_of::<Handover>()).cast::<Handover>();
         let cleanup = ngx_http_cleanup_add(r, 0);
@@ -208,11 +211,12 @@ fn empty(buffer: &mut ngx_buf_t) {
     buffer.end = nothing;
 }
 
-/// The request ends before its tunnel begins.
+/// Called when the request ends before it is taken over.
 unsafe extern "C" fn cancel(data: *mut c_void) {
     guarded((), || {
         let handover = data.cast::<Handover>();
-        // SAFETY: the data of the cleanup, in the pool of the request that ends
+        // SAFETY: nginx passes the data of the cleanup, in the pool of the request, which is still
+        // valid
         unsafe {
             if (*handover).event.bits().posted() != 0 {
                 ngx_delete_posted_event(&raw mut (*handover).event);
@@ -223,15 +227,16 @@ unsafe extern "C" fn cancel(data: *mut c_void) {
 
 unsafe extern "C" fn on_posted<U: Upgrade>(ev: *mut ngx_event_t) {
     guarded((), || {
-        // SAFETY: the event of a handover, whose request is alive: else `cancel` had removed it
+        // SAFETY: the event is part of a handover whose request is live: `cancel` removes the event
+        // when the request ends
         unsafe { proceed::<U>((*ev).data.cast()) }
     })
 }
 
 /// # Safety
-/// The request of `handover` is alive; after the call it may not be.
+/// The request of `handover` is live. The call may free it.
 unsafe fn proceed<U: Upgrade>(handover: *mut Handover) {
-    // SAFETY: by contract
+    // SAFETY: by contract the request is live until a function that may free it is called last
     unsafe {
         let r = (*handover).request;
         let Some(request) = Request::from_ptr(r) else { return };
@@ -249,12 +254,13 @@ unsafe fn proceed<U: Upgrade>(handover: *mut Handover) {
     }
 }
 
-/// Lets nginx's copier go on after all.
+/// Returns the connections to nginx's relay.
 ///
 /// # Safety
-/// As `proceed`.
+/// As for `proceed`.
 unsafe fn give_back<U: Upgrade>(handover: *mut Handover, why: U::Why) {
-    // SAFETY: by contract; what was put aside is still in the request's memory
+    // SAFETY: by contract the request is live, and the buffers that were set aside are in its
+    // memory
     unsafe {
         let r = (*handover).request;
         let u = (*r).upstream;
@@ -267,7 +273,8 @@ unsafe fn give_back<U: Upgrade>(handover: *mut Handover, why: U::Why) {
         if let Some(request) = Request::from_ptr(r) {
             U::leave(&request, why);
         }
-        // a write event has the copier send what is in its buffers, a read event read on
+        // a write event makes the relay send the contents of its buffers, a read event makes it
+        // read
         for connection in [(*u).peer.connection, (*r).connection] {
             if !connection.is_null() {
                 ngx_post_event((*connection).write, &raw mut ngx_posted_events);
@@ -277,12 +284,13 @@ unsafe fn give_back<U: Upgrade>(handover: *mut Handover, why: U::Why) {
     }
 }
 
-/// The client has not taken the whole 101 yet, and what is left of it is in the request's memory.
+/// The client has not received all of the 101. Sends the rest, which is in the memory of the
+/// request, before the takeover continues.
 ///
 /// # Safety
-/// As `proceed`.
+/// As for `proceed`.
 unsafe fn flush_first(handover: *mut Handover) {
-    // SAFETY: by contract
+    // SAFETY: by contract the request is live, and with it its upstream
     unsafe {
         let r = (*handover).request;
         let u = (*r).upstream;
@@ -300,10 +308,10 @@ unsafe fn flush_first(handover: *mut Handover) {
     }
 }
 
-/// Nothing is read before the 101 is sent. Where nginx waits for states and not for changes, it
-/// would call for ever (`ngx_http_block_reading`).
+/// Reads nothing from the client before the 101 is sent. Level-triggered event methods would
+/// otherwise report it continuously (`ngx_http_block_reading`).
 unsafe extern "C" fn wait(r: *mut ngx_http_request_t) {
-    // SAFETY: the read handler of a live request, set in `flush_first`
+    // SAFETY: nginx passes the live request whose read handler `flush_first` has set
     guarded((), || unsafe {
         if Connection::lent((*r).connection).is_some_and(|client| !client.wait_readable()) {
             give_up(r);
@@ -311,9 +319,9 @@ unsafe extern "C" fn wait(r: *mut ngx_http_request_t) {
     });
 }
 
-/// Nor is anything of the destination, which has its own events.
+/// Reads nothing from the upstream either.
 unsafe extern "C" fn wait_upstream(r: *mut ngx_http_request_t, u: *mut ngx_http_upstream_t) {
-    // SAFETY: a handler of a live request's upstream, set in `flush_first`
+    // SAFETY: nginx passes the live request and upstream whose handlers `flush_first` has set
     guarded((), || unsafe {
         let destination = Connection::lent((*u).peer.connection);
         if destination.is_some_and(|peer| !peer.wait_readable() || !peer.wait_writable()) {
@@ -323,14 +331,14 @@ unsafe extern "C" fn wait_upstream(r: *mut ngx_http_request_t, u: *mut ngx_http_
 }
 
 unsafe extern "C" fn flush(r: *mut ngx_http_request_t) {
-    // SAFETY: nginx passes a live request, or `flush_first` does
+    // SAFETY: nginx or `flush_first` passes a live request
     guarded((), || unsafe { write_on(r) })
 }
 
 /// # Safety
-/// As of `proceed`, with its request.
+/// `r` is live and has been prepared. The call may free it.
 unsafe fn write_on(r: *mut ngx_http_request_t) {
-    // SAFETY: the write handler of a live request, set in `flush_first`
+    // SAFETY: by contract the request is live; nothing uses it after a call that may free it
     unsafe {
         let client = (*r).connection;
         let write = (*client).write;
@@ -354,19 +362,19 @@ unsafe fn write_on(r: *mut ngx_http_request_t) {
             return;
         }
         if let Some(handover) = handover_of(r) {
-            // not from here: the caller goes on with the request
+            // not called directly: the caller still uses the request
             ngx_post_event(&raw mut (*handover).event, &raw mut ngx_posted_events);
         }
     }
 }
 
-/// What `prepare` has made of a request.
+/// The handover that `prepare` has made for a request.
 ///
 /// # Safety
 /// `r` is live.
 unsafe fn handover_of(r: *mut ngx_http_request_t) -> Option<*mut Handover> {
     let ours: unsafe extern "C" fn(*mut c_void) = cancel;
-    // SAFETY: by contract; each link is null or a cleanup of the request
+    // SAFETY: by contract the request is live; each link is null or one of its cleanups
     unsafe {
         let mut cleanup = (*r).cleanup;
         while let Some(link) = cleanup.as_ref() {
@@ -379,13 +387,13 @@ unsafe fn handover_of(r: *mut ngx_http_request_t) -> Option<*mut Handover> {
     None
 }
 
-/// Ends a request whose 101 cannot be written.
+/// Ends a request whose 101 cannot be sent.
 ///
 /// # Safety
-/// `r` is live; after the call it may not be.
+/// `r` is live. The call may free it.
 unsafe fn give_up(r: *mut ngx_http_request_t) {
-    // SAFETY: by contract; the count is raised as ngx_http_request_handler does before it
-    // terminates a request, whose cleanup takes one off
+    // SAFETY: by contract the request is live; the count is raised as ngx_http_request_handler does
+    // before it terminates a request, because the cleanup of the upstream decrements it
     unsafe {
         (*r).bits_mut().set_count((*r).bits().count() + 1);
         ngx_http_finalize_request(r, NGX_ERROR as ngx_int_t);
@@ -393,9 +401,10 @@ unsafe fn give_up(r: *mut ngx_http_request_t) {
 }
 
 /// # Safety
-/// As `proceed`; nothing of nginx waits for the request any more.
+/// As for `proceed`; nginx has no pending output or timer of the request that matters.
 unsafe fn detach<U: Upgrade>(handover: *mut Handover, request: &Request, worker: &mut Worker) {
-    // SAFETY: by contract; nothing of the request is used after it is freed
+    // SAFETY: by contract the request is live until it is freed here; only `addr_text`, whose bytes
+    // are in the connection's pool, is used afterwards
     unsafe {
         let r = (*handover).request;
         let (u, c) = ((*r).upstream, (*r).connection);
@@ -409,14 +418,14 @@ unsafe fn detach<U: Upgrade>(handover: *mut Handover, request: &Request, worker:
 
         client.delete_timers();
         destination.delete_timers();
-        // as ngx_http_upstream_finalize_request does where it finds the connection
+        // as ngx_http_upstream_finalize_request does if it finds a connection
         if let Some(state) = (*u).state.as_mut() {
             state.bytes_sent = (*destination.as_ptr()).sent;
         }
         (*u).peer.connection = null_mut();
 
-        // the realip module gives the balancer's address back when the request's pool goes; the
-        // text of the client's is in the connection's pool
+        // the realip module restores the balancer's address when the request's pool is destroyed;
+        // the text of the client's address is in the connection's pool
         let addr_text = (*c).addr_text;
 
         // as ngx_http_terminate_request does, so that no cleanup closes the connection
@@ -435,28 +444,29 @@ unsafe fn detach<U: Upgrade>(handover: *mut Handover, request: &Request, worker:
         (*c).addr_text = addr_text;
         free_header_buffers(&client, hc);
 
-        // no request and no upstream has them any more
+        // neither a request nor an upstream refers to them any more, so they are owned
         let connections = [ManuallyDrop::into_inner(client), ManuallyDrop::into_inner(destination)];
         U::begin(kept, connections, [from_client.as_slice(), from_destination.as_slice()], worker);
     }
 }
 
 /// # Safety
-/// Both point into one buffer, or there is none between them.
+/// Both point into one readable buffer, `start` not after `end`, or `end` is before `start` in it.
 unsafe fn between(start: *const u8, end: *const u8) -> Vec<u8> {
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees one buffer, so the distance is valid and the bytes are readable
     unsafe {
         let len = usize::try_from(end.offset_from(start)).unwrap_or(0);
         std::slice::from_raw_parts(start, len).to_vec()
     }
 }
 
-/// Frees what `ngx_http_set_keepalive` frees of an idle connection.
+/// Frees the buffers that `ngx_http_set_keepalive` frees for an idle connection.
 ///
 /// # Safety
-/// The connection has no request any more; `hc` is its own.
+/// The connection is open and has no request; `hc` belongs to it.
 unsafe fn free_header_buffers(client: &Connection, hc: *mut ngx::ffi::ngx_http_connection_t) {
-    // SAFETY: by contract; the buffers were allocated from the connection's pool
+    // SAFETY: by contract no request uses the buffers, which nginx has allocated from the
+    // connection's pool
     unsafe {
         let c = client.as_ptr();
         let buffer = (*c).buffer;

@@ -1,4 +1,4 @@
-//! Variables of nginx that a module makes.
+//! nginx variables: those that a module adds, and access to others.
 
 use std::borrow::Cow;
 use std::ptr::from_ref;
@@ -15,79 +15,81 @@ use crate::guard::guarded;
 use crate::request::Request;
 use crate::text::borrowed;
 
-/// What a variable says of a request; `None` where it has no value.
+/// The value of a variable for a request; `None` if it has none.
 pub type Text<'r> = Option<Cow<'r, [u8]>>;
 
-/// A variable.
+/// A variable that a module adds.
 pub struct Variable {
-    /// Its name, without the dollar.
+    /// Its name, without the dollar sign.
     pub name: &'static str,
-    /// Whether it may change while the request goes on.
+    /// Whether its value may change during a request; nginx does not cache it then.
     pub changes: bool,
-    /// What it says.
+    /// Returns the value. nginx copies an owned value to the memory of the request; a borrowed one
+    /// must stay valid until the request is freed.
     pub get: for<'r> fn(&'r Request<'_>) -> Text<'r>,
 }
 
-/// Variables whose names begin with a word.
+/// A family of variables that share a prefix, such as `http_`.
 pub trait Prefix: 'static {
-    /// That word.
+    /// The prefix.
     const PREFIX: &'static str;
 
-    /// What the variable says whose name goes on with `rest`.
+    /// The value of the variable whose name is the prefix followed by `rest`.
     fn get<'r>(request: &'r Request<'_>, rest: &[u8]) -> Text<'r>;
 }
 
-/// The place of a variable among those of a configuration.
+/// The index of a variable in a configuration.
 #[derive(Clone, Copy)]
 pub struct Index(usize);
 
 impl Conf<'_> {
-    /// Makes a variable. For `preconfiguration`.
+    /// Adds a variable. To be called in `preconfiguration`.
     ///
     /// # Errors
-    /// There is no memory, or another module has made one of this name.
+    /// Memory is exhausted, or another module has added a variable of this name.
     pub fn add_variable(&mut self, variable: &'static Variable) -> Outcome {
         let flags = if variable.changes { NGX_HTTP_VAR_NOCACHEABLE } else { 0 };
         self.add(variable.name, flags, get, from_ref(variable).addr())
     }
 
-    /// Makes all variables of a prefix, none of which is cached.
+    /// Adds a family of variables, which nginx does not cache. To be called in `preconfiguration`.
     ///
     /// # Errors
-    /// As of [`Conf::add_variable`].
+    /// As for [`Conf::add_variable`].
     pub fn add_prefix<P: Prefix>(&mut self) -> Outcome {
         self.add(P::PREFIX, NGX_HTTP_VAR_NOCACHEABLE | NGX_HTTP_VAR_PREFIX, get_prefixed::<P>, 0)
     }
 
     fn add(&mut self, name: &str, flags: u32, getter: Getter, data: usize) -> Outcome {
         let mut name = self.string(name)?;
-        // SAFETY: the name is in the configuration's pool
+        // SAFETY: the name is in the pool of the configuration
         let variable =
             unsafe { ngx_http_add_variable(self.as_ptr(), &raw mut name, flags as usize) };
-        // SAFETY: null or a variable of the configuration
+        // SAFETY: null, or the variable in the configuration being read
         let variable = unsafe { variable.as_mut() }.ok_or(Error::Logged)?;
         variable.get_handler = Some(getter);
         variable.data = data;
         Ok(())
     }
 
-    /// The place of a variable that may be asked for by that alone (`NGX_HTTP_VAR_NOHASH`).
+    /// The index of a variable, also of one that has no entry in the hash of names
+    /// (`NGX_HTTP_VAR_NOHASH`). To be called while `http` is read.
     ///
     /// # Errors
-    /// There is no memory.
+    /// Memory is exhausted.
     pub fn variable_index(&mut self, name: &str) -> Result<Index, Error> {
         let mut name = self.string(name)?;
-        // SAFETY: the name is in the configuration's pool
+        // SAFETY: the name is in the pool of the configuration
         let index = unsafe { ngx_http_get_variable_index(self.as_ptr(), &raw mut name) };
         usize::try_from(index).map(Index).map_err(|_| Error::Logged)
     }
 }
 
 impl Request<'_> {
-    /// What another variable says.
+    /// The value of any variable, by its name in lower case; `None` if it has none.
     pub fn variable(&self, name: &[u8]) -> Option<&[u8]> {
         let mut name = ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() };
-        // SAFETY: the name is only read, and the request is live
+        // SAFETY: nginx only reads the name, and the request is live
         let found = unsafe {
             let key = ngx_hash_key(name.data, name.len);
             ngx_http_get_variable(self.as_ptr(), &raw mut name, key).as_ref()
@@ -95,12 +97,12 @@ impl Request<'_> {
         found.and_then(text_of)
     }
 
-    /// What the variable at a place says; `None` also where the request's configuration has no such
-    /// place.
+    /// The value of the variable with this index; `None` too if the configuration of the request
+    /// has fewer variables. An index of another configuration may be that of another variable.
     pub fn variable_at(&self, Index(index): Index) -> Option<&[u8]> {
         use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
         let known = NgxHttpCoreModule::main_conf(self.raw())?.variables.nelts;
-        // SAFETY: a live request, whose configuration has that many variables
+        // SAFETY: the request is live, and its configuration has more variables than `index`
         (index < known)
             .then(|| unsafe { ngx_http_get_flushed_variable(self.as_ptr(), index).as_ref() })
             .flatten()
@@ -108,7 +110,7 @@ impl Request<'_> {
     }
 }
 
-/// The bytes of a value, which are in the memory of the request or of its configuration.
+/// The bytes of a value. They are in the memory of the request or of its configuration.
 fn text_of<'r>(value: &ngx_http_variable_value_t) -> Option<&'r [u8]> {
     let (bits, data) = (value.bits(), value.data);
     if bits.not_found() != 0 {
@@ -116,7 +118,7 @@ fn text_of<'r>(value: &ngx_http_variable_value_t) -> Option<&'r [u8]> {
     }
     match bits.len() as usize {
         0 => Some(&[]),
-        // SAFETY: by what `bits` says
+        // SAFETY: nginx sets `data` to `len` bytes in a value that is found
         len => Some(unsafe { std::slice::from_raw_parts(data, len) }),
     }
 }
@@ -133,7 +135,8 @@ unsafe extern "C" fn get(
     data: usize,
 ) -> ngx_int_t {
     guarded(NGX_ERROR as _, || {
-        // SAFETY: nginx passes what `Conf::add_variable` has put there, and the value to fill in
+        // SAFETY: nginx passes the `data` that `Conf::add_variable` has set, the address of a
+        // static, and the value to fill in
         let (variable, v) = unsafe { (&*(data as *const Variable), &mut *v) };
         // SAFETY: nginx passes a live request
         let Some(request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
@@ -147,7 +150,7 @@ unsafe extern "C" fn get_prefixed<P: Prefix>(
     data: usize,
 ) -> ngx_int_t {
     guarded(NGX_ERROR as _, || {
-        // SAFETY: nginx passes the variable's name for a prefix, and the value to fill in
+        // SAFETY: for a prefix nginx passes the name of the variable, and the value to fill in
         let (name, v) = unsafe { (&*(data as *const ngx_str_t), &mut *v) };
         // SAFETY: nginx passes a live request
         let Some(request) = (unsafe { Request::from_ptr(r) }) else { return NGX_ERROR as _ };
@@ -156,7 +159,7 @@ unsafe extern "C" fn get_prefixed<P: Prefix>(
     })
 }
 
-/// Fills in the value of a variable.
+/// Sets the value of a variable.
 fn fill(v: &mut ngx_http_variable_value_t, request: &Request, text: Text) -> ngx_int_t {
     let text = match text {
         None => None,

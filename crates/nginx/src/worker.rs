@@ -1,4 +1,4 @@
-//! What the owners of connections in a worker process share.
+//! State of a worker process that all owners of connections share.
 
 use std::cell::Cell;
 use std::ptr::{null_mut, NonNull};
@@ -8,25 +8,25 @@ use ngx::ffi::ngx_connection_t;
 use crate::cycle::Cycle;
 use crate::random::Random;
 
-/// Bytes that one read takes at most. The buffer costs no connection anything, and a large one is
-/// what the speed of bulk data hangs on: fewer and larger system calls.
+/// The maximum size of one read, in bytes. All connections share the buffer. A large one makes bulk
+/// transfers faster, with fewer and larger system calls.
 const SCRATCH: usize = 128 * 1024;
 
-/// What is lent to an owner of connections for a call.
+/// The state that an owner borrows for the duration of a call.
 pub struct Worker {
-    /// Where every read goes to.
+    /// The buffer for reads.
     pub scratch: Box<[u8]>,
     /// Random bits.
     pub random: Random,
-    /// nginx's array of connections. The cycle of a single process has none after a reload, and
-    /// the connections stay in that of the first.
+    /// nginx's array of connections, and its length. In a single process, the cycle of a reloaded
+    /// configuration has none: the connections stay in the array of the first cycle.
     pub(crate) connections: (*mut ngx_connection_t, usize),
 }
 
 /// The state of this process while no call has it, else null; null in a process that does not serve.
 struct Global(Cell<*mut Worker>);
 
-// SAFETY: used by callbacks of nginx alone, which is one thread where it calls modules
+// SAFETY: only callbacks of nginx use it, and nginx calls modules on one thread
 unsafe impl Sync for Global {}
 
 static WORKER: Global = Global(Cell::new(null_mut()));
@@ -34,7 +34,7 @@ static WORKER: Global = Global(Cell::new(null_mut()));
 /// A process begins to serve.
 ///
 /// # Safety
-/// Called from `init_process`.
+/// Called in `init_process`, with the cycle of the process.
 pub(crate) unsafe fn begin(cycle: Cycle) {
     if WORKER.0.get().is_null() {
         let cycle = cycle.as_ptr();
@@ -53,7 +53,7 @@ pub(crate) unsafe fn begin(cycle: Cycle) {
 pub(crate) struct Turn(NonNull<Worker>);
 
 impl Turn {
-    /// Takes it; `None` in a process that does not serve, and while another call has it.
+    /// Takes the state; `None` in a process that does not serve, and while another call has it.
     ///
     /// # Safety
     /// Called by a callback of nginx, and dropped before that returns.

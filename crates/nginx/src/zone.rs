@@ -1,4 +1,4 @@
-//! Memory that the processes of nginx share.
+//! Shared memory zones.
 
 use std::marker::PhantomData;
 use std::ptr::{null_mut, NonNull};
@@ -16,17 +16,21 @@ use crate::life::Life;
 use crate::log::Log;
 use crate::process::{role, unix_time, Role};
 
-/// What a zone holds: any bytes are a value of it, whichever process has written them.
+/// The type of the values in a zone. Any bytes are a valid value (`FromBytes`), whichever process
+/// has written them.
+///
+/// The alignment must not exceed that of `u64`. [`Zone`] needs a `Sync` type, which is changed
+/// through atomics only.
 pub trait Shared: FromBytes + 'static {
     /// The directive that describes the zone, for messages.
     const DIRECTIVE: &'static str;
 
-    /// To be raised with any change to the type or its meaning: a zone that another version of the
-    /// module has left is refused.
+    /// The version of the layout and meaning of the type. Increase it with any change: after a
+    /// binary upgrade, a zone with values of another version is refused.
     const VERSION: u32;
 
-    /// A static of its own, by whose address nginx tells the zones of one use from others. The module
-    /// would not do for that: two uses under one name would be one memory.
+    /// A static whose address identifies the use of a zone to nginx. Each use needs its own: if two
+    /// uses had the same tag, zones of the same name would be one.
     fn tag() -> &'static Tag<Self>;
 }
 
@@ -34,21 +38,21 @@ pub trait Shared: FromBytes + 'static {
 pub struct Tag<T: ?Sized>(#[allow(dead_code)] u8, PhantomData<fn() -> T>);
 
 impl<T> Tag<T> {
-    /// To be kept in a static.
+    /// A tag, for a static.
     #[allow(clippy::new_without_default, reason = "a static is made of a constant")]
     pub const fn new() -> Self {
         Self(0, PhantomData)
     }
 }
 
-/// The beginning of what a zone holds.
+/// The header of the contents of a zone.
 #[repr(C)]
 struct Header {
     layout: u64,
-    /// When it was made, in seconds since 1970.
+    /// When the zone was created, in seconds since 1970.
     made: u64,
     seed: [u64; 2],
-    /// How many values follow.
+    /// The number of values after the header.
     count: usize,
 }
 
@@ -56,10 +60,12 @@ const fn layout<T: Shared>() -> u64 {
     (T::VERSION as u64) << 32 | size_of::<T>() as u64
 }
 
-/// A zone of values that all processes read and write through atomics.
+/// A zone of values that all processes read and write through atomics. It may be kept: it has no
+/// values after its configuration is freed.
 pub struct Zone<T>(Inner<T>);
 
-/// A zone of one value, which a process has to itself while it works on it.
+/// A zone of one value, which one process at a time uses, under a lock. It may be kept, like
+/// [`Zone`].
 pub struct Exclusive<T>(Inner<T>);
 
 struct Inner<T> {
@@ -87,63 +93,66 @@ impl<T> Clone for Exclusive<T> {
 }
 
 impl<T: Shared + Sync> Zone<T> {
-    /// Adds a zone to the configuration, of as many values as there is room for, `MOST` at most.
+    /// Adds a zone to the configuration. It holds as many values as fit in `size` bytes, at most
+    /// `MOST`. To be called while the configuration is read.
     ///
     /// # Errors
-    /// One of this name has another use or size, or there is no memory.
+    /// A zone of this name has another use or size, or memory is exhausted.
     pub fn add<const MOST: usize>(cf: &mut Conf, name: &str, size: usize) -> Result<Self, Error> {
         Inner::add::<MOST>(cf, name, size).map(Self)
     }
 
-    /// Its values; `None` in a process that has no part in it, see [`role`]: a single process, whose
-    /// reload frees the zone under what goes on, among them. A worker keeps its zones to its end.
+    /// The values. `None` unless this process is a worker ([`role`]) and the configuration is
+    /// alive: other processes do not use zones, and in a single process a reload frees the zone
+    /// while connections still use it. A worker keeps its zones mapped until it exits.
     pub fn values(&self) -> Option<&'static [T]> {
         let (_, header) = self.0.memory()?;
-        // SAFETY: `init` has made as many; any bytes are values, and they are only read, or written
-        // through atomics
+        // SAFETY: `init` has made `count` values; any bytes are valid values, and they are changed
+        // through atomics only
         unsafe {
             Some(std::slice::from_raw_parts(header.add(1).cast().as_ptr(), header.as_ref().count))
         }
     }
 
-    /// Works under the zone's lock, see [`Exclusive::with`].
+    /// Calls `work` with the values under the lock of the zone. `work` must not lock the same zone:
+    /// that would deadlock. `None` as for [`Zone::values`].
     pub fn locked<R>(&self, work: impl FnOnce(&'static [T]) -> R) -> Option<R> {
         let values = self.values()?;
         let _lock = Lock::of(self.0.memory()?.0);
         Some(work(values))
     }
 
-    /// When it was made, in seconds since 1970.
+    /// When the zone was created, in seconds since 1970. `None` as for [`Zone::values`].
     pub fn made(&self) -> Option<u64> {
-        // SAFETY: `init` has made it, and nobody writes to it
+        // SAFETY: `init` has made the header, and nobody writes to it afterwards
         Some(unsafe { self.0.memory()?.1.as_ref() }.made)
     }
 
-    /// Its name.
+    /// The name of the zone; empty after its configuration is freed.
     pub fn name(&self) -> String {
         self.0.name()
     }
 }
 
 impl<T: Shared> Exclusive<T> {
-    /// Adds a zone to the configuration.
+    /// Adds a zone to the configuration. To be called while the configuration is read.
     ///
     /// # Errors
-    /// As of [`Zone::add`].
+    /// As for [`Zone::add`].
     pub fn add(cf: &mut Conf, name: &str, size: usize) -> Result<Self, Error> {
         Inner::add::<1>(cf, name, size).map(Self)
     }
 
-    /// Works on the value, with a seed that the zone has got as it was made, under the zone's lock,
-    /// which nginx opens again should the process die, and a panic does too. `None` in a process that
-    /// has no part in it, see [`Zone::values`]. `work` must not use the same zone: it would wait for itself.
+    /// Calls `work` with the value and the random seed of the zone, under its lock. `work` must not
+    /// use the same zone: that would deadlock. The lock is released if `work` panics, and by nginx
+    /// if the process dies. `None` as for [`Zone::values`].
     pub fn with<R>(&self, work: impl FnOnce(&mut T, [u64; 2]) -> R) -> Option<R> {
         let (pool, header) = self.0.memory()?;
         let _lock = Lock::of(pool);
-        // SAFETY: `init` has made it, any bytes are a value, and nobody else works on it while it is
-        // locked: this process neither, as the lock would have waited for itself
+        // SAFETY: `init` has made the value, and any bytes are valid. The lock guarantees exclusive
+        // access between processes, and within this one, where a second call would deadlock
         let value = unsafe { &mut *header.add(1).cast::<T>().as_ptr() };
-        // SAFETY: as above
+        // SAFETY: `init` has made the header, and nobody writes to it afterwards
         Some(work(value, unsafe { header.as_ref() }.seed))
     }
 }
@@ -153,20 +162,22 @@ impl<T: Shared> Inner<T> {
         const { assert!(align_of::<T>() <= align_of::<Header>()) };
         let (mut name, life) = (cf.string(name)?, cf.life()?);
         let tag = (&raw const *T::tag()).cast_mut().cast();
-        // SAFETY: the name is in the configuration's memory; nginx compares the tag alone
+        // SAFETY: the name is in the pool of the configuration; nginx only compares the tag
         let zone = unsafe { ngx_shared_memory_add(cf.as_ptr(), &raw mut name, size, tag) };
         let zone = NonNull::new(zone).ok_or(Error::Logged)?;
-        // SAFETY: a zone of this use
+        // SAFETY: a zone with this tag, so of this type; nginx calls `init` once the configuration
+        // is read
         unsafe { (*zone.as_ptr()).init = Some(init::<T, MOST>) };
         Ok(Self { zone, life, of: PhantomData })
     }
 
-    /// The zone's allocator and header, where this process has a part in it.
+    /// The allocator and the header of the zone; `None` as for [`Zone::values`].
     fn memory(&self) -> Option<(NonNull<ngx_slab_pool_t>, NonNull<Header>)> {
         if !self.life.goes_on() || !matches!(role(), Role::Worker(_)) {
             return None;
         }
-        // SAFETY: its configuration is there; a worker keeps all zones mapped, which `init` has seen
+        // SAFETY: the life has been checked; a worker keeps all zones of its configuration mapped,
+        // and `init` has made the header
         unsafe {
             let pool = NonNull::new(self.zone.as_ref().shm.addr.cast::<ngx_slab_pool_t>())?;
             Some((pool, NonNull::new(pool.as_ref().data.cast())?))
@@ -175,19 +186,19 @@ impl<T: Shared> Inner<T> {
 
     fn name(&self) -> String {
         match self.life.goes_on() {
-            // SAFETY: its configuration is there
+            // SAFETY: the life has been checked
             true => crate::text::owned(unsafe { &self.zone.as_ref().shm.name }),
             false => String::new(),
         }
     }
 }
 
-/// A zone that is locked, until it is dropped.
+/// A lock of a zone, released when dropped.
 struct Lock(NonNull<ngx_slab_pool_t>);
 
 impl Lock {
     fn of(pool: NonNull<ngx_slab_pool_t>) -> Self {
-        // SAFETY: `Inner::memory` has found it mapped
+        // SAFETY: `Inner::memory` has returned it, so it is mapped
         unsafe { ngx_shmtx_lock(&raw mut (*pool.as_ptr()).mutex) };
         Self(pool)
     }
@@ -195,22 +206,22 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // SAFETY: as above, and locked there
+        // SAFETY: mapped, and this value holds the lock
         unsafe { ngx_shmtx_unlock(&raw mut (*self.0.as_ptr()).mutex) };
     }
 }
 
-/// Makes the values; after a reload they are there already.
+/// Initializes a new zone; checks the header of one that exists from before a reload.
 unsafe extern "C" fn init<T: Shared, const MOST: usize>(
     zone: *mut ngx_shm_zone_t,
     _: *mut std::ffi::c_void,
 ) -> ngx_int_t {
     guarded(NGX_ERROR as _, || {
-        // SAFETY: nginx passes the zone with its memory mapped and its allocator ready
+        // SAFETY: nginx passes the zone with its memory mapped and its allocator initialized
         let (shm, pool) = unsafe { (&(*zone).shm, (*zone).shm.addr.cast::<ngx_slab_pool_t>()) };
-        // SAFETY: the log of the zone
+        // SAFETY: nginx sets the log of the zone
         let log = unsafe { Log::from_ptr(shm.log) };
-        // SAFETY: null, or what has been made for this use
+        // SAFETY: null, or the header that an earlier call has made for the same tag
         match unsafe { (*pool).data.cast::<Header>().as_ref() } {
             Some(header) if header.layout == layout::<T>() => return NGX_OK as _,
             Some(_) => {
@@ -236,29 +247,30 @@ unsafe extern "C" fn init<T: Shared, const MOST: usize>(
             return NGX_ERROR as _;
         }
         let seed = u128::from_ne_bytes(seed);
-        // SAFETY: new, of that size
+        // SAFETY: a new zone of `size` bytes
         let header = unsafe { make::<T>(pool, shm.size, MOST) };
-        // SAFETY: null or zeroed memory
+        // SAFETY: null or zeroed memory, which is a valid header
         let Some(header) = (unsafe { header.as_mut() }) else { return NGX_ERROR as _ };
         header.layout = layout::<T>();
         header.made = unix_time();
         header.seed = [seed as u64, (seed >> 64) as u64];
-        // SAFETY: as above
+        // SAFETY: the allocator is mapped, and no other process uses a zone during `init`
         unsafe { (*pool).data = (&raw mut *header).cast() };
         NGX_OK as _
     })
 }
 
-/// Zeroed memory for a header and as many values as there is room for; null where that is none.
+/// Allocates zeroed memory for a header and as many values as fit, at most `most`; null if not even
+/// one fits.
 ///
 /// # Safety
-/// `pool` is a new zone of `size` bytes.
+/// `pool` is the allocator of a zone of `size` bytes.
 unsafe fn make<T: Shared>(pool: *mut ngx_slab_pool_t, size: usize, most: usize) -> *mut Header {
     let room = size.saturating_sub(size_of::<ngx_slab_pool_t>()) / size_of::<T>();
-    // SAFETY: by contract
+    // SAFETY: the caller guarantees the allocator
     unsafe {
         if most > 1 {
-            // less is tried than there can be, so a failure is none
+            // the first attempts may fail as expected
             (*pool).bits_mut().set_log_nomem(0);
         }
         for count in (1..=most.min(room)).rev() {

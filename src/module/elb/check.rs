@@ -1,5 +1,5 @@
-//! `elb_check`: one worker asks each destination of an upstream block whether it is there, and all
-//! workers skip those that are not.
+//! `elb_check`: one worker checks each peer of an upstream block, and all workers skip those that
+//! fail.
 
 use std::cell::RefCell;
 
@@ -23,11 +23,12 @@ use group::Group;
 pub struct Check {
     /// The block.
     pub block: Block,
-    /// `None` where it says `off`.
+    /// `None` for `off`.
     pub settings: Option<CheckSettings>,
-    /// Where it stands.
+    /// The position of the directive.
     pub place: Place,
-    /// Addresses that the configuration before this one has checked; their peers have the marks.
+    /// The addresses that the previous configuration has checked. Their peers have the marks
+    /// already.
     known: RefCell<Vec<Address>>,
 }
 
@@ -70,7 +71,7 @@ fn parameter(cf: &Conf, settings: &mut CheckSettings, word: &str) -> Outcome {
             settings.statuses =
                 Statuses::parse(value).ok_or_else(|| invalid(cf, word, Statuses::EXPECTED))?;
         }
-        // empty where a variable is: a TCP connection
+        // empty if its variable is: only the TCP connection is checked
         Some(("path", value)) if value.is_empty() || is_path(value) => {
             value.clone_into(&mut settings.path);
         }
@@ -109,7 +110,7 @@ fn count(cf: &Conf, word: &str, value: &str) -> Result<u32, Error> {
     })
 }
 
-/// Whether some upstream block with `elb_check` is down, see [`Availability::is_down`].
+/// Whether any upstream block with `elb_check` is down, see [`Availability::is_down`].
 ///
 /// [`Availability::is_down`]: crate::active_check::Availability::is_down
 pub fn all_down(checks: &[Check]) -> bool {
@@ -117,11 +118,11 @@ pub fn all_down(checks: &[Check]) -> bool {
     checked.filter_map(|check| marks::tally(&check.block)).any(|tally| tally.is_down())
 }
 
-/// Takes over what is known of destinations that the new configuration checks too, so that a dead
-/// one gets no request after a reload and a live one is not judged by one check alone.
+/// Copies results of the previous configuration for peers that the new one checks too, so that
+/// after a reload a dead peer gets no request and a live one is not judged by a single check.
 pub fn take_along(log: Log, new: &[Check], old: &[Check]) {
     if stop() {
-        // a single process was reloaded
+        // a single process has been reloaded
         log.warn(
             "destinations are no longer checked: nginx was reloaded with \"master_process off\", \
              restart it",
@@ -146,28 +147,28 @@ pub fn take_along(log: Log, new: &[Check], old: &[Check]) {
 }
 
 thread_local! {
-    /// What this process checks, if it is the one that does.
+    /// The checks of this process, if it is the one that checks.
     static RUNNING: RefCell<Vec<Group>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Begins to check where this process is the one to do so: the first worker of a configuration,
-/// and one that takes its place, or the only process.
+/// Starts checking if this process is the one to do so: the first worker of a configuration, its
+/// replacement, or a single process.
 pub fn start(checks: &[Check]) {
     if !matches!(role(), Role::Worker(0) | Role::Single) {
         return;
     }
     for check in checks {
-        // where its peers are not known, that was told as the configuration was read
+        // if its peers are unknown, a warning was logged when the configuration was read
         let settings = check.settings.as_ref().filter(|_| check.block.has_peers());
         let Some(settings) = settings else { continue };
-        // the master keeps them, for a worker that takes this one's place
+        // the master keeps the addresses for a worker that replaces this one
         let known = check.known.borrow().clone();
         let group = Group::start(check.block.clone(), settings.clone(), known);
         RUNNING.with_borrow_mut(|running| running.push(group));
     }
 }
 
-/// Ends all checks of this process; whether there were any.
+/// Ends all checks of this process. Returns whether there were any.
 pub fn stop() -> bool {
     !RUNNING.take().is_empty()
 }

@@ -1,4 +1,5 @@
-//! Who the client is: a word with the realip module, which replaces the address of the connection.
+//! Determines the address of the client, together with the realip module, which replaces the
+//! address of the connection.
 
 use nginx::process::now;
 use nginx::request::Request;
@@ -8,10 +9,10 @@ use crate::minutely::Minutely;
 
 static IN_VAIN: Minutely = Minutely::new();
 
-/// Settles who the client is, before the realip module looks. Where a CDN names the client
-/// (`real_ip_header X-Real-IP`, see `elb_trusted_proxies`), that module reads what is put here in
-/// the place of the client's own `X-Real-IP`, and takes it where the peer is trusted. `None` where
-/// there is no memory.
+/// Determines the address of the client before the realip module runs. If a CDN names the client
+/// (`real_ip_header X-Real-IP`, see `elb_trusted_proxies`), this replaces the client's own
+/// `X-Real-IP`; the realip module reads that and uses it if the peer is trusted. Returns `None` if
+/// memory is exhausted.
 pub fn settle(request: &Request, trust: &Trust) -> Option<()> {
     let peer = request.peer();
     let proxy = request

@@ -1,4 +1,4 @@
-//! `elb_destination`: the servers of an upstream block, looked up again while nginx runs.
+//! `elb_destination`: the servers of an upstream block, whose names are resolved again at run time.
 
 use std::fs;
 use std::net::IpAddr;
@@ -14,27 +14,27 @@ use crate::settings::destinations::{destinations, variables, Destination};
 use crate::settings::resolver::{first_found, in_hosts, Lookup, ResolvConf};
 use crate::settings::types::Host;
 
-/// Memory for the run-time state of an upstream block's servers.
+/// The size of the zone for the run-time state of an upstream block's servers.
 const ZONE_SIZE: &str = "256k";
 
 /// `elb_destination` of all upstream blocks.
 #[derive(Default)]
 pub struct Destinations {
-    /// Blocks with a name to look up while running, and where they were given one.
+    /// The blocks with a name to resolve at run time, and the position of its directive.
     resolving: Vec<(Block, Place)>,
-    /// Blocks with `elb_destination`, and where that stands.
+    /// The blocks with `elb_destination`, and its position.
     seen: Vec<(Block, Place)>,
-    /// Blocks that were given a `zone`.
+    /// The blocks that this module has given a `zone`.
     given_zone: Vec<Block>,
     resolv_conf: Option<ResolvConf>,
-    told_of_old_nginx: bool,
+    has_logged_old_nginx: bool,
 }
 
-/// How nginx is told of one destination.
+/// How one destination is configured in nginx.
 enum Server {
-    /// Its address is settled once, at start.
+    /// Its address is determined once, at start.
     Static(String),
-    /// These names are looked up while running; those behind the first are its stand-ins.
+    /// These names are resolved at run time; those after the first are backups.
     Resolved(Vec<String>),
 }
 
@@ -48,13 +48,13 @@ pub fn elb_destination(cf: &mut Conf, own: &mut Destinations) -> Outcome {
     own.seen.push((block.clone(), cf.place()?));
 
     let Some(destinations) = cf.read(destinations) else {
-        // else core would stop at an upstream block without servers
+        // nginx would refuse an upstream block without servers
         return placeholder(cf);
     };
     for destination in &destinations {
         let server = own.server_for(cf, &block, destination);
         if own.apply(cf, &block, destination, &server, &parameters).is_err() {
-            // nginx said why; read on for further faults
+            // nginx has logged the reason; read on for further faults
             cf.doom();
             placeholder(cf)?;
         }
@@ -67,7 +67,7 @@ fn placeholder(cf: &mut Conf) -> Outcome {
 }
 
 impl Destinations {
-    /// Decides whether and under which names a destination is looked up while running.
+    /// Decides whether a destination is resolved at run time, and under which names.
     fn server_for(&mut self, cf: &mut Conf, block: &Block, destination: &Destination) -> Server {
         let name = match &destination.host {
             Host::Address(_) => return Server::Static(destination.host.to_string()),
@@ -79,7 +79,7 @@ impl Destinations {
             return Server::Static(absolute.to_owned());
         }
         if !Block::RESOLVES {
-            if !std::mem::replace(&mut self.told_of_old_nginx, true) {
+            if !std::mem::replace(&mut self.has_logged_old_nginx, true) {
                 cf.notice(
                     "nginx before 1.27.3 resolves names of destinations at start only: reload it when \
                      an address changes",
@@ -108,7 +108,7 @@ impl Destinations {
         choose(cf, absolute, candidates)
     }
 
-    /// What /etc/resolv.conf says; nameservers that nginx cannot ask are told once.
+    /// The contents of /etc/resolv.conf. Nameservers that nginx cannot use are logged once.
     fn resolv_conf(&mut self, cf: &mut Conf) -> &ResolvConf {
         self.resolv_conf.get_or_insert_with(|| {
             let text = fs::read("/etc/resolv.conf").unwrap_or_default();
@@ -138,7 +138,7 @@ impl Destinations {
         if resolve && !self.resolving.iter().any(|(known, _)| known == block) {
             self.resolving.push((block.clone(), cf.place()?));
         }
-        // with parameters beside them, nginx may well mean those
+        // with parameters, nginx's message may be about those rather than the variables
         let variables = match parameters {
             [] => cf.read(|env| Ok::<_, Vec<_>>(variables(env))).unwrap_or_default(),
             _ => Vec::new(),
@@ -161,7 +161,7 @@ impl Destinations {
         Ok(())
     }
 
-    /// The blocks with `elb_destination` or `elb_check`, and whether the latter is on.
+    /// The blocks with `elb_destination` or `elb_check`, and whether they are checked.
     fn blocks<'a>(&'a self, checks: &'a [Check]) -> impl Iterator<Item = (&'a Block, bool)> {
         let is_checked =
             |block: &Block| checks.iter().any(|check| check.block == *block && check.is_on());
@@ -175,8 +175,8 @@ impl Destinations {
         self.seen.iter().any(|(seen, _)| seen == block)
     }
 
-    /// Gives each block what it needs, unless it has its own: a `zone`, so that workers know of
-    /// each other's connections, failed requests and checks, and what looking up names takes.
+    /// Completes each block unless it has its own: a `zone`, so that workers share connection
+    /// counts, failures and check results, and a resolver if names are resolved at run time.
     pub fn complete(&mut self, cf: &mut Conf, checks: &[Check]) -> Outcome {
         let checked = checks.iter().filter(|check| check.is_on());
         let checked = checked.map(|check| (&check.block, &check.place));
@@ -191,8 +191,8 @@ impl Destinations {
                 return Err(cannot_look_up(cf, block, place));
             }
             if !block.has_resolver() && !cf.http_has_resolver() {
-                // nginx would ask all of them in turn; in resolv.conf(5) the others stand in for
-                // the first, and may not know its names: an engine's own DNS comes first
+                // nginx would use all of them in turn. In resolv.conf(5) the others are fallbacks
+                // and may not know the names of the first, which is the container engine's own DNS
                 resolver(cf, place, nameservers.first())?;
             }
             if !block.has_resolver_timeout() {
@@ -203,9 +203,9 @@ impl Destinations {
         Ok(())
     }
 
-    /// Tells what has no effect in blocks whose peers are not in core's lists, and takes back what
-    /// [`Self::complete`] has given to them: core would take their peers for such a list as it
-    /// copies that into the `zone`. To be called after [`Conf::find_peers`].
+    /// Warns about directives without effect in blocks whose peers are not in nginx's lists, and
+    /// undoes [`Self::complete`] there: nginx would treat their peers as such a list when it copies
+    /// them to the `zone`. To be called after [`Conf::find_peers`].
     pub fn leave_alone_foreign(&mut self, cf: &mut Conf, checks: &[Check]) -> Outcome {
         for block in self.given_zone.drain(..).filter(|block| !block.has_peers()) {
             cf.take_back_zone(&block);
@@ -231,9 +231,9 @@ impl Destinations {
         Ok(())
     }
 
-    /// The destinations of all upstream blocks with `elb_destination` or `elb_check`, as this process
-    /// sees them: of a block without a `zone`, with `elb_check off`, it knows its own connections
-    /// alone. A block whose balancer comes from another module is left out.
+    /// The destinations of all upstream blocks with `elb_destination` or `elb_check`, as this
+    /// process sees them: for a block without a `zone`, with `elb_check off`, it knows its own
+    /// connections only. Blocks with a balancer of another module are omitted.
     pub fn report(&self, checks: &[Check]) -> Vec<metrics::Destination> {
         let mut found = Vec::new();
         for (block, checked) in self.blocks(checks) {
@@ -257,7 +257,7 @@ impl Destinations {
     }
 }
 
-/// Names are looked up in core's list alone.
+/// The error for names to resolve in a block without nginx's peer list.
 fn cannot_look_up(cf: &mut Conf, block: &Block, place: &Place) -> Error {
     let name = block.name();
     cf.error_at(
@@ -270,7 +270,8 @@ fn cannot_look_up(cf: &mut Conf, block: &Block, place: &Place) -> Error {
     )
 }
 
-/// Gives a block a `zone` unless it has one, or its peers are not in core's lists; whether it did.
+/// Adds a `zone` to a block, unless it has one or its peers are not in nginx's lists. Returns
+/// whether it has.
 fn give_zone(cf: &mut Conf, block: &Block, place: &Place) -> Result<bool, Error> {
     if block.has_zone() || !block.is_balanced_by_core() {
         return Ok(false);
@@ -290,7 +291,7 @@ fn resolver(cf: &mut Conf, place: &Place, nameserver: Option<&IpAddr>) -> Outcom
 }
 
 /// The value of a variable for a directive of nginx, or its declared default, and the variables to
-/// name where nginx refuses it. A fault in it is noted.
+/// name if nginx refuses it. Records a fault of the variable.
 fn setting(cf: &mut Conf, name: &str) -> (String, Vec<String>) {
     let set = cf.read(|env| env.checked(name).map_err(Some)).flatten();
     match set {
@@ -302,7 +303,7 @@ fn setting(cf: &mut Conf, name: &str) -> (String, Vec<String>) {
     }
 }
 
-/// Takes the candidate that resolves, or else the likeliest ones.
+/// Chooses the first candidate that resolves, or otherwise the most likely ones.
 fn choose(cf: &mut Conf, name: &str, candidates: Vec<String>) -> Server {
     if let Some(found) = first_found(&candidates, lookup) {
         if found != name {
@@ -317,7 +318,7 @@ fn choose(cf: &mut Conf, name: &str, candidates: Vec<String>) -> Server {
     Server::Resolved(candidates)
 }
 
-/// Asks the system for an absolute name.
+/// Looks up an absolute name with the system's resolver.
 fn lookup(name: &str) -> Lookup {
     match resolve::ask(name) {
         Answer::Found => Lookup::Found,

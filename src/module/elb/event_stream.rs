@@ -1,12 +1,12 @@
-//! Server-sent events: passed on as they come.
+//! Server-sent events: passed on without buffering.
 
 use nginx::request::Request;
 
 use crate::media_type::is_event_stream;
 
-/// Has nginx not buffer an answer that is a stream of events: an event would wait for others to fill
-/// a buffer, and a stream that ends with its connection for that end. Such an answer is not cached or
-/// stored then, and not held to `limit_rate`.
+/// Disables buffering of a response that is an event stream: otherwise an event waits until others
+/// fill the buffer, or until the stream ends. Such a response is not cached or stored, and
+/// `limit_rate` does not apply to it.
 pub fn pass_on_at_once(request: &Request) {
     let content_type = request.upstream().and_then(|upstream| upstream.content_type());
     if content_type.is_some_and(is_event_stream) {

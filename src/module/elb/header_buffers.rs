@@ -1,4 +1,4 @@
-//! `elb_header_buffers`: room for large headers, and a notice where it is too little.
+//! `elb_header_buffers`: room for large headers, and a notice if it is too small.
 
 use nginx::request::{Handler, Request, Status};
 
@@ -24,7 +24,7 @@ pub fn elb_header_buffers(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     cf.apply(&["proxy_buffers", &number, &size], &[])
 }
 
-/// Reports a request that was refused for the size of a header.
+/// Reports a request that was refused because of the size of a header.
 pub struct OnLog;
 
 impl Handler for OnLog {
@@ -50,7 +50,7 @@ fn report(request: &Request) {
     let (Some(buffers), Some(what)) = (buffers, TooLarge::of(&seen)) else { return };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let peer = upstream.and_then(|upstream| upstream.peer_name()).map(text).unwrap_or_default();
-    // a request that was refused early: nobody has looked at the header of its connection
+    // if the request was refused early, the PROXY protocol header has not been evaluated yet
     let named = request.named_by_proxy().map(|named| text(named.address));
     let client = client(&text(request.client()), named.as_deref());
     request.notice_of_connection(what.message(&buffers, &client, &peer));

@@ -1,4 +1,4 @@
-//! `elb_keepalive_min_timeout`: nginx's `keepalive_min_timeout`, where it has that.
+//! `elb_keepalive_min_timeout`: nginx's `keepalive_min_timeout`, if this nginx supports it.
 
 use nginx::command::core_has;
 

@@ -1,4 +1,4 @@
-//! `elb_listen`: core's `listen` at each address that a variable names.
+//! `elb_listen`: nginx's `listen` for each address in a variable.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::settings::types::Listen;
 
 pub mod optional;
 
-/// What stands behind the variable in the directive.
+/// The parameters after the variable.
 #[derive(Default)]
 struct Parameters {
     /// `default=ADDRESS`
@@ -22,7 +22,7 @@ struct Parameters {
     optional: bool,
     /// `proxy_protocol`
     proxy_protocol: bool,
-    /// The rest, for core's `listen`.
+    /// The others, for nginx's `listen`.
     others: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ pub fn elb_listen(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
     parameters.proxy_protocol &= proxy_protocol != Some(false);
 
     let mut listens = false;
-    // faulty ones are noted
+    // faults are recorded
     let none = Listening { addresses: Vec::new(), is_default: false };
     let Listening { addresses, is_default } = listening.unwrap_or(none);
     let variables = if is_default { Vec::new() } else { vec![variable.clone()] };
@@ -61,7 +61,7 @@ pub fn elb_listen(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
         listens = true;
     }
     if !listens {
-        // else core would have the server listen on its default port
+        // nginx would make the server listen on its default port
         cf.listen_nowhere()?;
     }
     Ok(())
@@ -99,15 +99,15 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Core's directive for one of the addresses.
+    /// nginx's directive for one of the addresses.
     fn words<'a>(&'a self, address: &'a str) -> Vec<&'a str> {
         let proxy_protocol = self.proxy_protocol.then_some("proxy_protocol");
         let others = self.others.iter().map(String::as_str);
         ["listen", address].into_iter().chain(proxy_protocol).chain(others).collect()
     }
 
-    /// Whether a connection can be looked at before core begins with it, and core then reads
-    /// nothing but a PROXY header or a request.
+    /// Checks that a connection can be inspected before nginx handles it, and that nginx then reads
+    /// only a PROXY protocol header or a request.
     fn are_compatible(&self) -> Outcome {
         let clashes = |name: &str| {
             ["ssl", "quic", "deferred"].contains(&name) || name.starts_with("accept_filter=")
@@ -123,8 +123,8 @@ impl Parameters {
     }
 }
 
-/// Whether a process other than this nginx listens at an address. What does not start a server
-/// does not ask: `-t` leaves sockets in use alone, as core does, and `-s` only sends a signal.
+/// Whether a process other than this nginx listens on an address. Not checked unless nginx starts a
+/// server: `-t` accepts sockets in use, as nginx does, and `-s` only sends a signal.
 fn is_taken(cf: &Conf, address: SocketAddr) -> bool {
     starts_server() && !cf.listened_before(address) && is_in_use(address)
 }

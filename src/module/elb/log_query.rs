@@ -1,4 +1,4 @@
-//! `elb_log_query`: whether query strings stand in logs.
+//! `elb_log_query`: whether logs contain query strings.
 
 use std::borrow::Cow;
 
@@ -25,12 +25,12 @@ pub fn elb_log_query(cf: &mut Conf, main: &mut MainConf) -> Outcome {
     }
 }
 
-/// Whether logs have the query of a request.
+/// Whether logs contain the query string of a request.
 pub fn is_logged(request: &Request) -> bool {
     request.main::<Elb>().is_none_or(|main| main.log_query != Some(false))
 }
 
-/// The variables for logs: those of nginx, without the query where it is not to be logged.
+/// The variables for logs: nginx's own, without the query string if it is not to be logged.
 pub const VARIABLES: [&Variable; 3] = [
     &Variable { name: "elb_log_request", changes: true, get: line },
     &Variable { name: "elb_log_uri", changes: true, get: uri },
@@ -49,7 +49,7 @@ fn referer<'r>(request: &'r Request) -> Text<'r> {
     logged(request, b"http_referer")
 }
 
-/// What logs have of a variable of nginx.
+/// The value of a variable of nginx, for logs.
 fn logged<'r>(request: &'r Request, name: &[u8]) -> Text<'r> {
     let text = request.variable(name)?;
     if is_logged(request) {
@@ -61,7 +61,7 @@ fn logged<'r>(request: &'r Request, name: &[u8]) -> Text<'r> {
     })
 }
 
-/// Leaves queries out of what the error log says of a request from here on, where that is asked for.
+/// Omits query strings from the error log's messages about a request from now on, if so configured.
 pub fn leave_out(request: &Request) {
     if !is_logged(request) {
         request.leave_out_of_log::<Query>();

@@ -1,4 +1,4 @@
-//! `elb_proxy_set_header`: headers for the destination that a location has beside its own.
+//! `elb_proxy_set_header`: upstream request headers in addition to those of `proxy_set_header`.
 
 use nginx::complex_value::ComplexValue;
 use nginx::proxy_headers::{ProxyHeaders, Sent};
@@ -14,7 +14,8 @@ pub fn elb_proxy_set_header(cf: &mut Conf, own: &mut LocationConf) -> Outcome {
     if !is_name(name) {
         return Err(invalid(cf, name, "the name of a header, then its value"));
     }
-    // nginx compiles it with the others of its location, and would name the end of http then
+    // nginx compiles all header values of a location together, later; an error would name the end
+    // of http
     ComplexValue::new(cf, value)?;
     if !own.headers.set(name, value) {
         return Err(Error::Message(format!(

@@ -1,4 +1,4 @@
-//! What the directives of this crate share: their declarations, the environment, their arguments.
+//! Shared by all directives: their declarations, access to the environment, and arguments.
 
 use std::ffi::CStr;
 
@@ -13,18 +13,18 @@ use crate::registry::{self, Arguments, Context};
 use crate::settings::types::FromText;
 use crate::settings::{Environment, Fault};
 
-/// What a directive does with the environment.
+/// Access to the environment for directives.
 pub trait ReadSettings {
-    /// Notes a fault of the environment: the start fails once everything is read.
+    /// Records a fault of the environment: the start fails once everything is read.
     fn fault(&mut self, fault: &Fault);
 
-    /// Reads settings; a fault in them is noted and gives `None`.
+    /// Reads settings. Records their faults and returns `None` if there are any.
     fn read<T, E: IntoIterator<Item = Fault>>(
         &mut self,
         settings: impl FnOnce(&Environment) -> Result<T, E>,
     ) -> Option<T>;
 
-    /// Marks the configuration as one that must not start; the message is in the log already.
+    /// Makes the start fail once everything is read. The caller has logged the reason.
     fn doom(&mut self);
 }
 
@@ -56,7 +56,7 @@ impl ReadSettings for Conf<'_> {
     }
 }
 
-/// A time in milliseconds, 0 for `off`.
+/// Parses a time; returns milliseconds, and 0 for `off`.
 pub fn time_or_off(cf: &Conf, word: Option<&String>) -> Result<u64, Error> {
     match word.map(String::as_str) {
         Some("off") => Ok(0),
@@ -67,17 +67,17 @@ pub fn time_or_off(cf: &Conf, word: Option<&String>) -> Result<u64, Error> {
     }
 }
 
-/// A time in nginx's notation, in milliseconds.
+/// Parses a time in nginx's notation; returns milliseconds.
 pub fn time(cf: &Conf, word: &str) -> Result<u64, Error> {
     text::time(word).ok_or_else(|| invalid(cf, word, "a time such as \"25s\""))
 }
 
-/// An argument as a `T`.
+/// Parses an argument as a `T`.
 pub fn value<T: FromText>(cf: &Conf, text: &str) -> Result<T, Error> {
     T::from_text(text).ok_or_else(|| invalid(cf, text, T::EXPECTED))
 }
 
-/// The message for an argument that is not what it must be.
+/// The error for an invalid argument.
 pub fn invalid(cf: &Conf, value: &str, expected: &str) -> Error {
     let name = cf.directive();
     Error::Message(format!(
@@ -85,10 +85,11 @@ pub fn invalid(cf: &Conf, value: &str, expected: &str) -> Error {
     ))
 }
 
-/// Where a directive may stand and how many arguments it takes, as it is declared.
+/// The contexts and the number of arguments of a directive, from its declaration.
 ///
 /// # Panics
-/// There is none of this name; as the tables of commands are constants, that fails the build.
+/// No directive of this name is declared. The tables of commands are constants, so this fails the
+/// build.
 pub const fn kind(name: &CStr) -> Kind {
     let Ok(name) = name.to_str() else { panic!("a name in UTF-8") };
     let directive = registry::directive(name);

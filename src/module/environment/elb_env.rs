@@ -1,4 +1,4 @@
-//! `elb_env`: any directive, with its arguments from the environment.
+//! `elb_env`: any directive, with arguments from the environment.
 
 use std::num::NonZero;
 use std::thread::available_parallelism;
@@ -15,11 +15,11 @@ use crate::settings::paths::path_in;
 use crate::settings::words::understood;
 use crate::settings::Fault;
 
-/// The module with `elb_env`. Its type makes nginx take the directive everywhere, as it does
-/// `include`.
+/// The module with `elb_env`. The type of the module makes nginx accept the directive in every
+/// context, like `include`.
 pub struct Env;
 
-/// The module, as `load_module` finds it.
+/// The module for the table of `load_module`.
 pub static MODULE: Module<Env> = Module::conf();
 
 impl ConfModule for Env {
@@ -40,7 +40,7 @@ fn elb_env(cf: &mut Conf, _: &mut ()) -> Outcome {
         Some(Err(what)) => {
             return Err(Error::Message(format!("{what}, in \"elb_env\" directive")));
         }
-        // the fault is noted; the rest of the file may have more
+        // the fault is recorded; read on for further ones
         None => return Ok(()),
     };
 
@@ -52,14 +52,14 @@ fn elb_env(cf: &mut Conf, _: &mut ()) -> Outcome {
     let mut variables: Vec<_> = expanded.iter().flat_map(|arg| arg.variables.clone()).collect();
     variables.sort();
     variables.dedup();
-    // an argument of references that came to nothing is no argument
+    // an argument of references that are all empty is omitted
     let expanded: Vec<_> =
         expanded.iter().filter(|arg| !arg.refers || !arg.text.is_empty()).collect();
     let words: Vec<_> = expanded.iter().map(|arg| arg.text.as_str()).collect();
     if words.first() == Some(&"elb_env") {
         return Err(Error::Message("\"elb_env\" directive cannot be nested".to_owned()));
     }
-    // of the processors that this process may run on, as many as the quotas of its cgroups are for
+    // the processors that this process may run on, limited by the quotas of its cgroups
     let processors = || available_parallelism().map_or(1, NonZero::get);
     let words = match understood(&words, processors) {
         Ok(words) => words,
@@ -72,7 +72,7 @@ fn elb_env(cf: &mut Conf, _: &mut ()) -> Outcome {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let outcome = cf.apply(&words, &variables);
     if outcome.is_err() && !variables.is_empty() {
-        // nginx refused the value: read on for further faults
+        // nginx has refused the value; read on for further faults
         cf.doom();
         return Ok(());
     }
@@ -83,8 +83,8 @@ fn elb_env(cf: &mut Conf, _: &mut ()) -> Outcome {
     outcome
 }
 
-/// Notes what has to be known of the directive once all of the file is read: the files that it
-/// includes, or the one that nginx will open, from `variable` as a whole or in part.
+/// Records what is needed when the whole file is read: the files that the directive includes, or
+/// the path that nginx will open, which comes from `variable` as a whole or in part.
 fn note(cf: &mut Conf, words: &[&str], variable: Option<&String>) -> Outcome {
     if let ["include", files] = words {
         included::note(cf, files);

@@ -1,5 +1,5 @@
-//! What nginx opens once the configuration is read, tried before it does: its own message names no
-//! variable and no remedy.
+//! Tries the paths that nginx will open, before it does: nginx's own message names neither the
+//! variable nor a remedy.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, stderr, stdout, ErrorKind};
@@ -12,17 +12,17 @@ use nginx::cycle::Cycle;
 use crate::settings::paths::{fault, Step, Use};
 use crate::settings::Fault;
 
-/// A path that a directive was given, and the variable that it is from.
+/// A path in a directive, and the variable that it comes from.
 pub struct Named {
-    /// The name of the variable, which may have its default.
+    /// The name of the variable, also if its default applies.
     pub variable: String,
-    /// What nginx does with it.
+    /// What nginx uses the path for.
     pub what_for: Use,
     /// The path.
     pub path: PathBuf,
 }
 
-/// What is wrong with the paths, once for each variable.
+/// The faults of the paths, one for each variable.
 pub fn faults(named: &[Named], user: Option<u32>) -> Vec<Fault> {
     let mut faulty: Vec<&str> = Vec::new();
     let mut faults = Vec::new();
@@ -40,8 +40,8 @@ pub fn faults(named: &[Named], user: Option<u32>) -> Vec<Fault> {
     faults
 }
 
-/// Opens a log as nginx does (`ngx_init_cycle`). A stream needs none of that, see [`streams`]; a
-/// named pipe is left to nginx, since its reader would see an end of what is written.
+/// Opens a log as nginx does (`ngx_init_cycle`). Standard streams are skipped, see [`streams`]; so
+/// are named pipes, whose reader would see an end of file.
 fn try_log(path: &Path) -> io::Result<()> {
     let is_pipe = || fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
     if STREAMS.contains(&path.as_os_str().as_encoded_bytes()) || is_pipe() {
@@ -54,7 +54,7 @@ fn open(path: &Path) -> io::Result<()> {
     OpenOptions::new().append(true).create(true).mode(0o644).open(path).map(drop)
 }
 
-/// Makes a folder as nginx does (`ngx_create_paths`).
+/// Creates a directory as nginx does (`ngx_create_paths`).
 fn try_folder(path: &Path, user: Option<u32>) -> Result<(), (Step, io::Error)> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err((Step::Open, error)),
@@ -71,12 +71,12 @@ fn try_folder(path: &Path, user: Option<u32>) -> Result<(), (Step, io::Error)> {
 /// The paths of the standard streams.
 const STREAMS: [&[u8]; 2] = [b"/dev/stdout", b"/dev/stderr"];
 
-/// Gives logs to a standard stream the stream itself where its path cannot be opened: it is a
-/// socket under systemd, and may be another user's pipe. nginx closes it with the configuration, so
-/// each has a copy.
+/// Makes nginx use a standard stream itself for logs to it if its path cannot be opened: it is a
+/// socket under systemd, and may be a pipe of another user. nginx closes the descriptor with the
+/// configuration, so each log gets a copy.
 ///
 /// # Errors
-/// Why there is no such stream.
+/// The stream is not open; the message says which one.
 pub fn streams(cycle: Cycle) -> Result<(), String> {
     cycle.for_each_file(|mut file| {
         let path = file.path();

@@ -1,4 +1,4 @@
-//! A second `location` of a name into whose first one files are included.
+//! Detects a second `location` of the same name if files are included in the first one.
 
 use nginx::locations::LocationId;
 
@@ -10,11 +10,11 @@ use crate::snippets::{second, Location};
 #[derive(Clone)]
 pub struct Included {
     location: LocationId,
-    /// The files, as the `include` has them.
+    /// The files, as in the argument of `include`.
     files: String,
 }
 
-/// Notes an `include` that stands inside a location.
+/// Records an `include` inside a location.
 pub fn note(cf: &mut Conf, files: &str) {
     let Some(location) = cf.this_location() else { return };
     if let Some(start) = cf.core::<Start>() {
@@ -22,8 +22,8 @@ pub fn note(cf: &mut Conf, files: &str) {
     }
 }
 
-/// Refuses a second location of a name into whose first one files are included, with what to do;
-/// nginx would refuse it later (`ngx_http_join_exact_locations`).
+/// Refuses a second location of the same name if files are included in the first one, and says what
+/// to do instead. nginx would refuse it later (`ngx_http_join_exact_locations`).
 pub fn check(cf: &mut Conf) -> Outcome {
     let included = cf.core::<Start>().map(|start| start.included.clone()).unwrap_or_default();
     for server in cf.prefixes()? {

@@ -1,4 +1,4 @@
-//! Whether the instance should get traffic: `elb_drain_file`, and what a readiness check is told.
+//! Whether the instance should get traffic: `elb_drain_file`, and the answer to a readiness check.
 
 use std::cell::Cell;
 use std::io;
@@ -19,28 +19,28 @@ use crate::module::environment::directive::{
 use crate::module::websocket::drain::Times;
 use crate::module::websocket::longest_drain;
 
-/// How long a worker believes what it has seen of the file, in milliseconds.
+/// How long a worker trusts its last look at the file, in milliseconds.
 const BELIEVED: u64 = 1_000;
 
-/// `elb_drain_file`; all servers share one.
+/// The drain file of `elb_drain_file`, shared by all servers.
 pub struct DrainFile {
     path: PathBuf,
-    /// How long nginx goes on after the file was made, in milliseconds: whoever makes it sees to
-    /// that.
+    /// How long nginx continues after the file is created, in milliseconds. Whoever creates the
+    /// file waits that long before stopping nginx.
     delay: u64,
-    /// When what is left of nginx is killed after that was asked to stop it, in milliseconds.
+    /// The time from the request to stop until nginx is killed, in milliseconds.
     stop_timeout: Option<u64>,
     place: Place,
     seen: Cell<Seen>,
 }
 
-/// What a worker has seen of the file.
+/// What a worker has found when it looked for the file.
 #[derive(Clone, Copy, Default)]
 struct Seen {
-    /// When, in nginx's milliseconds; `None` before the first time.
+    /// When, on nginx's clock in milliseconds; `None` before the first time.
     at: Option<u64>,
     exists: bool,
-    /// Why that could not be told.
+    /// Why the file could not be checked.
     error: Option<io::ErrorKind>,
 }
 
@@ -81,8 +81,8 @@ pub fn elb_drain_file(cf: &mut Conf, own: &mut ServerConf) -> Outcome {
 }
 
 impl DrainFile {
-    /// Whether the file exists. It is looked for once a second at most: health checks of many
-    /// balancers cost no more than one. On a local file system that does not block.
+    /// Whether the file exists. It is looked up once a second at most, whatever the number of
+    /// health checks. On a local file system this does not block.
     fn exists(&self, now: u64, log: Log) -> bool {
         let last = self.seen.get();
         if last.at.is_some_and(|at| now.wrapping_sub(at) < BELIEVED) {
@@ -109,7 +109,7 @@ impl DrainFile {
         exists
     }
 
-    /// Warns where a stop takes longer than it may; asked once everything is read.
+    /// Warns if a stop takes longer than allowed. Called once everything is read.
     fn compare_times(&self, cf: &mut Conf) {
         let Some(stop_timeout) = self.stop_timeout else { return };
         let drain = longest_drain(cf).filter(|times| times.longest().is_some());
@@ -147,7 +147,8 @@ impl DrainFile {
     }
 }
 
-/// Warns where a stop takes longer than it may; for the end of http{}, when everything is merged.
+/// Warns if a stop takes longer than allowed. To be called in `postconfiguration`, when everything
+/// is merged.
 pub fn compare_times(cf: &mut Conf) {
     let drain_file = cf.server::<Operator>().ok().and_then(|http| http.drain_file.clone());
     if let Some(drain_file) = drain_file {
@@ -155,7 +156,7 @@ pub fn compare_times(cf: &mut Conf) {
     }
 }
 
-/// The health of the instance, as the server of a request is to report it.
+/// The health of the instance, according to the configuration of the request's server.
 pub fn health(request: &Request) -> Health {
     let drain_file = request.server::<Operator>().and_then(|server| server.drain_file.as_ref());
     if is_stopping() || drain_file.is_some_and(|file| file.exists(now(), request.log())) {
@@ -167,8 +168,8 @@ pub fn health(request: &Request) -> Health {
     }
 }
 
-/// Whether nginx stops, as far as this worker has been told. One that leaves because a newer
-/// configuration has taken over says nothing about the instance.
+/// Whether nginx is stopping, as far as this worker knows. A worker that exits after a reload does
+/// not affect the health of the instance.
 fn is_stopping() -> bool {
     is_asked_to_leave() && lifecycle::why() == Leaving::Stopping
 }

@@ -1,6 +1,5 @@
-//! `elb_shutdown_timeout`: the end of ordinary requests that are still under way when their worker
-//! leaves. `worker_shutdown_timeout` is no help: it closes WebSockets too, which have a drain of
-//! their own.
+//! `elb_shutdown_timeout`: ends ordinary requests that are still active when their worker exits.
+//! `worker_shutdown_timeout` is not suitable: it closes WebSockets too, which have their own drain.
 
 use std::cell::{Cell, RefCell};
 
@@ -17,16 +16,16 @@ use crate::module::environment::directive::{
 };
 use crate::module::websocket::is_tunnel;
 
-/// How long requests may go on, in milliseconds; 0 is for as long as they like.
+/// How long requests may continue, in milliseconds; 0 for no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     /// When nginx stops.
     pub stop: u64,
-    /// When a newer configuration has taken over.
+    /// After a reload.
     pub reload: u64,
 }
 
-/// The time after a reload unless the directive says otherwise.
+/// The default of `reload=`.
 const RELOAD: u64 = 60_000;
 
 /// `elb_shutdown_timeout time | off [reload=time | reload=off];`
@@ -50,15 +49,15 @@ pub fn elb_shutdown_timeout(cf: &mut Conf, main: &mut MainConf) -> Outcome {
 }
 
 thread_local! {
-    /// Of the configuration of this worker.
+    /// The times in the configuration of this worker.
     static TIMES: Cell<Option<Times>> = const { Cell::new(None) };
-    /// When they are over.
+    /// Expires when the time is over.
     static TIMER: RefCell<Option<Timer>> = const { RefCell::new(None) };
 }
 
-/// Sees to it that this worker ends its requests in time; to be called as it begins.
+/// Makes this worker end its requests in time. To be called when the process starts.
 pub fn start(cycle: Cycle) {
-    // a single process ends at once, and the helpers of a cache have no requests
+    // a single process exits at once, and cache processes have no requests
     if !matches!(role(), Role::Worker(_)) {
         return;
     }
@@ -74,7 +73,7 @@ pub fn start(cycle: Cycle) {
     }
 }
 
-/// Sets the timer, unless it fires early enough as it is.
+/// Sets the timer, unless it expires early enough already.
 fn set_timer(why: Leaving) {
     let time = TIMES.get().map_or(0, |times| match why {
         Leaving::Stopping => times.stop,

@@ -1,4 +1,4 @@
-//! `websocket_metrics` and `websocket_status`: reports of what was counted.
+//! `websocket_metrics` and `websocket_status`: reports of the counters.
 
 use std::borrow::Cow;
 
@@ -17,14 +17,14 @@ use crate::module::{counting, elb, websocket};
 use crate::registry::StatusPart;
 use crate::settings;
 
-/// Responses must not be cached: they are good for this moment alone.
+/// Responses must not be cached: they are valid at this moment only.
 const FRESH: (&str, &str) = ("Cache-Control", "no-store");
 
-/// Both representations have one address.
+/// Both representations have the same URL.
 const VARY: (&str, &str) = ("Vary", "Accept");
 
-/// The page runs what it holds and asks where it came from; no browser lets it do more.
-/// The hashes are made by the build script.
+/// The page may run its own script and connect to its origin; the browser refuses anything else.
+/// The build script computes the hashes.
 const PAGE_HEADERS: &[(&str, &str)] = &[
     FRESH,
     VARY,
@@ -59,7 +59,7 @@ fn report_by<H: Handler>(cf: &mut Conf, directive: &'static str) -> Outcome {
     cf.answer_with::<H>()
 }
 
-/// Answers with the counters for Prometheus.
+/// Returns the counters for Prometheus.
 pub struct OnMetrics;
 
 impl Handler for OnMetrics {
@@ -68,7 +68,7 @@ impl Handler for OnMetrics {
     }
 }
 
-/// Answers with all there is to say: to a browser as a page, else as JSON.
+/// Returns the full status: as a page to a browser, otherwise as JSON.
 pub struct OnStatus;
 
 impl Handler for OnStatus {
@@ -136,7 +136,7 @@ fn snapshot(request: &Request) -> Snapshot {
     }
 }
 
-/// The settings that hold where a request is answered, by name.
+/// The settings of the location of a request, by name.
 fn settings_of(request: &Request) -> Vec<(String, String)> {
     let environment = request.location::<Operator>().map(|conf| conf.environment.clone());
     let mut all = environment.unwrap_or_default();

@@ -1,21 +1,21 @@
-//! What the balancer knows of a tunnel: `least_conn` and `max_conns` count live connections.
+//! Makes tunnels count as open connections for the balancer (`least_conn`, `max_conns`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nginx::request::Request;
 use nginx::share::{Foreign, Share};
 
-/// Takes a share of the peer that a request is connected to.
+/// Counts one more connection for the peer of a request.
 pub fn share(request: &Request) -> Option<Share> {
     request.upstream()?.share().unwrap_or_else(|Foreign| {
-        tell_once();
+        log_once();
         None
     })
 }
 
-fn tell_once() {
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    if !TOLD.swap(true, Ordering::Relaxed) {
+fn log_once() {
+    static LOGGED: AtomicBool = AtomicBool::new(false);
+    if !LOGGED.swap(true, Ordering::Relaxed) {
         nginx::log::running(|log| {
             log.notice(
                 "open WebSockets do not count for \"least_conn\" and \"max_conns\" of an upstream \

@@ -1,4 +1,4 @@
-//! What this module keeps of a request.
+//! The module's context of a request.
 
 use std::cell::Cell;
 
@@ -7,25 +7,26 @@ use nginx::request::Request;
 use super::{limit, WebSocket};
 use crate::metrics::Left;
 
-/// What this module keeps of a request; it goes with the request.
+/// The module's context of a request, dropped when the request is freed.
 #[derive(Default)]
 pub struct RequestContext {
     pub hold: Cell<Option<limit::Hold>>,
-    /// Whether `websocket_limit_conn` has counted it.
+    /// Whether `websocket_limit_conn` has counted the request.
     pub limited: Cell<bool>,
-    /// Whether `websocket_limit_conn` has refused it; it goes on where there is an `error_page`.
+    /// Whether `websocket_limit_conn` has refused the request, which continues if there is an
+    /// `error_page`.
     pub refused: Cell<bool>,
     pub fate: Cell<Option<Fate>>,
-    /// A subrequest that it does not wait for has been seen.
+    /// Whether the request has started a background subrequest.
     pub has_background: Cell<bool>,
 }
 
-/// What became of an upgrade.
+/// The outcome of an upgrade.
 #[derive(Clone, Copy)]
 pub enum Fate {
     /// It is a tunnel of this module.
     Tunnelled,
-    /// nginx's own copier has it.
+    /// It is left to nginx's relay.
     Left(Left),
 }
 
@@ -39,31 +40,31 @@ impl Fate {
     }
 }
 
-/// Notes what became of the upgrade of a request.
+/// Records the outcome of the upgrade of a request.
 pub fn note(request: &Request, fate: Fate) {
-    // the context of a subrequest is that of its main request
+    // a subrequest shares the context of its main request
     if let Some(context) = request.context::<WebSocket>().filter(|_| request.is_main()) {
         context.fate.set(Some(fate));
     }
 }
 
-/// What became of the upgrade of a request, if it was one.
+/// The outcome of the upgrade of a request; `None` if it was not an upgrade.
 pub fn fate(request: &Request) -> Option<Fate> {
     request.find_context::<WebSocket>()?.fate.get()
 }
 
-/// Whether a request has made a subrequest that it does not wait for.
+/// Whether the request has started a background subrequest.
 pub fn has_background(request: &Request) -> bool {
     request.find_context::<WebSocket>().is_some_and(|context| context.has_background.get())
 }
 
-/// Whether `websocket_limit_conn` has counted a request, or refused it.
+/// Whether `websocket_limit_conn` has counted or refused the request.
 pub fn is_limited(request: &Request) -> bool {
     let context = request.find_context::<WebSocket>();
     context.is_some_and(|context| context.refused.get() || context.limited.get())
 }
 
-/// Whether `websocket_limit_conn` has refused a request.
+/// Whether `websocket_limit_conn` has refused the request.
 pub fn is_refused(request: &Request) -> bool {
     request.find_context::<WebSocket>().is_some_and(|context| context.refused.get())
 }

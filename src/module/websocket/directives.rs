@@ -28,7 +28,7 @@ pub const COMMANDS: &[Command] = &[
     Command::END,
 ];
 
-/// An entry of the table for what a location has.
+/// An entry of the table with a handler for the location configuration.
 const fn setting(name: &'static CStr, handler: Handler<LocationConf>) -> Command {
     Command::location::<WebSocket>(name, kind(name), handler)
 }

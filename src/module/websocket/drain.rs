@@ -1,23 +1,23 @@
-//! How tunnels are closed when their worker leaves.
+//! How tunnels are closed when their worker exits.
 
 use nginx::lifecycle::{self, Leaving};
 use nginx::random::Random;
 use websocket_tunnel::Drain;
 
-/// The status code of each Close of ours: "1001 indicates that an endpoint is "going away", such
-/// as a server going down" (RFC 6455 section 7.4.1).
+/// The status code of the Close frames that this module sends: "1001 indicates that an endpoint is
+/// "going away", such as a server going down" (RFC 6455 section 7.4.1).
 pub const GOING_AWAY: u16 = 1001;
 
-/// `websocket_drain`, in milliseconds.
+/// The times of `websocket_drain`, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// Over how long the Closes are spread when nginx stops; `None` where nothing is drained.
+    /// The period over which Close frames are spread when nginx stops; `None` without a drain.
     pub stop: Option<u64>,
-    /// The same when a new configuration has taken over.
+    /// The same after a reload.
     pub reload: u64,
-    /// How long each waits for a message boundary.
+    /// How long each tunnel waits for a message boundary.
     pub grace: u64,
-    /// How long each waits for the answers to its Closes.
+    /// How long each tunnel waits for the answers to its Close frames.
     pub handshake: u64,
 }
 
@@ -28,15 +28,15 @@ impl Default for Times {
 }
 
 impl Times {
-    /// When nginx stops, the longest that a tunnel stays open, in milliseconds; `None` where
-    /// nothing is drained.
+    /// The longest time that a tunnel stays open after nginx begins to stop, in milliseconds;
+    /// `None` without a drain.
     pub fn longest(self) -> Option<u64> {
         self.stop.map(|stop| stop + self.grace + self.handshake)
     }
 }
 
-/// When and how one of many tunnels is closed, as the worker is leaving; `None` where
-/// `websocket_drain` is off.
+/// When and how to close one of many tunnels of an exiting worker; `None` if `websocket_drain` is
+/// off.
 pub fn plan(times: Times, now: u64, random: &mut Random) -> Option<Drain> {
     let Times { grace, handshake, .. } = times;
     let stop = times.stop?;
@@ -49,8 +49,8 @@ pub fn plan(times: Times, now: u64, random: &mut Random) -> Option<Drain> {
     Some(Drain { at, grace, handshake, code: GOING_AWAY })
 }
 
-/// When the last tunnel with these times is to be over, in nginx's milliseconds; `None` while the
-/// worker does not leave, or where nothing is drained.
+/// When the last tunnel with these times must be closed, on nginx's clock in milliseconds; `None`
+/// unless the worker is exiting, or without a drain.
 pub fn over_by(times: Times) -> Option<u64> {
     let (stop, since) = (times.stop?, lifecycle::since()?);
     let spread = match lifecycle::why() {

@@ -1,4 +1,4 @@
-//! What a session asks for, done on two connections.
+//! Carries out the actions of a session on two connections.
 
 use nginx::connection::{Connection, Transfer};
 use nginx::random::Random;
@@ -8,7 +8,7 @@ use websocket_tunnel::{Driver, End, Event, Proof, Sent};
 use crate::metrics::{FrameCounts, Slot};
 use crate::module::counting;
 
-/// Bytes that a socket did not take.
+/// Bytes that a socket has not accepted yet.
 pub struct Pending {
     bytes: Vec<u8>,
     written: usize,
@@ -25,12 +25,12 @@ impl Pending {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// What is still to be written.
+    /// The bytes still to be written.
     fn rest(&self) -> &[u8] {
         self.bytes.get(self.written..).unwrap_or_default()
     }
 
-    /// Writes what the socket takes.
+    /// Writes as much as the socket accepts.
     pub fn write_to(&mut self, connection: &Connection) -> Sent {
         while !self.rest().is_empty() {
             match connection.send(self.rest()) {
@@ -52,20 +52,20 @@ impl Drop for Pending {
     }
 }
 
-/// What a session drives: sockets take what they can, and the rest is kept.
+/// The driver of a session: writes to sockets and buffers the rest.
 pub struct Wire<'a> {
-    /// The client's and the destination's.
+    /// The client's and the upstream's connection.
     pub connections: &'a [Connection; 2],
-    /// By the end they go to.
+    /// The buffered bytes, by the end that they are for.
     pub pending: &'a mut [Option<Box<Pending>>; 2],
-    /// Where it is counted.
+    /// The counters.
     pub slot: &'static Slot,
     /// Random bits.
     pub random: &'a mut Random,
 }
 
 impl Wire<'_> {
-    /// Keeps bytes that the socket does not take now.
+    /// Buffers bytes that the socket does not accept now.
     #[cold]
     fn keep(&mut self, to: End, bytes: &[u8]) -> Sent {
         self.pending[to as usize] = Some(Pending::new(bytes));

@@ -1,4 +1,4 @@
-//! Is this upgrade a WebSocket, and can its request be freed?
+//! Checks whether an upgrade is a WebSocket and whether its request can be freed.
 
 use nginx::process::now;
 use nginx::request::Request;
@@ -15,15 +15,15 @@ use crate::module::{asks_for_websocket, counting};
 /// The status code of an upgrade.
 const SWITCHING_PROTOCOLS: usize = 101;
 
-/// Why nginx's own copier keeps an upgrade: what is counted, and in words.
+/// The reason why an upgrade is left to nginx's relay: for the counter, and as text.
 pub type Why = (Left, &'static str);
 
-/// Something that a tunnel needs is not there, memory as a rule.
+/// A tunnel lacks a resource, normally memory.
 pub const NO_MEMORY: Why = (Left::Unexplained, "no memory for its tunnel");
 
 static UNEXPLAINED: Minutely = Minutely::new();
 
-/// Notes an upgrade that nginx's own copier keeps.
+/// Records an upgrade that is left to nginx's relay.
 pub fn leave(request: &Request, (why, words): Why) {
     counting::slot().counts.leave(why);
     context::note(request, Fate::Left(why));
@@ -37,15 +37,15 @@ pub fn leave(request: &Request, (why, words): Why) {
     }
 }
 
-/// Counts how long the destination took for its 101.
+/// Records the time that the upstream took for its 101.
 pub fn count_time(request: &Request) {
     if let Some(time) = request.upstream().and_then(|upstream| upstream.header_time()) {
         counting::slot().counts.handshake.observe(&HANDSHAKE, time);
     }
 }
 
-/// Counts the answer to a handshake that has been refused, if it is one. `websocket_limit_conn`
-/// counts what it refuses, whoever makes the answer then (`error_page`).
+/// Counts a handshake that was refused, if this response refuses one. Those that
+/// `websocket_limit_conn` refuses are counted there, even if `error_page` produces the response.
 pub fn count_refused(request: &Request) {
     let Some(upstream) = request.upstream() else { return };
     if request.status() == SWITCHING_PROTOCOLS
@@ -61,13 +61,13 @@ pub fn count_refused(request: &Request) {
     counting::slot().counts.refuse(by);
 }
 
-/// Whether an answer is an upgrade by `proxy_pass`.
+/// Whether the response is an upgrade through `proxy_pass`.
 pub fn is_upgrade(request: &Request) -> bool {
     request.status() == SWITCHING_PROTOCOLS
         && request.upstream().is_some_and(|upstream| upstream.upgrades())
 }
 
-/// Whether the request of an upgrade can be freed and its connections be ours.
+/// Whether the request can be freed and its connections taken over.
 pub fn check(request: &Request) -> Result<(), Why> {
     let Some(upstream) = &request.upstream() else { return Err(NO_MEMORY) };
     if !request.is_main() || !request.has_own_connection() {
@@ -83,7 +83,7 @@ pub fn check(request: &Request) -> Result<(), Why> {
     }
 }
 
-/// What the request says of itself.
+/// The state of the request.
 fn flags(request: &Request, upstream: &Upstream) -> Flags {
     let state = State::of(request);
     Flags {
@@ -100,12 +100,13 @@ fn flags(request: &Request, upstream: &Upstream) -> Flags {
     }
 }
 
-/// Whether a client asks for a WebSocket, in a request of its own.
+/// Whether a client asks for a WebSocket, in a main request.
 pub fn is_asked_for(request: &Request) -> bool {
     request.is_main() && asks_for_websocket(request)
 }
 
-/// RFC 6455 section 4: what the client has to send (4.1) and the server to answer (4.2.2).
+/// RFC 6455 section 4: the fields that the client must send (4.1) and those that the server must
+/// send (4.2.2).
 fn is_websocket(request: &Request, upstream: &Upstream) -> bool {
     request.is_get()
         && asks_for_websocket(request)

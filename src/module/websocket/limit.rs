@@ -1,4 +1,4 @@
-//! `websocket_limit_conn`: how many WebSockets one key may have.
+//! `websocket_limit_conn`: the maximum number of WebSockets of one key.
 
 use std::cell::RefCell;
 
@@ -11,10 +11,10 @@ use nginx::zone::{Exclusive, Shared, Tag};
 use crate::connection_limit::{Memory, Place, Process, Refused, Table, PROCESSES, VERSION};
 use crate::module::environment::directive::{Conf, Error};
 
-/// The table, and what nginx's allocator needs for itself.
+/// The size of the zone: the table, and the overhead of nginx's allocator.
 const ZONE_SIZE: usize = 1792 * 1024;
 
-// an allocator of pages of 64 kB, which take 24 bytes more each, loses two of them at the ends
+// with pages of 64 kB the allocator needs 24 more bytes for each and loses two pages at the ends
 const _: () = assert!(size_of::<Memory>() / 100 * 101 + 2 * 65_536 < ZONE_SIZE);
 
 impl Shared for Memory {
@@ -31,52 +31,52 @@ impl Shared for Memory {
 type Zone = Exclusive<Memory>;
 
 thread_local! {
-    /// Where this process counts.
+    /// The zone and the place in which this process counts.
     static OWN: RefCell<Option<(Zone, Place)>> = const { RefCell::new(None) };
 }
 
-/// A limit as configured.
+/// A configured limit.
 #[derive(Clone)]
 pub struct Limit {
     key: ComplexValue,
     most: u64,
-    /// Answered over the limit.
+    /// The status code of the response when the limit is reached.
     pub status: u16,
     zone: Zone,
 }
 
-/// One WebSocket of a key, given back when dropped.
+/// One counted WebSocket of a key, released when dropped.
 pub struct Hold {
     key: u64,
 }
 
 impl Limit {
-    /// A limit of `most` for what the variables in `key` come to.
+    /// A limit of `most` WebSockets for each value of `key`, which may contain variables.
     ///
     /// # Errors
-    /// nginx refuses the key, or there is no memory.
+    /// nginx refuses the key, or memory is exhausted.
     pub fn new(cf: &mut Conf, key: &str, most: u64, status: u16) -> Result<Self, Error> {
         let key = ComplexValue::new(cf, key)?;
-        // every limit of a configuration gets the same zone
+        // all limits of a configuration share one zone
         let zone = Exclusive::add(cf, "websocket_limit_conn", ZONE_SIZE)?;
         Ok(Self { key, most, status, zone })
     }
 
-    /// Where it counts.
+    /// The zone with the table.
     pub fn zone(&self) -> Zone {
         self.zone.clone()
     }
 
-    /// How many a key may have, in words.
+    /// The maximum as text.
     pub fn most(&self) -> String {
         self.most.to_string()
     }
 
-    /// Counts the WebSocket that `request` asks for; `None` where its key is empty, or where nginx is
-    /// a single process, whose reload may free the zone under its connections.
+    /// Counts the WebSocket that `request` asks for. `None` if the key is empty, or in a single
+    /// process, where a reload may free the zone while connections still use it.
     ///
     /// # Errors
-    /// The key has as many as it may have, or there is no room for it.
+    /// The limit of the key is reached, or the table has no room for the key.
     pub fn take(&self, request: &Request) -> Result<Option<Hold>, Refused> {
         if process::role() == Role::Single {
             return Ok(None);
@@ -109,8 +109,8 @@ impl Drop for Hold {
     }
 }
 
-/// A worker begins to count, in the place of one that has died, as the case may be. To be called as
-/// it begins, with the zone of its configuration.
+/// Starts counting in a worker, and reclaims the places of dead processes. To be called when the
+/// process starts, with the zone of its configuration.
 pub fn enter(zone: &Zone, log: Log) {
     if !matches!(process::role(), Role::Worker(_)) {
         return;
@@ -127,22 +127,22 @@ pub fn enter(zone: &Zone, log: Log) {
     OWN.set(place.map(|place| (zone.clone(), place)));
 }
 
-/// The process ends.
+/// Stops counting when the process exits.
 pub fn leave() {
     if let Some((zone, place)) = OWN.take() {
         with_table(&zone, |table| table.leave(place));
     }
 }
 
-/// Takes back what dead processes hold; whether there were any. They are looked for without the
-/// lock: that takes a system call or two for each.
+/// Removes the counts of dead processes; returns whether there were any. The check of each process
+/// takes one or two system calls, so it is done without the lock.
 fn remove_dead(zone: &Zone) -> bool {
     let Some(mut processes) = with_table(zone, |table| table.processes()) else { return false };
     processes.retain(|process| !is_alive(process.pid, process.started));
     !processes.is_empty() && with_table(zone, |table| table.remove(&processes)) == Some(true)
 }
 
-/// Works on the table under the zone's lock.
+/// Calls `work` with the table under the lock of the zone.
 fn with_table<T>(zone: &Zone, work: impl FnOnce(&mut Table) -> T) -> Option<T> {
     zone.with(|memory, seed| work(&mut Table::open(memory.parts(), seed)))
 }

@@ -1,4 +1,4 @@
-//! A client after its tunnel, which is to read what it was sent.
+//! Closes a client connection after its tunnel so that the client can read everything sent to it.
 
 use nginx::connection::{Connection, Transfer};
 use nginx::owner::{self, Flow, Owner};
@@ -7,11 +7,11 @@ use nginx::worker::Worker;
 
 use super::tunnel::ROUNDS;
 
-/// How long bytes of a client are waited for, and dropped, after the tunnel: a socket that is
-/// closed with bytes unread resets the connection and takes what the client has not read with it.
+/// How long bytes from a client are read and discarded after the tunnel, in milliseconds. Closing a
+/// socket with unread bytes resets the connection, and the client loses what it has not read.
 const LINGER: u64 = 5_000;
 
-/// Closes the connection of a client, no later than at `limit`, if there is one.
+/// Closes a client connection, lingering until `limit` at most, if there is one.
 pub fn close(client: Connection, limit: Option<u64>) {
     let until = (now() + LINGER).min(limit.unwrap_or(u64::MAX));
     if client.can_linger() && until > now() {
@@ -19,7 +19,7 @@ pub fn close(client: Connection, limit: Option<u64>) {
     }
 }
 
-/// Waits a while for the client to have read all (`ngx_http_set_lingering_close`).
+/// Waits for the client to read everything (`ngx_http_set_lingering_close`).
 fn linger(client: Connection, until: u64) {
     client.end_tls();
     client.set_idle(true);
@@ -29,7 +29,7 @@ fn linger(client: Connection, until: u64) {
     owner::give(Linger, [client]);
 }
 
-/// What waits.
+/// The owner of a lingering connection.
 pub struct Linger;
 
 impl Owner<1> for Linger {

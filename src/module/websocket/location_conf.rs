@@ -1,4 +1,4 @@
-//! What the directives say, at each level and merged.
+//! The configuration of the `websocket_*` directives at each level, and merged.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,28 +12,28 @@ use crate::connection_limit::Memory;
 use crate::module::counting::Slots;
 use crate::module::environment::directive::time_in_words;
 
-/// Configuration of http{}.
+/// The main configuration.
 #[derive(Default)]
 pub struct MainConf {
     pub zone: Option<Slots>,
-    /// That of `websocket_limit_conn`.
+    /// The zone of `websocket_limit_conn`.
     pub limit_zone: Option<Exclusive<Memory>>,
 }
 
-/// Configuration of a location.
+/// The location configuration.
 #[derive(Default)]
 pub struct LocationConf {
     pub own: Own,
     pub tunnel: bool,
-    /// For the tunnels that begin here.
+    /// The merged settings, for the tunnels of this location.
     pub shared: Rc<TunnelConf>,
     pub limit: Option<limit::Limit>,
-    /// The longest drain of all locations with tunnels, one for the whole configuration; it is
-    /// known once everything is merged.
+    /// The longest drain of all locations with tunnels, shared by the whole configuration. Complete
+    /// once everything is merged.
     pub longest: Rc<Cell<Option<drain::Times>>>,
 }
 
-/// What tunnels have of their location.
+/// The settings that tunnels use after their request is freed.
 #[derive(Default)]
 pub struct TunnelConf {
     pub settings: SessionSettings,
@@ -41,12 +41,12 @@ pub struct TunnelConf {
     pub log: Option<log::Log>,
 }
 
-/// What is said at one level, each to be inherited where it is not.
+/// The settings of one level. Those that are not set are inherited.
 #[derive(Default, Clone)]
 pub struct Own {
     pub tunnel: Option<bool>,
     pub ping: Option<u64>,
-    /// In general, and for the Pong of a destination.
+    /// In general, and for Pongs of an upstream.
     pub pong_timeout: Option<(u64, u64)>,
     pub idle_timeout: Option<u64>,
     pub send_timeout: Option<u64>,
@@ -104,7 +104,7 @@ impl Own {
 }
 
 impl LocationConf {
-    /// The settings of this place as they would be written.
+    /// The settings of this location, in the notation of the directives.
     pub fn in_words(&self) -> Vec<(String, String)> {
         let TunnelConf { settings, drain, log } = &*self.shared;
         let SessionSettings { ping, idle_timeout, send_timeout, max_age, .. } = *settings;
@@ -143,7 +143,7 @@ impl LocationConf {
     }
 }
 
-/// A time in milliseconds in nginx's notation, `off` for 0.
+/// A time in milliseconds, in nginx's notation; `off` for 0.
 fn in_words(time: u64) -> String {
     if time == 0 {
         "off".to_owned()

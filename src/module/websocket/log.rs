@@ -1,4 +1,4 @@
-//! `websocket_log`: one line at the end of each tunnel.
+//! `websocket_log`: one entry at the end of each tunnel.
 
 use nginx::complex_value::ComplexValue;
 use nginx::open_file::{iso8601, OpenFile};
@@ -9,20 +9,20 @@ use crate::module::elb::log_query;
 use crate::module::environment::directive::{Conf, Error};
 use crate::tunnel_log::{line, Format, Head};
 
-/// Where the lines go.
+/// A log.
 #[derive(Clone)]
 pub struct Log {
     file: OpenFile,
     format: Format,
-    /// What identifies a request.
+    /// The ID of a request.
     id: Option<ComplexValue>,
 }
 
 impl Log {
-    /// A log that nginx opens with its own.
+    /// Adds a log, which nginx opens along with its own.
     ///
     /// # Errors
-    /// nginx refuses the id, or there is no memory.
+    /// nginx refuses the ID, or memory is exhausted.
     pub fn open(
         cf: &mut Conf,
         path: &str,
@@ -33,14 +33,14 @@ impl Log {
         Ok(Self { file: OpenFile::add(cf, path)?, format, id })
     }
 
-    /// Writes the line of a tunnel.
+    /// Writes the entry of a tunnel.
     pub fn write(&self, head: &Head, duration: u64, summary: &Summary) {
         let line = line(self.format, &iso8601(), head, duration, summary);
-        // where the disk is full there is no better place to say so
+        // a failure, such as a full disk, cannot be reported for each entry
         let _ = self.file.write(line.as_bytes());
     }
 
-    /// What a line will say of a request that is about to be freed.
+    /// The start of the entry, from a request that is about to be freed.
     pub fn head(&self, request: &Request) -> Head {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let id = self.id.as_ref().and_then(|id| id.of(request)).map_or_else(String::new, text);

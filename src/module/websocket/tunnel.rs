@@ -17,40 +17,40 @@ use super::{drain, linger};
 use crate::module::counting;
 use crate::tunnel_log::Head;
 
-/// Reads of one end in a row, before other connections have their turn.
+/// The number of consecutive reads from one end before other connections have their turn.
 pub const ROUNDS: usize = 8;
 
-/// A timer for tunnels without one, in milliseconds: a worker that leaves waits for nothing else
-/// (`ngx_event_no_timers_left`).
+/// The timer of a tunnel without a deadline, in milliseconds. An exiting worker waits for timers
+/// only (`ngx_event_no_timers_left`), so every tunnel has one.
 const NEVER: u64 = 24 * 60 * 60 * 1000;
 
-/// What a request leaves to its tunnel.
+/// What a tunnel takes from its request.
 pub struct Parts {
-    /// What holds where the request was answered.
+    /// The configuration of the location.
     pub conf: Rc<TunnelConf>,
-    /// What the balancer counts.
+    /// The connection that the balancer counts.
     pub share: Option<Share>,
-    /// What `websocket_limit_conn` counts.
+    /// The WebSocket that `websocket_limit_conn` counts.
     pub hold: Option<Hold>,
-    /// What the line in the log begins with, where there is a log.
+    /// The start of the log entry, if there is a log.
     pub head: Option<Head>,
 }
 
-/// The connections of the client and of the destination.
+/// The connections of the client and of the upstream.
 type Connections = [Connection; 2];
 
 /// A WebSocket after its handshake.
 pub struct Tunnel {
     session: Session,
-    /// What sockets have not taken yet, by the end it goes to. Whether an end is blocked for it, the
-    /// session knows.
+    /// The bytes that sockets have not accepted yet, by the end that they are for. The session
+    /// knows whether an end is blocked by them.
     pending: [Option<Box<Pending>>; 2],
     /// When it began.
     since: u64,
     parts: Parts,
 }
 
-/// Makes a tunnel. `early` is what came from the client and from the destination behind the
+/// Creates a tunnel. `early` are the bytes that the client and the upstream have sent after the
 /// handshake.
 pub fn begin(parts: Parts, connections: Connections, early: [&[u8]; 2], worker: &mut Worker) {
     let mut pending = [None, None];
@@ -73,7 +73,7 @@ pub fn begin(parts: Parts, connections: Connections, early: [&[u8]; 2], worker: 
     });
 }
 
-/// The process ends at once: every tunnel gets what can be written of its Closes.
+/// The process exits now: sends each tunnel's Close frames as far as the sockets accept them.
 pub fn finish_all() {
     owner::for_each(|tunnel: &mut Tunnel, connections, worker| {
         let _ = At { tunnel, connections }.finish_now(worker);
@@ -81,7 +81,7 @@ pub fn finish_all() {
     });
 }
 
-/// Plans the end of every tunnel anew; none comes later than it was planned.
+/// Plans the close of every tunnel again. It does not become later than already planned.
 pub fn drain_all() {
     owner::for_each(|tunnel: &mut Tunnel, connections, worker| {
         At { tunnel, connections }.drain(worker)
@@ -121,7 +121,7 @@ impl Owner<2> for Tunnel {
             log.write(head, duration, &summary);
         }
         drop(destination);
-        // not before: what they count is open connections
+        // not before the connections are closed: both count open connections
         drop((share, hold));
         client.delete_timers();
         client.set_idle(false);
@@ -137,7 +137,7 @@ fn end(number: usize) -> End {
     }
 }
 
-/// A tunnel at work.
+/// A tunnel and its connections, during a call.
 struct At<'a> {
     tunnel: &'a mut Tunnel,
     connections: &'a Connections,
@@ -167,7 +167,7 @@ impl At<'_> {
         &self.connections[end as usize]
     }
 
-    /// There may be something to read of `end`.
+    /// `end` may have bytes to read.
     #[inline]
     fn on_readable(&mut self, end: End, worker: &mut Worker) -> Flow {
         if self.tunnel.session.is_blocked(end.peer()) {
@@ -176,17 +176,17 @@ impl At<'_> {
         self.pump(end, worker)
     }
 
-    /// There may be something to read of `end`, and the other one takes nothing now.
+    /// `end` may have bytes to read while the other end is blocked.
     #[cold]
     fn on_unread(&mut self, end: End, worker: &mut Worker) -> Flow {
         if self.connection(end).reads_by_writing() {
-            // a read would have nginx give the write event back, but there is none now
+            // a read would make nginx restore the write event, but nothing is read now
             self.write_on(end, worker)?;
         }
         self.pump(end, worker)
     }
 
-    /// Writes what waits for `end`, if anything does.
+    /// Writes the pending bytes for `end`, if there are any.
     #[inline]
     fn write_on(&mut self, end: End, worker: &mut Worker) -> Flow {
         if self.tunnel.session.is_blocked(end) {
@@ -195,8 +195,8 @@ impl At<'_> {
         self.or_error(end, self.connection(end).wait_writable(), worker)
     }
 
-    /// Reads what `from` has sent and passes it on, until nothing is left, the other end takes no
-    /// more, or others want their turn.
+    /// Reads from `from` and passes the bytes on, until there are no more, the other end is
+    /// blocked, or other connections must have their turn.
     #[inline]
     fn pump(&mut self, from: End, worker: &mut Worker) -> Flow {
         let connection = &self.connections[from as usize];
@@ -206,7 +206,7 @@ impl At<'_> {
             }
             if !connection.is_readable() {
                 if self.tunnel.session.is_last(from) {
-                    // nginx may not have heard of all that is there
+                    // nginx may not know yet of all bytes that have arrived
                     break;
                 }
                 return self.or_error(from, connection.wait_readable(), worker);
@@ -231,13 +231,13 @@ impl At<'_> {
         Flow::Continue(())
     }
 
-    /// A read of `from` has found the end.
+    /// A read from `from` has returned the end of the stream.
     #[cold]
     fn on_eof(&mut self, from: End, worker: &mut Worker) -> Flow {
         self.act(worker, |session, _, wire| session.on_eof(from, now(), wire))
     }
 
-    /// A read of `from` has found nothing.
+    /// A read from `from` has returned no bytes.
     #[cold]
     fn on_nothing(&mut self, from: End, worker: &mut Worker) -> Flow {
         if !self.tunnel.session.is_last(from) {
@@ -246,7 +246,7 @@ impl At<'_> {
         self.act(worker, |session, _, wire| session.on_rest(from, now(), wire))
     }
 
-    /// Writes what waits for `to`.
+    /// Writes the pending bytes for `to`.
     #[cold]
     fn flush(&mut self, to: End, worker: &mut Worker) -> Flow {
         let connection = &self.connections[to as usize];
@@ -274,7 +274,7 @@ impl At<'_> {
         Flow::Continue(())
     }
 
-    /// The worker is leaving.
+    /// The worker is exiting.
     #[cold]
     fn drain(&mut self, worker: &mut Worker) -> Flow {
         counting::slot().set_draining();
@@ -286,13 +286,13 @@ impl At<'_> {
         self.follow(next)
     }
 
-    /// The process or the time of a shutdown ends.
+    /// The process exits, or the time for its shutdown has expired.
     #[cold]
     fn finish_now(&mut self, worker: &mut Worker) -> Flow {
         self.act(worker, |session, _, wire| session.finish_now(now(), wire))
     }
 
-    /// Bytes came from `from`.
+    /// Bytes have arrived from `from`.
     #[inline]
     fn pass(&mut self, from: End, chunk: &[u8], random: &mut Random) -> Flow {
         self.act_with(random, |session, settings, wire| {
@@ -300,7 +300,7 @@ impl At<'_> {
         })
     }
 
-    /// Tells the session where an operation on the connection of `end` has failed.
+    /// Reports to the session an operation that has failed on the connection of `end`.
     #[inline]
     fn or_error(&mut self, end: End, ok: bool, worker: &mut Worker) -> Flow {
         if ok {
@@ -309,13 +309,13 @@ impl At<'_> {
         self.on_error(end, worker)
     }
 
-    // Kept out of the functions that each event runs through, as other rare things are.
+    // Separate from the functions that run for each event, like other rare cases.
     #[cold]
     fn on_error(&mut self, end: End, worker: &mut Worker) -> Flow {
         self.act(worker, |session, _, wire| session.on_error(end, now(), wire))
     }
 
-    /// Calls the session, and sees to what came of it.
+    /// Calls the session and acts on the result.
     fn act(
         &mut self,
         worker: &mut Worker,
@@ -355,7 +355,7 @@ impl At<'_> {
         Flow::Continue(())
     }
 
-    /// Sets the timer, unless it fires early enough as it is: firing too early is harmless.
+    /// Sets the timer, unless it expires early enough already: expiring too early is harmless.
     fn set_timer(&mut self) {
         let client = &self.connections[End::Client as usize];
         let settings = &self.tunnel.parts.conf.settings;

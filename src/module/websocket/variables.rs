@@ -1,5 +1,5 @@
-//! `$websocket_*`: what the access log can say of an upgrade, whose line it writes as the request
-//! is freed.
+//! `$websocket_*`: the outcome of an upgrade, for the access log, whose entry nginx writes when the
+//! request is freed.
 
 use nginx::request::Request;
 use nginx::variable::{Text, Variable};
@@ -7,7 +7,8 @@ use nginx::variable::{Text, Variable};
 use super::context::{self, Fate};
 use crate::module::counting;
 
-/// The variables. Rewrite rules may ask before the upgrade, the log after it, so all change.
+/// The variables. Rewrite rules may read them before the upgrade and the log after it, so nginx
+/// must not cache them.
 pub const ALL: [&Variable; 4] = [
     &Variable { name: "websocket_state", changes: true, get: state },
     &Variable { name: "websocket_protocol", changes: true, get: protocol },
@@ -15,23 +16,23 @@ pub const ALL: [&Variable; 4] = [
     &Variable { name: "websocket_active", changes: true, get: active },
 ];
 
-/// What became of an upgrade.
+/// The outcome of the upgrade.
 fn state<'r>(request: &'r Request) -> Text<'r> {
     let word = context::fate(request).map(Fate::word)?;
     Some(word.into_bytes().into())
 }
 
-/// The subprotocol of the 101.
+/// The subprotocol in the 101.
 fn protocol<'r>(request: &'r Request) -> Text<'r> {
     answered(request, b"sec-websocket-protocol")
 }
 
-/// The extensions of the 101.
+/// The extensions in the 101.
 fn extensions<'r>(request: &'r Request) -> Text<'r> {
     answered(request, b"sec-websocket-extensions")
 }
 
-/// What the 101 says in headers of this name, in lower case here.
+/// The values of the fields of the 101 with this name, which must be in lower case.
 fn answered<'r>(request: &'r Request, name: &[u8]) -> Text<'r> {
     if request.status() != 101 {
         return None;
@@ -40,7 +41,7 @@ fn answered<'r>(request: &'r Request, name: &[u8]) -> Text<'r> {
     (!values.is_empty()).then(|| values.join(", ").into_bytes().into())
 }
 
-/// How many tunnels this worker has now.
+/// The number of open tunnels of this worker.
 fn active<'r>(_: &'r Request) -> Text<'r> {
     Some(counting::slot().active().to_string().into_bytes().into())
 }

@@ -1,4 +1,4 @@
-//! The destinations of one upstream block that are checked, and when.
+//! The checked peers of one upstream block, and when they are checked.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -15,38 +15,38 @@ use super::marks;
 use super::probe::{Begin, Probe, Step};
 use crate::active_check::{request, CheckSettings, Failure, State};
 
-/// How often the peers are looked through for new ones, in milliseconds: core adds and removes them
-/// as names are looked up again.
+/// How often the peers are scanned for new ones, in milliseconds: nginx adds and removes peers when
+/// names are resolved again.
 const SCAN: u64 = 250;
 
-/// All checks of an upstream block; they end when it is dropped.
+/// All checks of an upstream block. Dropping it ends them.
 pub struct Group {
     _scan: Rc<Scan>,
 }
 
-/// What the checks of a block have in common.
+/// What the checks of a block share.
 struct Common {
     block: Block,
     settings: CheckSettings,
-    /// For nginx's own messages about connections, less those that a check expects to meet.
+    /// For nginx's own messages about connections: drops those about failures that a check expects.
     quiet: QuietLog,
     random: RefCell<Random>,
 }
 
-/// Looks through the peers.
+/// Scans the peers.
 struct Scan {
     common: Rc<Common>,
     timer: Timer,
     targets: RefCell<Vec<Rc<Target>>>,
-    /// Addresses of which more than a first result is known, before the first scan.
+    /// The addresses with an established result, until the first scan.
     known: Cell<Vec<Address>>,
 }
 
-/// A destination.
+/// A checked peer.
 struct Target {
     common: Rc<Common>,
     address: Address,
-    /// The address in words.
+    /// The address as text.
     name: String,
     /// As configured.
     server: String,
@@ -56,17 +56,17 @@ struct Target {
     own: Weak<Self>,
 }
 
-/// How far the checks of a destination are.
+/// The progress of the checks of a peer.
 struct Course {
-    /// Checks that were begun.
+    /// The number of checks started.
     done: u64,
-    /// When the last one was, in nginx's milliseconds.
+    /// When the latest one started, on nginx's clock in milliseconds.
     started: u64,
     probe: Option<Probe>,
 }
 
 impl Group {
-    /// Begins to check.
+    /// Starts checking.
     pub fn start(block: Block, settings: CheckSettings, known: Vec<Address>) -> Self {
         let (quiet, random) = (QuietLog::new(), RefCell::default());
         let common = Common { block, settings, quiet, random };
@@ -98,8 +98,8 @@ impl Scan {
         self.timer.set(SCAN);
     }
 
-    /// Adds targets for new peers and drops those whose peers are gone. A peer that comes back with
-    /// an address that is known gets the mark that goes with it.
+    /// Adds targets for new peers and removes those whose peers are gone. A new peer with a known
+    /// address gets the mark of that address.
     fn look_through(&self) {
         let (mut targets, known) = (self.targets.borrow_mut(), self.known.take());
         let mut seen = vec![false; targets.len()];
@@ -142,8 +142,8 @@ impl Target {
         })
     }
 
-    /// Something that works on a target, if it is still there. Where that panics, its check is lost,
-    /// and not those after it.
+    /// A function that calls `work` on a target if it still exists. If `work` panics, only this
+    /// check is lost.
     fn caller(own: &Weak<Self>, work: fn(&Self, &mut Course)) -> impl FnMut() + 'static {
         let own = own.clone();
         move || {
@@ -165,13 +165,13 @@ impl Target {
         self.timer.set(at.saturating_sub(now()));
     }
 
-    /// Begins a check.
+    /// Starts a check.
     fn check(&self, course: &mut Course) {
         // another worker checks now
         if is_exiting() {
             return;
         }
-        // one whose answer did not end
+        // the previous one, if its response has not ended
         course.probe = None;
         course.started = now();
         course.done += 1;
@@ -182,7 +182,7 @@ impl Target {
         match Probe::begin(&self.address, request, until, &self.common.quiet, on_event) {
             Begin::Pending(probe) => {
                 course.probe = Some(probe);
-                // it may have connected at once
+                // the connection may be established already
                 self.go_on(course);
             }
             Begin::Failed(failure) => self.finish(course, Err(failure)),
@@ -220,10 +220,10 @@ impl Target {
         }
     }
 
-    /// Takes a result in, tells all workers and sets the timer for the next check.
+    /// Records a result, marks the peer for all workers and sets the timer for the next check.
     fn finish(&self, course: &Course, result: Result<(), Failure>) {
         if let Err(failure) = &result {
-            self.tell(Level::Info, &format!("fails a check: {failure}"));
+            self.report(Level::Info, &format!("fails a check: {failure}"));
         }
         let mut state = self.state.get();
         state.record(result.is_ok(), &self.common.settings);
@@ -231,14 +231,14 @@ impl Target {
         let up = state.up() != Some(false);
         let changed = marks::set(&self.common.block, &[(self.address.clone(), up)]);
         match (&result, changed) {
-            (Err(failure), true) => self.tell(Level::Warn, &format!("is down: {failure}")),
-            (Ok(()), true) => self.tell(Level::Notice, "is up"),
+            (Err(failure), true) => self.report(Level::Warn, &format!("is down: {failure}")),
+            (Ok(()), true) => self.report(Level::Notice, "is up"),
             _ => {}
         }
         self.wait(course);
     }
 
-    fn tell(&self, level: Level, what: &str) {
+    fn report(&self, level: Level, what: &str) {
         let (Self { name, server, .. }, block) = (self, self.common.block.name());
         let server = if server == name { String::new() } else { format!(" (\"{server}\")") };
         let message = format_args!("destination {name}{server} of upstream \"{block}\" {what}");

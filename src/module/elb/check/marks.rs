@@ -1,11 +1,11 @@
-//! What checks have found out, as all workers see it: in the peers of the block.
+//! The results of checks, stored in the peers of the block, where all workers see them.
 
 use nginx::block::Block;
 use nginx::peers::Address;
 
 use crate::active_check::Availability;
 
-/// The peers of a block by what becomes of them; `None` where they are not known.
+/// The number of peers of a block in each state; `None` if its peers are unknown.
 pub fn tally(block: &Block) -> Option<Availability> {
     let mut tally = Availability::default();
     let is_known = block.look(|peer| {
@@ -21,7 +21,7 @@ pub fn tally(block: &Block) -> Option<Availability> {
     is_known.then_some(tally)
 }
 
-/// What the checks of a block have found out; `None` where its peers cannot be looked at.
+/// The results of the checks of a block; `None` if its peers are unknown or its list stays locked.
 pub fn all(block: &Block) -> Option<Vec<(Address, bool)>> {
     let mut found = Vec::new();
     let is_known = block.look_soon(|peer| {
@@ -32,7 +32,7 @@ pub fn all(block: &Block) -> Option<Vec<(Address, bool)>> {
     is_known.then_some(found)
 }
 
-/// Marks all peers with these addresses; whether that changes anything.
+/// Marks all peers with these addresses. Returns whether that changes anything.
 pub fn set(block: &Block, states: &[(Address, bool)]) -> bool {
     let mut changed = false;
     block.change(|peer| {

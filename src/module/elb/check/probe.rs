@@ -1,4 +1,4 @@
-//! One check: a connection to a destination, and what comes of it.
+//! One check: a connection to a peer, and its result.
 
 use std::io;
 
@@ -9,11 +9,11 @@ use nginx::peers::Address;
 
 use crate::active_check::{CheckSettings, Failure, ProbeAnswer, Reader};
 
-/// Bytes of an answer that are read after its status, so that the destination may finish it and
-/// does not see a reset.
+/// The maximum number of bytes of a response that are read after its status, so that the peer can
+/// complete it and does not get a reset.
 const REST: usize = 64 * 1024;
 
-/// A check that is under way.
+/// A check in progress.
 pub struct Probe {
     connection: Outgoing,
     stage: Stage,
@@ -30,36 +30,36 @@ enum Stage {
     Reading {
         reader: Reader,
     },
-    /// The result is known; so much of the answer is read at most.
+    /// The result is known; at most `left` further bytes of the response are read.
     Finishing {
         left: usize,
     },
 }
 
-/// How a check begins.
+/// The outcome of starting a check.
 pub enum Begin {
     /// Its connection calls back.
     Pending(Probe),
-    /// It is over.
+    /// It has failed.
     Failed(Failure),
-    /// This process has no means to connect, which says nothing about the destination.
+    /// This process lacks a resource that it needs to connect, which says nothing about the peer.
     Unable,
 }
 
-/// What has become of a check.
+/// The outcome of a step.
 pub enum Step {
-    /// It waits for an event.
+    /// The check waits for an event.
     Wait,
-    /// It has a result; call again if it is a status, else it is over.
+    /// The result. After a status, call `step` again; otherwise the check has ended.
     Result(Result<(), Failure>),
-    /// It is over, its result is known.
+    /// The check has ended; its result is known.
     Over,
 }
 
 impl Probe {
-    /// Connects to `address`. `on_event` is called at each event of the connection, one of which
-    /// comes at `until`, in nginx's milliseconds, at the latest; `request` is empty where only a
-    /// connection is asked for.
+    /// Connects to `address`. `on_event` is called at each event of the connection, at the latest
+    /// at `until`, on nginx's clock in milliseconds. `request` is empty if only the connection is
+    /// checked.
     pub fn begin(
         address: &Address,
         request: Vec<u8>,
@@ -73,28 +73,29 @@ impl Probe {
             Err(Failed::Unable) => return Begin::Unable,
         };
         connection.set_timer(until);
-        // a worker that leaves calls back, and waits for no timer
+        // an exiting worker calls the handler of an idle connection, and does not wait for a
+        // cancelable timer
         connection.set_idle(true);
         connection.set_cancelable();
         Begin::Pending(Self { connection, stage: Stage::Connecting { request } })
     }
 
-    /// Whether the worker leaves, so that another one checks; asks once.
+    /// Whether the worker is exiting, so that another one checks; clears the flag.
     pub fn is_called_off(&self) -> bool {
         self.connection.take_close().is_some()
     }
 
-    /// Whether its time is over; asks once.
+    /// Whether the time is over; clears the flag.
     pub fn is_late(&self) -> bool {
         self.connection.take_timeout()
     }
 
-    /// Whether its result is known.
+    /// Whether the result is known.
     pub fn is_decided(&self) -> bool {
         matches!(self.stage, Stage::Finishing { .. })
     }
 
-    /// Goes on as far as it can.
+    /// Continues as far as possible.
     pub fn step(&mut self, settings: &CheckSettings) -> Step {
         loop {
             let next = match &mut self.stage {
@@ -168,19 +169,19 @@ impl Probe {
         }
     }
 
-    /// Waits for an event; where nginx cannot, the timer will tell.
+    /// Waits for an event. If nginx fails to arm it, the timer ends the check.
     fn wait(&self, ask: impl FnOnce(&Connection) -> bool) -> Step {
         ask(&self.connection);
         Step::Wait
     }
 
-    /// What the last system call says; nginx's functions leave it as it is.
+    /// The failure of the last system call; nginx's functions do not change `errno` after it.
     fn failure(&self) -> Failure {
         Failure::Connection(reason(&io::Error::last_os_error()))
     }
 }
 
-/// An error of the system in its own words.
+/// An error as text, without the number that Rust appends.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()

@@ -1,4 +1,4 @@
-//! `proxy_protocol=optional`: connections that come with or without a PROXY header.
+//! `proxy_protocol=optional`: connections with or without a PROXY protocol header.
 
 use nginx::first_bytes::{Addresses, FirstBytes, Verdict};
 
@@ -20,7 +20,7 @@ impl FirstBytes for Elb {
     }
 }
 
-/// Refuses an address that a server has with the parameter and another without it.
+/// Refuses an address that one server has with the parameter and another without it.
 pub fn check(cf: &mut Conf) -> Outcome {
     let Some((address, place)) = cf.mixed_first_bytes::<Elb>() else { return Ok(()) };
     Err(cf.error_at(
