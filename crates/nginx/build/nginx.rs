@@ -29,7 +29,7 @@ fn about_nginx(name: &str) -> Option<String> {
 }
 
 fn includes() -> Vec<PathBuf> {
-    let paths = about_nginx("INCLUDE").expect("nginx-sys tells the paths of nginx's headers");
+    let paths = about_nginx("INCLUDE").expect("nginx-sys reports the paths of nginx's headers");
     env::split_paths(&paths).collect()
 }
 
@@ -37,7 +37,7 @@ fn includes() -> Vec<PathBuf> {
 fn definitions() -> Vec<String> {
     // nginx-sys 0.5.0 prints "cargo:metadata=cflags=", with one colon: a key called "metadata"
     let old = || Some(about_nginx("METADATA")?.strip_prefix("cflags=")?.to_owned());
-    let flags = about_nginx("CFLAGS").or_else(old).expect("nginx-sys tells nginx's definitions");
+    let flags = about_nginx("CFLAGS").or_else(old).expect("nginx-sys reports nginx's definitions");
     flags.split_whitespace().map(str::to_owned).collect()
 }
 

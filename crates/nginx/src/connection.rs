@@ -241,21 +241,21 @@ impl Connection {
         unsafe { Log::from_ptr(self.raw().log) }
     }
 
-    /// Arms the read event, so that nginx calls the handler when bytes arrive; with level-triggered
-    /// event methods, disarms it while unread bytes are already known. Deletes it after the end of
-    /// the stream or an error. Call this when a read returns [`Transfer::Again`] and when reading
+    /// Arms the read event, so that nginx calls the handler when bytes arrive. With level-triggered
+    /// event methods, disarms it while unread bytes are already known, and after the end of the
+    /// stream or an error. Call this when a read returns [`Transfer::Again`] and when reading
     /// pauses. Returns `false` if nginx fails to change the event; the connection is then unusable.
     #[inline]
     pub fn wait_readable(&self) -> bool {
         let event = self.read_event();
-        let over = event.bits().eof() != 0 || event.bits().error() != 0;
-        if !over && hears_of_changes(event) {
+        let at_end = event.bits().eof() != 0 || event.bits().error() != 0;
+        if !at_end && is_armed_for_edges(event) {
             return true;
         }
-        let flags = if over { NGX_CLOSE_EVENT } else { 0 };
+        let flags = if at_end { NGX_CLOSE_EVENT } else { 0 };
         // nginx would add the event of a connection at its end if it is not active
         // SAFETY: the read event of an open connection
-        (over && event.bits().active() == 0)
+        (at_end && event.bits().active() == 0)
             || unsafe { ngx_handle_read_event(event, flags as usize) == NGX_OK as isize }
     }
 
@@ -266,7 +266,7 @@ impl Connection {
     #[inline]
     pub fn wait_writable(&self) -> bool {
         // SAFETY: the write event of an open connection
-        hears_of_changes(self.write_event())
+        is_armed_for_edges(self.write_event())
             || unsafe { ngx_handle_write_event(self.write_event(), 0) == NGX_OK as isize }
     }
 
@@ -443,7 +443,7 @@ impl Drop for Connection {
 /// to arm (`ngx_handle_read_event`, `ngx_handle_write_event` with `NGX_USE_CLEAR_EVENT`, as with
 /// epoll).
 #[inline]
-fn hears_of_changes(event: &ngx_event_t) -> bool {
+fn is_armed_for_edges(event: &ngx_event_t) -> bool {
     // SAFETY: nginx sets this global before the event loop starts
     let by_changes = unsafe { ngx_event_flags } & NGX_USE_CLEAR_EVENT as usize != 0;
     by_changes && event.bits().active() != 0

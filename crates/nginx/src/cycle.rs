@@ -126,7 +126,7 @@ impl<'a> Cycle<'a> {
     /// Makes nginx pass an environment variable on in a binary upgrade and keep it in a reload of a
     /// single process. nginx removes all variables that no `env` directive names
     /// (`ngx_set_environment`). Returns `true` if no directive names it. To be called in
-    /// [`CoreModule::init_conf`](crate::module::CoreModule::init_conf).
+    /// [`CoreModule::init_conf`].
     ///
     /// # Errors
     /// Memory is exhausted.

@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_what_stands_for_it() {
+    fn a_panic_returns_otherwise() {
         assert_eq!(guarded(-1, || 7), 7);
         assert_eq!(guarded(-1, || [7][std::hint::black_box(1)]), -1);
     }

@@ -12,7 +12,8 @@
 //! | declare a module, its directives and variables | [`module`], [`command`], [`variable`] |
 //! | read a configuration | [`conf`], [`complex_value`], [`locations`], [`text`], [`life`] |
 //! | handle requests | [`request`], [`client`], [`upstream`], [`filter`], [`proxy_headers`] |
-//! | own connections and react to events | [`connection`], [`owner`], [`outgoing`], [`timer`], [`worker`], [`event`] |
+//! | own connections | [`connection`], [`owner`], [`outgoing`], [`worker`] |
+//! | set timers and post events | [`timer`], [`event`] |
 //! | take over an upgraded connection | [`upgrade`], [`share`] |
 //! | inspect, list or end client connections | [`first_bytes`], [`clients`] |
 //! | observe and change upstream peers | [`block`], [`peers`] |
@@ -26,7 +27,7 @@
 //!
 //! A module with the directive `hello text;`, which answers the requests of a location:
 //!
-//! ```ignore
+//! ```no_run
 //! use std::borrow::Cow;
 //! use std::ffi::c_char;
 //!
@@ -123,10 +124,10 @@
 //!   [`Cycle::keep_variable`](cycle::Cycle::keep_variable),
 //!   [`Conf::find_peers`](conf::Conf::find_peers) and
 //!   [`clients::end_requests`], which use structures that nginx itself changes in other phases.
-//! - A [`ComplexValue`](complex_value::ComplexValue) is not kept beyond its configuration. It compares
-//!   the address of the configuration, which a later one may have too.
-//! - The configurations and contexts of modules and the values of zones have at most the alignment of
-//!   a pointer, since nginx allocates no other.
+//! - A [`ComplexValue`](complex_value::ComplexValue) is not kept beyond its configuration. It
+//!   compares the address of the configuration, which a later one may have too.
+//! - The configurations and contexts of modules have at most the alignment of a pointer, since nginx
+//!   allocates no other. (For zones the build checks this.)
 //! - [`HttpModule::module`](module::HttpModule::module) returns the static that is in the table of
 //!   modules.
 //! - Functions that take a structure of `ngx::ffi` ([`text::owned`], [`request::values`]) trust its

@@ -323,8 +323,8 @@ unsafe extern "C" fn wait(r: *mut ngx_http_request_t) {
 unsafe extern "C" fn wait_upstream(r: *mut ngx_http_request_t, u: *mut ngx_http_upstream_t) {
     // SAFETY: nginx passes the live request and upstream whose handlers `flush_first` has set
     guarded((), || unsafe {
-        let destination = Connection::lent((*u).peer.connection);
-        if destination.is_some_and(|peer| !peer.wait_readable() || !peer.wait_writable()) {
+        let upstream = Connection::lent((*u).peer.connection);
+        if upstream.is_some_and(|peer| !peer.wait_readable() || !peer.wait_writable()) {
             give_up(r);
         }
     });
@@ -409,18 +409,18 @@ unsafe fn detach<U: Upgrade>(handover: *mut Handover, request: &Request, worker:
         let r = (*handover).request;
         let (u, c) = ((*r).upstream, (*r).connection);
         let own = (Connection::lent(c), Connection::lent((*u).peer.connection));
-        let (Some(client), Some(destination)) = own else {
+        let (Some(client), Some(upstream)) = own else {
             return give_back::<U>(handover, U::NO_MEMORY);
         };
         let from_client = between((*handover).header_in, (*(*r).header_in).last);
-        let from_destination = between((*handover).buffer.pos, (*handover).buffer.last);
+        let from_upstream = between((*handover).buffer.pos, (*handover).buffer.last);
         let kept = U::keep(request);
 
         client.delete_timers();
-        destination.delete_timers();
+        upstream.delete_timers();
         // as ngx_http_upstream_finalize_request does if it finds a connection
         if let Some(state) = (*u).state.as_mut() {
-            state.bytes_sent = (*destination.as_ptr()).sent;
+            state.bytes_sent = (*upstream.as_ptr()).sent;
         }
         (*u).peer.connection = null_mut();
 
@@ -445,13 +445,13 @@ unsafe fn detach<U: Upgrade>(handover: *mut Handover, request: &Request, worker:
         free_header_buffers(&client, hc);
 
         // neither a request nor an upstream refers to them any more, so they are owned
-        let connections = [ManuallyDrop::into_inner(client), ManuallyDrop::into_inner(destination)];
-        U::begin(kept, connections, [from_client.as_slice(), from_destination.as_slice()], worker);
+        let connections = [ManuallyDrop::into_inner(client), ManuallyDrop::into_inner(upstream)];
+        U::begin(kept, connections, [from_client.as_slice(), from_upstream.as_slice()], worker);
     }
 }
 
 /// # Safety
-/// Both point into one readable buffer, `start` not after `end`, or `end` is before `start` in it.
+/// Both pointers are into the same readable buffer.
 unsafe fn between(start: *const u8, end: *const u8) -> Vec<u8> {
     // SAFETY: the caller guarantees one buffer, so the distance is valid and the bytes are readable
     unsafe {

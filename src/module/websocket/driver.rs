@@ -67,7 +67,7 @@ pub struct Wire<'a> {
 impl Wire<'_> {
     /// Buffers bytes that the socket does not accept now.
     #[cold]
-    fn keep(&mut self, to: End, bytes: &[u8]) -> Sent {
+    fn buffer(&mut self, to: End, bytes: &[u8]) -> Sent {
         self.pending[to as usize] = Some(Pending::new(bytes));
         if self.connections[to as usize].wait_writable() {
             Sent::Kept
@@ -89,7 +89,7 @@ impl Driver for Wire<'_> {
         while !bytes.is_empty() {
             match self.connections[to as usize].send(bytes) {
                 Transfer::Bytes(n) => bytes = bytes.get(n..).unwrap_or_default(),
-                Transfer::Again => return self.keep(to, bytes),
+                Transfer::Again => return self.buffer(to, bytes),
                 Transfer::Eof | Transfer::Error => return Sent::Failed,
             }
         }
@@ -106,8 +106,8 @@ impl Driver for Wire<'_> {
 
     fn queued(&mut self, to: End) -> u64 {
         let pending = self.pending[to as usize].as_ref();
-        let kept = pending.map_or(0, |pending| pending.rest().len());
-        self.connections[to as usize].unacknowledged() + kept as u64
+        let buffered = pending.map_or(0, |pending| pending.rest().len());
+        self.connections[to as usize].unacknowledged() + buffered as u64
     }
 
     fn is_held_off(&mut self, to: End) -> bool {

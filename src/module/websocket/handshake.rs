@@ -54,11 +54,11 @@ pub fn count_refused(request: &Request) {
     {
         return;
     }
-    let by = match upstream.status() {
+    let reason = match upstream.status() {
         0 => RefusedBy::Unreachable,
         _ => RefusedBy::Destination,
     };
-    counting::slot().counts.refuse(by);
+    counting::slot().counts.refuse(reason);
 }
 
 /// Whether the response is an upgrade through `proxy_pass`.
