@@ -189,7 +189,7 @@ mod tests {
             code: Some(1001),
             client,
             destination,
-            opaque: false,
+            passthrough: false,
         }
     }
 
@@ -201,7 +201,7 @@ mod tests {
             "now 1.2.3.4 \"/chat?a=\\\"b\\\"\" 10.0.0.1:80 61.234 drain 1001 70 7 80 8 3 8c7e+/=\n"
         );
         let head = Head::new("1.2.3.4", "/chat", "10.0.0.1:80", "");
-        let bare = Summary { reason: None, code: None, opaque: true, ..summary() };
+        let bare = Summary { reason: None, code: None, passthrough: true, ..summary() };
         let text = line(Format::Text, "now", &head, 0, &bare);
         assert!(text.ends_with(" 0.000 fault - 70 7 80 8 3 - passthrough\n"), "{text}");
     }
@@ -221,7 +221,7 @@ mod tests {
             reason: Some(Reason::Dead(End::Client)),
             proof: Some(Proof::Pong),
             code: None,
-            opaque: true,
+            passthrough: true,
             ..summary()
         };
         let text = line(Format::Json, "now", &Head::new("", "", "", "7"), 2_000, &dead);

@@ -209,7 +209,7 @@ impl Counts {
         match event {
             Event::Pinged(end) => self.pings[end as usize].add(1),
             Event::Ponged(end) => self.pongs[end as usize].add(1),
-            Event::Opaque(..) => self.count(Total::Passthrough),
+            Event::Passthrough(..) => self.count(Total::Passthrough),
             Event::Died(end, Proof::Pong, _) => self.pongs_missed[end as usize].add(1),
             Event::CloseSeen(..) | Event::CloseSent(..) | Event::Died(..) => {}
         }
@@ -407,7 +407,7 @@ mod tests {
             code: Some(code),
             client: Default::default(),
             destination: Default::default(),
-            opaque: false,
+            passthrough: false,
         }
     }
 
@@ -520,7 +520,7 @@ mod tests {
             code,
             client: Default::default(),
             destination: Default::default(),
-            opaque: false,
+            passthrough: false,
         };
         for (row, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason.index(), row);

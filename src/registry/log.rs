@@ -107,7 +107,7 @@ pub const LOG_FIELDS: &[LogField] = &[
     LogField {
         name: "passthrough",
         json_type: "boolean",
-        value: |line| LogValue::Flag(line.summary.opaque),
+        value: |line| LogValue::Flag(line.summary.passthrough),
         about: "whether the ends did not speak WebSocket frames; in text, the word `passthrough` or \
                 nothing",
     },

@@ -327,7 +327,7 @@ fn a_line_of_the_log_has_the_declared_fields() {
         code: Some(1001),
         client: Traffic::default(),
         destination: Traffic::default(),
-        opaque: true,
+        passthrough: true,
     };
     let head = Head::new("192.0.2.1", "/", "192.0.2.2:80", "7");
     let known = line(Format::Json, "now", &head, 5, &summary);

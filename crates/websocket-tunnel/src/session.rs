@@ -175,7 +175,7 @@ impl Session {
 
     /// Whether a stream could not be followed, so that the tunnel only passes bytes on and nothing is
     /// put into either stream any more.
-    pub fn is_opaque(&self) -> bool {
+    pub fn is_passthrough(&self) -> bool {
         self.sides.iter().any(|side| side.scanner.is_lost())
     }
 
@@ -199,7 +199,7 @@ impl Session {
             code: (self.close_code != 0).then_some(self.close_code),
             client: traffic(self.side(End::Client)),
             destination: traffic(self.side(End::Destination)),
-            opaque: self.is_opaque(),
+            passthrough: self.is_passthrough(),
         }
     }
 
@@ -218,6 +218,6 @@ impl Session {
     fn is_clear(&self, to: End) -> bool {
         let (side, from) = (self.side(to), self.side(to.peer()));
         let between = from.scanner.between_frames() || from.held > 0;
-        between && !self.is_opaque() && side.tail == Tail::Open && !side.has(flag::DEAF)
+        between && !self.is_passthrough() && side.tail == Tail::Open && !side.has(flag::DEAF)
     }
 }

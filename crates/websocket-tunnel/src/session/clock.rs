@@ -59,7 +59,7 @@ impl Session {
         }
         match self.idle_deadline(settings) {
             Some((due, since)) if due <= now && !self.is_unheard(since, now, driver) => {
-                if self.is_half_closed() || self.is_opaque() {
+                if self.is_half_closed() || self.is_passthrough() {
                     return self.give_up(Reason::Idle, now, driver);
                 }
                 self.part(Reason::Idle, settings, now, driver);
@@ -153,7 +153,7 @@ impl Session {
         let closing = self.sides.iter().any(|s| s.has(flag::CLOSED) || s.tail != Tail::Open);
         matches!(self.phase, Phase::Open(_))
             && !closing
-            && !self.is_opaque()
+            && !self.is_passthrough()
             && !self.side(end).has(flag::DEAF)
             && self.side(end.peer()).flags & (flag::BLOCKED | flag::DEAF) == 0
     }

@@ -177,7 +177,7 @@ impl Session {
     /// The time of a phase is over.
     pub(super) fn on_phase_end<D: Driver>(&mut self, now: u64, driver: &mut D) {
         match self.phase {
-            Phase::Open(_) if self.is_opaque() => self.finish(now, driver),
+            Phase::Open(_) if self.is_passthrough() => self.finish(now, driver),
             Phase::Open(plan) if self.sides.iter().any(|side| side.has(flag::CLOSED)) => {
                 // The ends are about to part by themselves.
                 let (until, step) = (plan.at.after(plan.handshake), plan.handshake);

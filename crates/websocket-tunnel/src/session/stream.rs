@@ -244,7 +244,7 @@ impl Session {
             side.clear(flag::DUE);
             side.asked = 0;
         }
-        driver.event(Event::Opaque(pass.from, fault));
+        driver.event(Event::Passthrough(pass.from, fault));
         if matches!(self.phase, Phase::Grace { .. } | Phase::Late { .. }) {
             // There is no boundary to wait for any more.
             self.phase = Phase::Late { until: Moment(pass.now) };

@@ -183,8 +183,8 @@ pub enum Event {
     Pinged(End),
     /// The Pong of this end to a Ping of ours was taken out.
     Ponged(End),
-    /// What this end sends cannot be followed: the tunnel is opaque from now on.
-    Opaque(End, FrameError),
+    /// What this end sends cannot be followed: the tunnel is a passthrough from now on.
+    Passthrough(End, FrameError),
     /// A Close frame of this end went by, with its code if it had one.
     CloseSeen(End, Option<u16>),
     /// A Close frame of ours was sent to this end.
@@ -220,7 +220,7 @@ pub struct Summary {
     /// The destination.
     pub destination: Traffic,
     /// Whether a stream could not be followed to its end.
-    pub opaque: bool,
+    pub passthrough: bool,
 }
 
 #[cfg(test)]

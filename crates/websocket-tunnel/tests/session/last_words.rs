@@ -149,11 +149,11 @@ fn an_end_that_failed_is_not_asked_for_life() {
 }
 
 #[test]
-fn an_opaque_end_that_failed_is_read_to_the_end() {
+fn an_end_that_failed_in_passthrough_is_read_to_the_end() {
     for end in End::BOTH {
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end, &[0xff; 20]);
-        assert!(tunnel.session.is_opaque());
+        assert!(tunnel.session.is_passthrough());
         tunnel.take(end.peer());
         assert_eq!(tunnel.fail(end), Next::Rest);
         let _ = tunnel.from(end.peer(), b"to nobody");

@@ -239,9 +239,11 @@ impl Model {
     fn check(&mut self) {
         self.drop_deaf();
         let events = &self.tunnel.ends.events;
-        let mut opaque = events.iter().skip_while(|event| !matches!(event, Event::Opaque(..)));
-        let ours = opaque.find(|event| matches!(event, Event::Pinged(_) | Event::CloseSent(..)));
-        assert_eq!(ours, None, "in an opaque tunnel");
+        let mut passthrough =
+            events.iter().skip_while(|event| !matches!(event, Event::Passthrough(..)));
+        let ours =
+            passthrough.find(|event| matches!(event, Event::Pinged(_) | Event::CloseSent(..)));
+        assert_eq!(ours, None, "in passthrough");
         for to in End::BOTH {
             let out = std::mem::take(&mut self.tunnel.ends.out[to as usize]);
             let inserted = std::mem::take(&mut self.tunnel.ends.inserted[to as usize]);

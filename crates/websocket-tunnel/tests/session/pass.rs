@@ -38,8 +38,8 @@ fn streams_that_are_no_frames_pass_and_are_never_touched() {
         let _ = tunnel.from(*from, bytes);
         let _ = tunnel.from(*from, b"and so on");
         assert_eq!(tunnel.take(from.peer()), [bytes, &b"and so on"[..]].concat(), "{bytes:02x?}");
-        assert!(tunnel.session.is_opaque());
-        assert_eq!(tunnel.ends.events, [Event::Opaque(*from, *fault)], "{bytes:02x?}");
+        assert!(tunnel.session.is_passthrough());
+        assert_eq!(tunnel.ends.events, [Event::Passthrough(*from, *fault)], "{bytes:02x?}");
 
         tunnel.wait(200_000);
         assert_eq!((tunnel.take(Client), tunnel.take(Destination)), (vec![], vec![]));
@@ -84,7 +84,7 @@ fn the_summary_counts_what_happened() {
     );
     let destination = summary.destination;
     assert_eq!((destination.received, destination.sent, destination.frames), (6, 11 + 14, 2));
-    assert_eq!((summary.reason, summary.code, summary.opaque), (None, None, false));
+    assert_eq!((summary.reason, summary.code, summary.passthrough), (None, None, false));
     assert_eq!(tunnel.ends.counts[0].messages.get(), 1);
     assert_eq!(tunnel.ends.counts[1].messages.get(), 2);
 }

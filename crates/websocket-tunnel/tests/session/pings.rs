@@ -148,7 +148,7 @@ fn held_bytes_are_released_when_they_turn_out_to_be_no_frame() {
         let _ = tunnel.from(end, b"\xff");
         let _ = tunnel.from(end, b"\x8a and so on");
         assert_eq!(tunnel.take(end.peer()), b"\x8a\xff\x8a and so on");
-        assert!(tunnel.session.is_opaque());
+        assert!(tunnel.session.is_passthrough());
     }
 }
 
