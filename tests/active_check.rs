@@ -1,11 +1,11 @@
-//! Active checks, in tables.
+//! Active checks, as tables.
 
 use ngx_http_elb_websocket_module::active_check::{
     is_host, is_path, request, Availability, CheckSettings, Failure, ProbeAnswer, Reader, State,
     Statuses, MOST,
 };
 
-/// Feeds results, `+` or `-`, to a fresh state and tells what it was after each: `U`p or `D`own.
+/// Feeds the results, `+` or `-`, to a new state; returns the state after each: `U`p or `D`own.
 fn states(mut state: State, results: &str, settings: &CheckSettings) -> String {
     let step = |result| {
         state.record(result == '+', settings);
@@ -86,7 +86,7 @@ fn statuses() {
     }
 }
 
-/// What the parts of an answer say, up to the first word about it.
+/// The result of an answer that arrives in parts, up to the first part that decides it.
 fn answer(parts: &[&[u8]]) -> ProbeAnswer {
     let mut reader = Reader::default();
     let said = parts.iter().map(|part| reader.read(part));

@@ -11,7 +11,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The functions of a source that C can call, each with the beginning of its body.
+/// The functions of a source file that C can call, each with the beginning of its body.
 fn callbacks(source: &str) -> Vec<(&str, &str)> {
     let starts = source.match_indices("extern \"C\" fn ").map(|(at, what)| at + what.len());
     starts

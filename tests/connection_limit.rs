@@ -1,4 +1,4 @@
-//! The table of counts by key, beside a model that is a map.
+//! The table of counts by key, compared with a model that is a map.
 
 use std::collections::HashMap;
 use std::mem::forget;
@@ -36,7 +36,7 @@ impl Memory {
         Table::open(Parts { head, processes, chains, next, entries }, *seed)
     }
 
-    /// What is left where a process dies in the midst of a change.
+    /// The remains of a process that died during a change.
     fn break_off(&mut self, noise: u32) {
         forget(self.table());
         for (index, link) in (0..).zip(self.chains.iter_mut().chain(&mut self.next)) {
@@ -91,7 +91,8 @@ fn a_dead_process_holds_nothing_and_one_with_its_number_is_another() {
     assert_eq!(table.take(9, new, 2), Ok(()));
 }
 
-/// Whichever process holds them: every entry of the table is used before one is refused.
+/// Independent of which process holds the keys: every entry of the table is used before one is
+/// refused.
 #[test]
 fn there_is_room_for_as_many_keys_as_entries() {
     for processes in [1, 33, 130, PROCESSES] {
@@ -114,7 +115,7 @@ fn there_is_room_for_as_many_keys_as_entries() {
     }
 }
 
-/// One key, many processes: the limit and no less.
+/// One key, many processes: exactly the limit.
 #[test]
 fn as_many_processes_as_there_are_may_hold_one_key() {
     let mut memory = Memory::new(1024, 1024, 1024);
@@ -158,16 +159,16 @@ fn no_memory_does_no_harm() {
     assert_eq!(Memory::new(0, 1, 1).table().enter(process(1)), None);
 }
 
-/// What may happen to a table.
+/// An operation on a table.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// A process takes a key of a limit.
     Take(usize, u64, u64),
-    /// A process gives back a key that it holds, or one that it does not.
+    /// A process releases a key, which it may or may not hold.
     Give(usize, u64),
-    /// A process ends and says so.
+    /// A process ends in an orderly way.
     Leave(usize),
-    /// A process dies; another one takes its number.
+    /// A process dies; another process gets its number.
     Die(usize),
     /// A process dies while it changes the table.
     BreakOff(u32),
@@ -188,7 +189,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// The processes of a test, each with its place if it has one.
 struct Processes {
     all: Vec<(Process, Option<Place>)>,
-    /// When the last one started.
+    /// When the last process started.
     clock: u64,
 }
 

@@ -1,5 +1,5 @@
-//! The unit tests of `crates/nginx/src/guard.rs`. That crate needs nginx's own functions, so no test
-//! binary can be linked of it.
+//! The unit tests of `crates/nginx/src/guard.rs`. That crate needs nginx's own functions, so it
+//! cannot be linked into a test binary.
 
 #[path = "../crates/nginx/src/guard.rs"]
 #[allow(dead_code)]

@@ -1,6 +1,6 @@
-//! The proof of the build script that Rust and C agree on nginx's structures
-//! (`crates/nginx/build/layout.rs`), on a structure as small as can be: it holds where they agree, and
-//! names the field where they do not. Bindings are written here as bindgen writes them.
+//! The build script's check that Rust and C agree on nginx's structures
+//! (`crates/nginx/build/layout.rs`), on a minimal structure: it passes if they agree, and names the
+//! field if they do not. The bindings here are written as bindgen writes them.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,11 +10,11 @@ use std::{env, fs};
 #[path = "../crates/nginx/build/layout.rs"]
 mod layout;
 
-/// A bit-field behind a smaller field, as in `ngx_http_request_s` since nginx 1.29.3.
+/// A bit-field after a smaller field, as in `ngx_http_request_s` since nginx 1.29.3.
 const HEADER: &str = "struct ngx_sample_s {\n    void *data;\n    unsigned short port;\n    \
                       unsigned first:1;\n    unsigned second:3;\n    int type;\n};\n";
 
-/// What the crate has around both files.
+/// The definitions of the crate that both files need.
 const SURROUNDINGS: &str = "
     #![allow(dead_code)]
     use core::mem::offset_of;
@@ -29,7 +29,7 @@ const SURROUNDINGS: &str = "
     include!(\"proof.rs\");
 ";
 
-/// The structure with these fields, and `second` at this bit of the unit and so wide.
+/// The structure with these fields, and `second` at this bit of the unit with this width.
 fn bindings(fields: &str, (first, width): (usize, usize)) -> String {
     let accessors = |name: &str, first: usize, width: usize| {
         format!(
@@ -50,7 +50,7 @@ fn bindings(fields: &str, (first, width): (usize, usize)) -> String {
 const RIGHT: &str = "pub data : * mut u8 , pub port : u16 , \
                      pub _bitfield_1 : crate :: Unit < [u8 ; 1usize] > , pub type_ : i32 ,";
 
-/// What the Rust compiler says about the proof, by the answers of this C compiler.
+/// The output of the Rust compiler for the check, given the answers of this C compiler.
 fn proven(name: &str, compiler: &str, ffi: &str, bits: &str) -> Result<(), String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("layout-{name}-{compiler}"));
     fs::create_dir_all(&folder).unwrap();
@@ -96,7 +96,7 @@ fn a_wrong_field_is_named() {
     let right = bindings(RIGHT, (1, 3));
     let later = RIGHT.replace("port : u16", "port : u32");
     let wider = RIGHT.replace("type_ : i32", "type_ : i64");
-    // bit 80 is the first behind `port`
+    // bit 80 is the first after `port`
     let cases = [
         ("shifted", right.clone(), bindings(RIGHT, (3, 3)), "second: the C compiler has bit 81, 3"),
         ("narrow", right.clone(), bindings(RIGHT, (1, 2)), "second: the C compiler has bit 81, 3"),

@@ -1,4 +1,4 @@
-//! The README's comparison of proxies has its figures from docs/performance.md.
+//! The README's comparison of proxies must have the figures of docs/performance.md.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn cells(row: &str) -> Vec<&str> {
     row.map(|cell| cell.split("<br>").next().unwrap_or_default().trim().trim_matches('*')).collect()
 }
 
-/// The table that follows the heading: its rows, without the head.
+/// The rows of the table after the heading, without the table's head.
 fn table<'a>(text: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
     let section = text.split(&format!("\n## {heading}\n")).nth(1);
     let section = section.unwrap_or_else(|| panic!("no heading {heading:?}"));
@@ -21,7 +21,7 @@ fn table<'a>(text: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
     rows.take_while(|line| line.starts_with('|')).skip(2).map(cells).collect()
 }
 
-/// Where each column of the README comes from: the section and its column.
+/// The source of each column of the README: the section and its column.
 const COLUMNS: [(&str, usize); 8] = [
     ("How much memory does a WebSocket take?", 1),
     ("What does a gigabyte cost?", 3),

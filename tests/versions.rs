@@ -1,5 +1,5 @@
-//! `nginx/versions` says which versions of nginx this project is for. Whatever else names one says
-//! the same.
+//! `nginx/versions` declares the supported versions of nginx. Every other file that names a version
+//! must agree with it.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn version(name: &str) -> String {
     value.unwrap_or_else(|| panic!("no {name} in nginx/versions")).trim_matches('"').to_owned()
 }
 
-/// What stands between `before` and `after` in a file, wherever that is, must be `value`.
+/// Between `before` and `after`, every occurrence in a file must have `value`.
 fn says(file: &str, before: &str, after: &str, value: &str) {
     let text = read(file);
     let found: Vec<_> =
@@ -26,7 +26,7 @@ fn says(file: &str, before: &str, after: &str, value: &str) {
     }
 }
 
-/// The versions in the first column of a document's table of supported ones.
+/// The versions in the first column of a document's table of supported versions.
 fn supported(file: &str) -> Vec<String> {
     let text = read(file);
     let table = text.split("\n| nginx | ").nth(1);
@@ -48,7 +48,7 @@ fn the_image() {
     let sum = sums.lines().find_map(|line| line.strip_suffix(&archive));
     let sum = sum.unwrap_or_else(|| panic!("nginx/SHA256SUMS has no{archive}"));
     assert!(sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()), "{sum}");
-    // each stage of the image is of exactly one version
+    // each stage of the image builds exactly one version
     let dockerfile = read("Dockerfile");
     for from in dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")) {
         let image = from.split(' ').next().unwrap_or_default();
@@ -63,7 +63,7 @@ fn the_image() {
 #[test]
 fn the_vendored_one() {
     let vendored = version("NGINX_VENDORED");
-    // "1.28.5+1.28.3": the crate's own version, and that of the nginx in it
+    // "1.28.5+1.28.3": the crate's own version, and the version of its nginx
     says("Cargo.lock", "name = \"nginx-src\"\nversion = \"1.28.5+", "\"", &vendored);
     says("README.md", "builds nginx ", " ", &vendored);
     says("docs/design.md", "in nginx that it names are those of ", ".\n", &vendored);

@@ -1,4 +1,4 @@
-//! Any bytes, cut anywhere, are seen as if they had come in one piece.
+//! Any bytes, cut anywhere, give the same result as in one piece.
 
 #![no_main]
 
@@ -35,7 +35,7 @@ fn scan(mut scanner: Scanner, chunks: &[&[u8]], stop: Stop) -> (Vec<Seen>, Table
     (seen, table, scanner.begun().to_vec())
 }
 
-// The first byte says whose stream it is and where to stop, the second how long the chunks are.
+// The first byte selects the direction and the stops, the second the length of the chunks.
 fuzz_target!(|data: &[u8]| {
     let [how, size, stream @ ..] = data else { return };
     let scanner = if how & 1 == 0 { Scanner::of_client() } else { Scanner::of_server() };

@@ -1,4 +1,4 @@
-//! Any schedule of bytes, time, write progress and drains: what the tests' model says must hold.
+//! Any schedule of bytes, time, write progress and drains, checked by the model of the tests.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: writes the pages and files that come from the registry.
+//! `cargo xtask docs` writes the pages and files that are generated from the registry.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ mod markdown;
 mod pages;
 mod schema;
 
-/// The repository.
+/// The root of the repository.
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

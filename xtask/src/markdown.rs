@@ -17,18 +17,18 @@ fn row<const N: usize>(cells: [&str; N]) -> String {
     text + "\n"
 }
 
-/// Text that is no Markdown.
+/// Plain text, escaped for Markdown.
 pub fn plain(text: &str) -> String {
     text.replace('\\', "\\\\")
 }
 
-/// Text as it is written; the name of a thing, or a value.
+/// Text as code: a name or a value.
 pub fn code(text: &str) -> String {
     let fence = if text.contains('`') { "``" } else { "`" };
     format!("{fence}{text}{fence}")
 }
 
-/// Several of them, one after the other.
+/// Several of them, separated by commas.
 pub fn codes(texts: &[&str]) -> String {
     texts.iter().map(|text| code(text)).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! `docs/status.schema.json`, as JSON Schema.
+//! `docs/status.schema.json`, a JSON Schema.
 
 use std::iter;
 
@@ -8,7 +8,7 @@ use ngx_http_elb_websocket_module::registry::{
 use serde::{Serialize, Serializer};
 use serde_json::{json, Value};
 
-/// An object that keeps the order of its members, for people who read it.
+/// An object that preserves the order of its members, for human readers.
 struct Object(Vec<(&'static str, Node)>);
 
 enum Node {
@@ -54,7 +54,7 @@ pub fn schema() -> String {
 
 type Part = (&'static str, Node);
 
-/// What says that a value is an object with these members, and no others.
+/// The schema of an object with exactly these members.
 fn object(members: &[Member]) -> impl Iterator<Item = Part> {
     let properties = members.iter().map(|member| (member.name, property(member)));
     let names: Vec<_> = members.iter().map(|member| member.name).collect();
@@ -97,7 +97,7 @@ fn reference(name: &str) -> Part {
 }
 
 /// The variables that directives of the module read, and the directives of the tunnel that a
-/// location inherits. A configuration may name other variables.
+/// location inherits. A configuration may use other variables.
 fn settings() -> Vec<Part> {
     let of_module = |name: &str| name.starts_with("elb_") && name != "elb_env";
     let variables = VARIABLES.iter().filter(|one| one.read_by.iter().any(|name| of_module(name)));

@@ -1,4 +1,4 @@
-//! How fast the scanner and a session go, by size of frames and chunks.
+//! Throughput of the scanner and of a session, by size of frames and chunks.
 
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use std::hint::black_box;

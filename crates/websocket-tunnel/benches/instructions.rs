@@ -1,6 +1,7 @@
-//! How many instructions a frame and a chunk cost, counted by valgrind.
+//! Instructions that a frame and a chunk cost, counted by valgrind.
 //!
-//! Runs itself under callgrind with two amounts of the same work: the difference is the work.
+//! Runs itself under callgrind with two amounts of the same work: the difference is the cost of the
+//! work.
 
 use std::env;
 use std::hint::black_box;
@@ -13,7 +14,7 @@ mod input;
 
 const MORE: u64 = 1_000;
 
-/// What is done to a chunk, by whom, with how much payload in how many frames.
+/// One measurement: what processes a chunk, and how much payload in how many frames the chunk has.
 const ROWS: [(&str, End, usize, usize); 11] = [
     ("scan", End::Client, 16, 1_000),
     ("scan", End::Client, 64, 1_000),
@@ -54,7 +55,7 @@ fn work(what: &str, from: End, payload: usize, frames: usize, times: u64) {
     }
 }
 
-/// Instructions of one run of this program with a row and an amount of work.
+/// Instructions of one run of this program for one row and one amount of work.
 fn count(row: usize, times: u64) -> u64 {
     let me = env::current_exe().unwrap_or_else(|error| fail(&error.to_string()));
     let output = Command::new("valgrind")

@@ -1,7 +1,8 @@
-//! A TCP proxy for WebSockets over plain blocking sockets: the handshake passes as it is, then a
-//! session pings both ends and closes what is dead. Two threads read an end each. Writes block, so
-//! nothing is ever kept for an end; one that takes nothing for ten seconds has failed. To run it:
-//! `cargo run -p websocket-tunnel --example proxy LISTEN DESTINATION`, each an address and a port.
+//! A TCP proxy for WebSockets over plain blocking sockets: the handshake passes unchanged, then a
+//! session sends Pings to both ends and closes dead tunnels. Two threads read one end each. Writes
+//! block, so no bytes are ever buffered; an end that takes nothing for ten seconds has failed. To
+//! run it: `cargo run -p websocket-tunnel --example proxy LISTEN DESTINATION`, each an address with
+//! a port.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -21,7 +22,7 @@ fn main() -> io::Result<()> {
     serve(&TcpListener::bind(listen)?, destination, &settings)
 }
 
-/// Proxies each connection that comes, in threads of its own, until accepting one fails.
+/// Accepts connections until that fails, and proxies each in threads of its own.
 pub fn serve(
     listener: &TcpListener,
     destination: &str,
@@ -50,7 +51,7 @@ fn proxy(mut client: TcpStream, destination: &str, settings: &SessionSettings) -
             .map(drop);
     }
     for stream in [&client, &destination] {
-        // how often a thread that has nothing to read looks at the clock
+        // how often a thread with nothing to read looks at the clock
         stream.set_read_timeout(Some(Duration::from_millis(100)))?;
     }
     let streams = [client, destination];
@@ -64,7 +65,7 @@ fn proxy(mut client: TcpStream, destination: &str, settings: &SessionSettings) -
     Ok(())
 }
 
-/// Reads a head up to its empty line, and what came behind it.
+/// Reads a head up to its empty line, with the bytes that arrived after it.
 fn head(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
     loop {
@@ -80,7 +81,7 @@ fn head(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
     }
 }
 
-/// Writes what a session sends.
+/// Writes the bytes that a session sends.
 struct Wire<'a>(&'a [TcpStream; 2]);
 
 impl Driver for Wire<'_> {
@@ -110,7 +111,7 @@ struct Tunnel<'a> {
 }
 
 impl Tunnel<'_> {
-    /// Calls the session with the time; where that ends the tunnel, both threads find no more.
+    /// Reports the time to the session; if that ends the tunnel, both threads stop.
     fn act(&self, call: impl FnOnce(&mut Session, u64, &mut Wire) -> Next) {
         let mut session = self.session.lock().expect("no thread has panicked");
         let (now, wire) = (self.start.elapsed().as_millis() as u64, &mut Wire(&self.streams));
@@ -123,7 +124,7 @@ impl Tunnel<'_> {
         }
     }
 
-    /// Reads one end until it has closed.
+    /// Reads one end until it closes.
     fn follow(&self, from: End, early: &[u8]) {
         let bytes = |chunk: &[u8]| {
             self.act(|session, now, wire| session.on_bytes(self.settings, from, chunk, now, wire));

@@ -1,13 +1,13 @@
-//! WebSocket frames as RFC 6455 section 5 lays them out: reading headers, following a stream
-//! cut into arbitrary chunks, building control frames.
+//! WebSocket frames (RFC 6455 section 5): parsing headers, following a stream cut into arbitrary
+//! chunks, building control frames.
 //!
-//! Nothing here stores payload. A [`Scanner`] counts it down in `u64` and says where frames and
-//! messages end; only the first bytes of a control frame are kept while it is incomplete.
+//! Nothing here stores payload. A [`Scanner`] counts it down in a `u64` and reports where frames
+//! and messages end; it stores only the first bytes of an incomplete control frame.
 //!
-//! A proxy is not an endpoint: it refuses only what leaves it unsure where the next frame
-//! begins, or what neither end could have meant as a frame ([`FrameError`]). Reserved bits, reserved
-//! opcodes, a continuation with nothing to continue or a length in more bytes than it needs are
-//! between the two ends, and pass.
+//! A proxy is not an endpoint: it rejects only bytes after which it cannot know where the next
+//! frame begins, or that neither end could have meant as a frame ([`FrameError`]). Reserved bits,
+//! reserved opcodes, a continuation without a message or a length in more bytes than necessary are
+//! for the two ends to judge, and pass.
 
 mod build;
 mod count;
@@ -21,12 +21,12 @@ pub use scanner::{Control, Scanner, Step, Stop};
 
 use std::fmt;
 
-/// The four bits that say what a frame is (RFC 6455 section 5.2).
+/// The four bits that define the type of a frame (RFC 6455 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opcode(u8);
 
 impl Opcode {
-    /// Goes on with the message that an earlier frame began.
+    /// Continues a fragmented message.
     pub const CONTINUATION: Self = Self(0x0);
     /// Begins a message of UTF-8 text.
     pub const TEXT: Self = Self(0x1);
@@ -34,9 +34,9 @@ impl Opcode {
     pub const BINARY: Self = Self(0x2);
     /// Closes the connection.
     pub const CLOSE: Self = Self(0x8);
-    /// Asks the peer for a Pong.
+    /// Requests a Pong.
     pub const PING: Self = Self(0x9);
-    /// Answers a Ping, or is sent unasked.
+    /// Answers a Ping, or is sent unsolicited.
     pub const PONG: Self = Self(0xa);
 
     /// The opcode in the first byte of a frame.
@@ -59,7 +59,7 @@ impl Opcode {
     }
 }
 
-/// Why a stream cannot be followed as RFC 6455 frames any further.
+/// Why a stream cannot be followed as RFC 6455 frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
     /// A 64-bit length with its highest bit set.

@@ -1,27 +1,29 @@
 //! One WebSocket between two connections as a state machine: bytes, time and write progress in,
 //! actions out.
 //!
-//! A [`Session`] follows the frames of both directions (RFC 6455) and forwards them as they are.
-//! Where a frame of its own may stand, it puts in Pings, and Closes when the tunnel is to end. It
-//! finds dead, idle and stuck ends, and drains a tunnel without cutting a message. It does nothing
-//! else: the handshake comes before it, and TLS, sockets and logs belong to its driver.
+//! A [`Session`] follows the frames of both directions (RFC 6455) and forwards them unchanged. At
+//! frame boundaries it inserts Pings, and Closes when the tunnel is to end. It detects dead, idle
+//! and stuck ends, and drains a tunnel without cutting a message. It does nothing else: the
+//! handshake happens before it, and TLS, sockets and logs belong to its driver.
 //!
 //! # The contract
 //!
-//! A session knows no socket, clock or memory. Its driver owns the two connections and calls it with
-//! what happened:
+//! A session owns no socket, clock or memory. Its driver owns the two connections and reports each
+//! event to it:
 //!
-//! | what happened | call |
+//! | event | call |
 //! |---|---|
 //! | a chunk was read | [`Session::on_bytes`], in order |
-//! | a read found the end, or failed | [`Session::on_eof`], [`Session::on_error`] |
-//! | bytes that were kept are written, or some of them, or cannot be | [`Session::on_sent`] |
-//! | the [`deadline`](Session::deadline) has come | [`Session::on_timer`] |
-//! | a read found nothing more of an end that [`is_last`](Session::is_last) | [`Session::on_rest`] |
-//! | the tunnel should end, soon or now | [`Session::begin_drain`], [`Session::finish_now`] |
+//! | a read returned the end of the stream, or failed | [`Session::on_eof`], [`Session::on_error`]
+//! |
+//! | buffered bytes were written, some or all, or the write failed | [`Session::on_sent`] |
+//! | the [`deadline`](Session::deadline) is reached | [`Session::on_timer`] |
+//! | a read of an end that [`is_last`](Session::is_last) found nothing more | [`Session::on_rest`]
+//! |
+//! | the tunnel is to end, soon or now | [`Session::begin_drain`], [`Session::finish_now`] |
 //!
-//! In each call the session says through the [`Driver`] what is to be sent, and each returns a
-//! [`Next`]: what the driver does once the call is over.
+//! During each call the session sends bytes through the [`Driver`]. Each call returns a [`Next`]:
+//! what the driver does after the call.
 //!
 //! ```
 //! use websocket_tunnel::{Driver, End, Next, Sent, Session, SessionSettings};
@@ -68,38 +70,38 @@
 //!
 //! # Why it calls out
 //!
-//! A state machine without I/O is often polled: one asks it what it has to send. This one calls its
-//! driver, for the sake of the common case. A chunk of plain data is forwarded whole, by one call,
-//! from the memory it was read into, and whether it could be written is known before the call
-//! returns. A session that is polled would have to keep the chunk, or a queue of its parts, until
-//! somebody asks. So nothing here allocates, and a [`Session`] is at most 256 bytes.
+//! Many state machines without I/O are polled: the driver asks for the bytes to send. This one
+//! calls its driver, because of the common case. A chunk of plain data is forwarded in one call,
+//! from the memory it was read into, and the session knows before that call returns whether the
+//! chunk was written. A polled session would have to store the chunk, or a queue of its parts,
+//! until the next poll. So nothing here allocates, and a [`Session`] takes at most 256 bytes.
 //!
 //! # What is sent
 //!
-//! What goes to one end is a single ordered stream of bytes. Each [`Driver::send`] appends to it,
-//! and returns what the driver did: the bytes are [written](Sent::Written), or some are
-//! [kept](Sent::Kept) because the socket takes no more, or the socket has
-//! [failed](Sent::Failed). What is kept the driver writes later, in order, and calls
-//! [`Session::on_sent`] with the same three answers. A session never asks for bytes back; where
-//! nothing more is to be written to an end, it calls [`Driver::discard`].
+//! The bytes to one end are a single ordered stream. Each [`Driver::send`] appends to it and
+//! returns the result: all bytes are [written](Sent::Written), or some are [buffered](Sent::Kept)
+//! because the socket takes no more, or the socket has [failed](Sent::Failed). The driver writes
+//! buffered bytes later, in order, and calls [`Session::on_sent`] with one of the same three
+//! results. A session never asks for bytes back; when nothing more is to be written to an end, it
+//! calls [`Driver::discard`].
 //!
-//! The session thereby knows which end is blocked, and the driver asks it: while
-//! [`Session::is_blocked`] says so of one end, the driver does not read the other, and the session
-//! does not judge that one's silence.
+//! So the session knows which end is blocked, and the driver asks it: while [`Session::is_blocked`]
+//! is true for one end, the driver does not read the other end, and the session does not count the
+//! other end's silence against it.
 //!
-//! # The end of the input of an end
+//! # The last bytes of an end
 //!
-//! An end that can be written to no longer, and the other end of one that has closed its
-//! connection, are read once more, to where nothing is left: [`Next::Rest`] asks for that. The
-//! driver reads each end that [`Session::is_last`] names, and calls [`Session::on_rest`] once a read
-//! has found nothing.
+//! Two kinds of ends are read one last time, until a read finds nothing: an end that can no longer
+//! be written to, and the end whose peer has closed its connection. [`Next::Rest`] asks for this.
+//! The driver reads each end for which [`Session::is_last`] is true, and calls [`Session::on_rest`]
+//! once a read has found nothing.
 //!
 //! # The timer
 //!
-//! One timer is enough. [`Session::deadline`] says when [`Session::on_timer`] is due; ask after
-//! every `on_timer`, and whenever a call returned anything but [`Next::Keep`], and move the timer
-//! only if it would fire too late. Firing too early is harmless. Bytes that merely pass never move
-//! the timer: the session stores the time, and `on_timer` finds out.
+//! One timer is enough. [`Session::deadline`] returns when [`Session::on_timer`] is due. Ask after
+//! every `on_timer` and after every call that returned anything but [`Next::Keep`], and move the
+//! timer only if it would fire too late. Firing too early is harmless. Bytes that merely pass never
+//! move the timer: the session stores the time, and `on_timer` compares.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -1,4 +1,4 @@
-//! One tunnel as a state machine; the crate's documentation tells how to drive it.
+//! One tunnel as a state machine. The crate's documentation says how to drive it.
 
 mod clock;
 mod closing;
@@ -21,68 +21,69 @@ use phase::{short, Moment, Phase, Plan};
 enum Tail {
     /// Nobody: frames may follow.
     Open,
-    /// The other end; what else it sends passes as it is.
+    /// The other end; its further bytes are forwarded unchanged.
     Theirs,
-    /// We did; what the other end sends is dropped, for nothing may follow a Close.
+    /// This session; further bytes of the other end are dropped, because nothing may follow a
+    /// Close.
     Ours,
 }
 
-/// All that is known about one end.
+/// The state of one end.
 #[derive(Clone, Debug)]
 struct Side {
-    /// Follows what the end sends.
+    /// Follows the frames that the end sends.
     scanner: Scanner,
-    /// When it last showed life: sent a byte, or took one that had to wait.
+    /// When it last showed life: it sent a byte, or took a byte that had been buffered.
     last: u64,
-    /// When it was last asked for a sign of life, 0 for never.
+    /// When it was last probed for a sign of life, 0 for never.
     asked: u64,
-    /// When the socket last took some of what is kept for it, while `BLOCKED` is set.
+    /// When the socket last took some of the bytes buffered for it, while `BLOCKED` is set.
     moved: u64,
     received: u64,
     sent: u64,
-    /// How many Pings of ours it got; their tokens count from 1.
+    /// Number of our Pings sent to it; their tokens count from 1.
     pings: u32,
     /// Digest of the latest Ping of the other end, while `FOREIGN` is set.
     foreign: u32,
-    /// When that was forwarded, the low bits of the time.
+    /// When that Ping was forwarded, the low bits of the time.
     foreign_at: u32,
-    /// Low bits of what its host had acknowledged of `sent` when last asked: for a Pong that is
-    /// late, and for bytes that wait.
+    /// Low bits of how much of `sent` its host had acknowledged at the last query: needed when a
+    /// Pong is late or bytes wait.
     acked: u32,
-    /// Low bits of `sent` behind the Ping.
+    /// Low bits of `sent` just after the latest Ping.
     ping_end: u32,
-    /// How many bytes of a Pong that may be ours are held back.
+    /// Number of bytes held back because they may begin a Pong to our Ping.
     held: u8,
     flags: u16,
-    /// The stream towards it.
+    /// The state of the stream towards it.
     tail: Tail,
 }
 
 /// Bits of [`Side::flags`].
 mod flag {
-    /// The driver keeps bytes for it; `moved` is when it last took some of them.
+    /// The driver has bytes buffered for it; `moved` is when the socket last took some of them.
     pub const BLOCKED: u16 = 1;
-    /// It closed its side of the connection, or nothing more of it is wanted.
+    /// It closed its side of the connection, or its further bytes are not needed.
     pub const EOF: u16 = 1 << 1;
     /// It sent a Close frame.
     pub const CLOSED: u16 = 1 << 2;
-    /// No answer is expected of it any more.
+    /// No answer is expected from it any more.
     pub const GONE: u16 = 1 << 3;
-    /// It is to be asked for a sign of life at the next boundary.
+    /// It is to be probed at the next frame boundary.
     pub const DUE: u16 = 1 << 4;
     /// A Ping of the other end waits for its Pong.
     pub const FOREIGN: u16 = 1 << 5;
-    /// There was a queue in front of our Ping.
+    /// Bytes were queued in front of our Ping.
     pub const QUEUED: u16 = 1 << 6;
-    /// Its Pong was overdue while bytes of it lay unread: that excuses it once.
+    /// Its Pong was overdue while it had unread bytes: that extends its time once.
     pub const EXCUSED: u16 = 1 << 7;
-    /// It can be written to no longer.
+    /// It can no longer be written to.
     pub const DEAF: u16 = 1 << 8;
-    /// All that it had sent when the other end closed its connection was read.
+    /// All that it had sent until the other end closed its connection has been read.
     pub const DRY: u16 = 1 << 9;
-    /// Its Ping, though unanswered, is settled: its host lives, and it owes no Pong.
+    /// Its Ping is settled although unanswered: its host is alive, and it owes no Pong.
     pub const SETTLED: u16 = 1 << 10;
-    /// What comes for it is dropped: it is deaf, or has our Close.
+    /// Bytes for it are dropped: it is deaf, or has our Close.
     pub const DROP: u16 = 1 << 11;
 }
 
@@ -125,31 +126,31 @@ impl Side {
 #[derive(Clone, Debug)]
 pub struct Session {
     sides: [Side; 2],
-    /// Our tokens are this, with the number of the Ping and the end mixed in.
+    /// Combined with the number of a Ping and the end, this makes the token of the Ping.
     secret: u64,
-    /// When anything last passed, or was found unread as the tunnel seemed idle.
+    /// When a byte last passed, or when unread bytes were found although the tunnel seemed idle.
     active: u64,
-    /// Low bits of the time that the idle tunnel was given anew for bytes unread: while nothing
-    /// has passed since then, that does not help it again.
+    /// Low bits of the time when unread bytes restarted the idle time: until a byte passes, they do
+    /// not restart it again.
     excused: u32,
     /// The status code of our Close.
     code: u16,
-    /// The status code of the first Close either way, 0 for none.
+    /// The status code of the first Close in either direction, 0 for none.
     close_code: u16,
-    /// What ends the tunnel, once it is settled.
+    /// Why the tunnel ends, once that is decided.
     reason: Option<Reason>,
-    /// What proves that the end that `reason` names is dead.
+    /// The proof that the end named by `reason` is dead.
     proof: Option<Proof>,
-    /// Whether the owner has planned a drain; otherwise it is the one of `max_age`.
+    /// Whether the owner has planned a drain; otherwise the planned drain is that of `max_age`.
     is_drained: bool,
     phase: Phase,
 }
 
-// A tunnel is to cost little more than its sockets.
+// A tunnel should cost little more than its sockets.
 const _: () = assert!(size_of::<Session>() <= 256);
 
 impl Session {
-    /// A tunnel that begins at `now`, in milliseconds of any clock that does not go back.
+    /// A tunnel that begins at `now`, in milliseconds of any monotonic clock.
     ///
     /// Bytes that came with the handshake are the first chunks of [`on_bytes`](Self::on_bytes).
     pub fn new<D: Driver>(settings: &SessionSettings, now: u64, driver: &mut D) -> Self {
@@ -173,19 +174,19 @@ impl Session {
         }
     }
 
-    /// Whether a stream could not be followed, so that the tunnel only passes bytes on and nothing is
-    /// put into either stream any more.
+    /// Whether the frames of an end could not be followed. The tunnel is then a passthrough: it
+    /// forwards bytes and inserts nothing into either stream.
     pub fn is_passthrough(&self) -> bool {
         self.sides.iter().any(|side| side.scanner.is_lost())
     }
 
-    /// Whether a Close frame of either end or of ours has gone by, or a drain has begun.
+    /// Whether a Close frame, of either end or ours, has passed, or a drain has begun.
     pub fn is_closing(&self) -> bool {
         !matches!(self.phase, Phase::Open(_))
             || self.sides.iter().any(|side| side.has(flag::CLOSED))
     }
 
-    /// What there is to say about the tunnel, in its log line for example.
+    /// The result of the tunnel so far, for its log line for example.
     pub fn summary(&self) -> Summary {
         let traffic = |side: &Side| Traffic {
             received: side.received,
@@ -213,8 +214,8 @@ impl Session {
         &mut self.sides[end as usize]
     }
 
-    /// Whether the stream towards `to` stands where a frame of ours may go. Bytes that are held
-    /// back are not in it yet.
+    /// Whether the stream towards `to` stands at a boundary where a frame of ours may be inserted.
+    /// Bytes held back are not in the stream yet.
     fn is_clear(&self, to: End) -> bool {
         let (side, from) = (self.side(to), self.side(to.peer()));
         let between = from.scanner.between_frames() || from.held > 0;

@@ -1,5 +1,5 @@
-//! Frames: the tables of RFC 6455, every split point of every sample, and tungstenite's header
-//! parser as a second opinion.
+//! Frames: the tables of RFC 6455, each sample cut at every point, and tungstenite's header parser
+//! as an independent reference.
 
 use proptest::prelude::*;
 use std::io::Cursor;
@@ -15,7 +15,7 @@ use table::Table;
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// The examples of RFC 6455 section 5.7: what, bytes, FIN, opcode, mask, payload length.
+/// The examples of RFC 6455 section 5.7: description, bytes, FIN, opcode, mask, payload length.
 type Example = (&'static str, Vec<u8>, bool, Opcode, Option<[u8; 4]>, u64);
 
 fn rfc_examples() -> Vec<Example> {
@@ -63,7 +63,7 @@ fn lengths_at_the_edges() {
         (b"\x82\x7e\xff\xff", 65535, 4),
         (b"\x82\x7f\0\0\0\0\0\x01\0\0", 65536, 10),
         (b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", u64::MAX >> 1, 10),
-        // longer than they need to be: the end of the frame is clear all the same
+        // a longer length field than necessary: the end of the frame is known all the same
         (b"\x82\x7e\x00\x05", 5, 4),
         (b"\x82\x7f\0\0\0\0\0\0\0\x05", 5, 10),
     ];
@@ -106,12 +106,12 @@ fn a_frame_masked_the_wrong_way_is_a_fault() {
     }
 }
 
-/// A step with its place in the whole stream.
+/// A step with its position in the whole stream.
 #[derive(Clone, Debug, PartialEq)]
 enum Seen {
     Frame(usize),
     Control(Control, usize),
-    /// With the bytes before the chunk in which it was found out.
+    /// A fault, with the bytes before the chunk in which it was found.
     FrameError(FrameError, usize),
 }
 
@@ -134,7 +134,7 @@ fn steps(scanner: &mut Scanner, chunks: &[&[u8]], stop: Stop, table: &Table) -> 
     seen
 }
 
-/// One frame with a mask or without, its length in the fewest bytes.
+/// One frame, masked or not, with the shortest length field.
 fn frame_of(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     let bit = if mask.is_some() { 0x80 } else { 0 };
     let mut bytes = vec![first];
@@ -158,7 +158,7 @@ fn frame_of(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     bytes
 }
 
-/// Streams that say everything a scanner can meet.
+/// Streams with everything that a scanner can meet.
 fn samples() -> Vec<(&'static str, bool, Vec<u8>)> {
     let mut samples = Vec::new();
     for (name, bytes, _, _, mask, _) in rfc_examples() {
@@ -194,7 +194,7 @@ fn scanner_of(masked: bool) -> Scanner {
     }
 }
 
-/// What is seen may not depend on the cuts; only the chunk in which a fault shows does.
+/// The steps must not depend on the cuts; only the chunk in which a fault is found does.
 fn without_place(seen: &[Seen]) -> Vec<Seen> {
     let strip = |step: &Seen| match step {
         Seen::FrameError(fault, _) => Seen::FrameError(*fault, 0),
@@ -331,12 +331,12 @@ fn a_table_counts_frames_and_bytes_by_kind() {
     });
     assert_eq!(rows, [(1, 3), (1, 4), (1, 300), (1, 70_000)]);
     assert_eq!((table.messages.get(), scanner.frames()), (2, 4));
-    // a promise of 2^63 bytes counts for what comes of it
+    // of a payload announced with 2^63 bytes, only the received bytes count
     steps(&mut scanner, &[b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xffabc"], Stop::AtControl, &table);
     assert_eq!(table.bytes[usize::from(Opcode::BINARY.bits())].get(), 70_003);
 }
 
-/// What tungstenite makes of a header, or none where it refuses or wants more.
+/// The header as tungstenite parses it; `None` if it refuses it or needs more bytes.
 fn reference(bytes: &[u8]) -> Option<FrameHeader> {
     let mut cursor = Cursor::new(bytes);
     let (header, len) = tungstenite_frame::FrameHeader::parse(&mut cursor).ok()??;

@@ -15,7 +15,7 @@ mod proxy;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A client and a server with the proxy between them.
+/// A client and a server, connected by the proxy.
 fn connect(settings: SessionSettings) -> [WebSocket<TcpStream>; 2] {
     let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
     let (front, back) = (bind(), bind());
@@ -33,11 +33,11 @@ fn connect(settings: SessionSettings) -> [WebSocket<TcpStream>; 2] {
     [client, server.join().unwrap()]
 }
 
-/// The code with which this end is closed, whatever comes before.
+/// The code of the Close that this end receives, after any messages.
 fn close_code(end: &mut WebSocket<TcpStream>) -> Option<CloseCode> {
     loop {
         if let Message::Close(frame) = end.read().unwrap() {
-            // the answer, or nothing where this end closed first
+            // the answer, or nothing if this end closed first
             let _ = end.flush();
             return frame.map(|frame| frame.code);
         }
@@ -51,7 +51,7 @@ fn messages_pass_both_ways_and_the_close_of_either_end() {
         for size in [0, 5, 1_000, 100_000, 1 << 20] {
             for from in 0..2 {
                 let message = Message::binary(vec![7; size]);
-                // a large message is more than sockets hold, so it is read meanwhile
+                // a large message exceeds the socket buffers, so another thread reads it
                 let [client, server] = &mut ends;
                 let (from, to) = if from == 0 { (client, server) } else { (server, client) };
                 let sent = message.clone();

@@ -8,7 +8,7 @@ mod table;
 
 pub use table::Table;
 
-/// Takes everything and counts the calls.
+/// Takes all bytes and counts the calls.
 #[derive(Default)]
 pub struct Sink {
     counts: [Table; 2],
@@ -39,12 +39,12 @@ pub fn scanner(from: End) -> Scanner {
     }
 }
 
-/// How long a frame with so much payload is.
+/// Size of a frame with this much payload.
 pub fn size(from: End, payload: usize) -> usize {
     frame(from, payload).len()
 }
 
-/// At least `least` bytes of whole binary frames of one size.
+/// At least `least` bytes of complete binary frames of one size.
 pub fn stream(from: End, payload: usize, least: usize) -> Vec<u8> {
     let frame = frame(from, payload);
     frame.repeat(least.div_ceil(frame.len()))

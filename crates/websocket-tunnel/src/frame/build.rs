@@ -1,9 +1,9 @@
-//! Control frames of our own.
+//! Building control frames.
 
 use super::{apply_mask, Opcode, MAX_CONTROL};
 use std::ops::Deref;
 
-/// The longest text that a Close frame carries beside its code.
+/// The longest text of a Close frame, after its code.
 pub const MAX_REASON: usize = MAX_CONTROL - 2;
 
 /// A control frame ready to be sent; it derefs to its bytes.
@@ -14,9 +14,9 @@ pub struct Built {
 }
 
 impl Built {
-    /// A control frame with the two parts as its payload, cut after 125 bytes. A mask is for
-    /// frames towards a server: "a client MUST mask all frames that it sends to the server" and
-    /// "a server MUST NOT mask any frames that it sends to the client" (RFC 6455 section 5.1).
+    /// A control frame whose payload is the two parts, cut after 125 bytes. A mask is for frames to
+    /// a server: "a client MUST mask all frames that it sends to the server" and "a server MUST NOT
+    /// mask any frames that it sends to the client" (RFC 6455 section 5.1).
     fn new(opcode: Opcode, parts: [&[u8]; 2], mask: Option<[u8; 4]>) -> Self {
         let mut bytes = [0; 6 + MAX_CONTROL];
         let start = if mask.is_some() { 6 } else { 2 };
@@ -47,7 +47,7 @@ impl Deref for Built {
 
 /// A Close frame: "the first two bytes of the body MUST be a 2-byte unsigned integer (in network
 /// byte order) representing a status code", then UTF-8 text (RFC 6455 section 5.5.1). A reason
-/// of more than [`MAX_REASON`] bytes is cut at a character.
+/// longer than [`MAX_REASON`] bytes is cut at a character boundary.
 pub fn close(code: u16, reason: &str, mask: Option<[u8; 4]>) -> Built {
     let mut end = reason.len().min(MAX_REASON);
     while !reason.is_char_boundary(end) {
@@ -61,8 +61,8 @@ pub fn ping(token: [u8; 8], mask: Option<[u8; 4]>) -> Built {
     Built::new(Opcode::PING, [&token, &[]], mask)
 }
 
-/// A Pong frame: it "must have identical Application data as found in the message body of the
-/// Ping frame being replied to" (RFC 6455 section 5.5.3). At most 125 bytes are taken.
+/// A Pong frame: it "must have identical Application data as found in the message body of the Ping
+/// frame being replied to" (RFC 6455 section 5.5.3). At most 125 bytes are used.
 pub fn pong(payload: &[u8], mask: Option<[u8; 4]>) -> Built {
     Built::new(Opcode::PONG, [payload, &[]], mask)
 }

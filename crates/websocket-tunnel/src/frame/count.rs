@@ -2,16 +2,16 @@
 
 use super::Opcode;
 
-/// What counts the frames that a [`Scanner`](super::Scanner) follows; `()` counts nothing.
+/// Counts the frames that a [`Scanner`](super::Scanner) follows; `()` counts nothing.
 ///
-/// It is called with a shared reference, so that many streams can share one, and others can look
-/// at it meanwhile: in cells, atomics or memory shared with other processes.
+/// It is called with a shared reference, so that many streams can share one counter while others
+/// read it: in cells, atomics or memory shared with other processes.
 pub trait Count {
-    /// Adds frames of one opcode whose header was seen, and payload bytes of such frames that came,
-    /// whatever the headers promised.
+    /// Adds frames of one opcode whose header was read, and payload bytes of such frames that
+    /// arrived, whatever length the headers announced.
     fn add(&self, opcode: Opcode, frames: u64, bytes: u64);
 
-    /// Adds data messages that are complete.
+    /// Adds complete data messages.
     fn add_messages(&self, messages: u64);
 }
 

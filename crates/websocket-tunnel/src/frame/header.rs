@@ -5,29 +5,28 @@ use super::{FrameError, Opcode, MAX_CONTROL};
 /// The longest header: two bytes, a 64-bit length and a mask.
 pub const MAX_HEADER: usize = 14;
 
-/// What the header of a frame says (RFC 6455 section 5.2).
+/// The fields of a frame header (RFC 6455 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
     /// Whether this is the last frame of its message.
     pub fin: bool,
     /// RSV1, RSV2 and RSV3 as the lowest three bits, RSV1 the highest of them.
     pub rsv: u8,
-    /// What the frame is.
+    /// The type of the frame.
     pub opcode: Opcode,
     /// The masking key, if the frame is masked.
     pub mask: Option<[u8; 4]>,
-    /// How many payload bytes follow the header.
+    /// Number of payload bytes.
     pub len: u64,
-    /// How many bytes the header itself takes, 2 to 14.
+    /// Size of the header itself, 2 to 14 bytes.
     pub size: u8,
 }
 
 impl FrameHeader {
-    /// Reads the header that `bytes` begin with.
+    /// Parses the header at the start of `bytes`.
     ///
-    /// `Ok(None)` means that there are too few bytes to tell: nothing is wrong and nothing is
-    /// consumed, ask again with more. Limits are checked as soon as the bytes they are about
-    /// are there, and never wait for payload.
+    /// `Ok(None)` means that there are too few bytes: nothing is consumed, call again with more.
+    /// Limits are checked as soon as the bytes concerned are there, before any payload.
     ///
     /// ```
     /// use websocket_tunnel::frame::{FrameHeader, Opcode};
@@ -44,7 +43,7 @@ impl FrameHeader {
         let short = second & 0x7f;
 
         // "All control frames MUST have a payload length of 125 bytes or less and MUST NOT be
-        // fragmented" (section 5.5), which leaves them the short form of the length alone.
+        // fragmented" (section 5.5), so their length always has the short form.
         if opcode.is_control() {
             if usize::from(short) > MAX_CONTROL {
                 return Err(FrameError::ControlTooLong);
@@ -54,11 +53,11 @@ impl FrameHeader {
             }
         }
 
-        // "If 126, the following 2 bytes interpreted as a 16-bit unsigned integer are the
-        // payload length. If 127, the following 8 bytes interpreted as a 64-bit unsigned integer
-        // (the most significant bit MUST be 0) are the payload length" (section 5.2). It also
-        // says that "the minimal number of bytes MUST be used", which is the receiver's to
-        // enforce: the frame ends in the same place.
+        // "If 126, the following 2 bytes interpreted as a 16-bit unsigned integer are the payload
+        // length. If 127, the following 8 bytes interpreted as a 64-bit unsigned integer (the most
+        // significant bit MUST be 0) are the payload length" (section 5.2). It also says that "the
+        // minimal number of bytes MUST be used", which is for the receiver to enforce: the frame
+        // ends in the same place.
         let (len, rest) = match short {
             126 => match rest.split_first_chunk::<2>() {
                 Some((len, rest)) => (u64::from(u16::from_be_bytes(*len)), rest),
@@ -85,7 +84,7 @@ impl FrameHeader {
         Ok(Some(Self { fin, rsv: (first >> 4) & 0x07, opcode, mask, len, size }))
     }
 
-    /// How many bytes a header takes, by its second byte.
+    /// The size of a header, from its second byte.
     pub(super) const fn size(second: u8) -> u8 {
         let length = match second & 0x7f {
             126 => 2,

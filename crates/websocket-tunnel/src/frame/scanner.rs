@@ -1,12 +1,12 @@
-//! Following one direction of a stream that arrives in chunks.
+//! Follows one direction of a stream that arrives in chunks.
 
 use super::{Count, FrameError, FrameHeader, Opcode, MAX_HEADER};
 
-/// Where [`Scanner::scan`] is to stop, besides the end of the chunk, a complete control frame
-/// and a fault.
+/// Where [`Scanner::scan`] stops, besides the end of the chunk, a complete control frame and a
+/// fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Nowhere else.
+    /// At no other place.
     AtControl,
     /// After every frame.
     AtFrame,
@@ -15,13 +15,13 @@ pub enum Stop {
 /// Why [`Scanner::scan`] stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The chunk is used up, wherever in a frame that is.
+    /// The chunk is used up, perhaps within a frame.
     End,
     /// A data frame is complete; only with [`Stop::AtFrame`].
     Frame,
     /// A control frame is complete.
     Control(Control),
-    /// The bytes at this place are no frame. Whatever follows is no longer looked at.
+    /// The bytes at this position are no frame. Further bytes are not scanned.
     Fault(FrameError),
 }
 
@@ -38,7 +38,7 @@ pub struct Control {
     pub size: u8,
     /// The first bytes of the payload, unmasked, then zeros.
     pub head: [u8; 8],
-    /// FNV-1a hash of the payload, unmasked, by which a Pong is known to answer a Ping.
+    /// FNV-1a hash of the unmasked payload, which matches a Pong with its Ping.
     pub digest: u32,
 }
 
@@ -54,10 +54,10 @@ impl Control {
 enum State {
     /// Between two frames, or `have` bytes into a header.
     Header,
-    /// `left` bytes from the end of a frame; never zero between two calls.
+    /// `left` bytes before the end of a frame; never zero between two calls.
     Payload,
-    /// A Close frame went by: "the application MUST NOT send any more data frames after sending
-    /// a Close frame" (RFC 6455 section 5.5.1), so whatever follows is not looked at.
+    /// A Close frame passed: "the application MUST NOT send any more data frames after sending a
+    /// Close frame" (RFC 6455 section 5.5.1), so further bytes are not scanned.
     Closed,
     /// A fault was found.
     Lost,
@@ -78,9 +78,9 @@ enum State {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Scanner {
-    /// Payload bytes of the frame under way that are still to come.
+    /// Remaining payload bytes of the current frame.
     left: u64,
-    /// Frames whose header was seen.
+    /// Frames whose header was read.
     frames: u64,
     /// Hash of the control payload so far.
     digest: u32,
@@ -88,22 +88,22 @@ pub struct Scanner {
     begun: [u8; MAX_HEADER],
     /// How many bytes of `begun` are filled.
     have: u8,
-    /// First byte of the frame under way.
+    /// First byte of the current frame.
     first: u8,
     /// 0x80 when this end must mask its frames, else 0.
     mask_bit: u8,
-    /// A data frame without FIN was the last one.
+    /// The last data frame was without FIN.
     in_message: bool,
     state: State,
 }
 
 impl Scanner {
-    /// For the frames of a client, which are masked.
+    /// A scanner for the frames of a client, which are masked.
     pub const fn of_client() -> Self {
         Self::new(0x80)
     }
 
-    /// For the frames of a server, which are not.
+    /// A scanner for the frames of a server, which are not masked.
     pub const fn of_server() -> Self {
         Self::new(0)
     }
@@ -122,11 +122,11 @@ impl Scanner {
         }
     }
 
-    /// Goes on through `chunk` from `at`, which it moves, and says why it stopped.
+    /// Continues through `chunk` from `at`, which it advances, and returns why it stopped.
     ///
-    /// Give it every byte once and in order: call again with the same chunk until it says
-    /// [`Step::End`], then with the next. Many small data frames in one chunk take one pass of a
-    /// short loop, and a chunk in the middle of a payload takes one subtraction.
+    /// Pass every byte once and in order: call again with the same chunk until the result is
+    /// [`Step::End`], then with the next chunk. Many small data frames in one chunk take one pass
+    /// of a short loop, and a chunk within a payload takes one subtraction.
     #[inline]
     pub fn scan<C: Count>(&mut self, chunk: &[u8], at: &mut usize, stop: Stop, count: &C) -> Step {
         loop {
@@ -178,9 +178,9 @@ impl Scanner {
         }
     }
 
-    /// Passes what `chunk` begins with, as long as that is plain data, and returns how many bytes
-    /// it is; [`scan`](Self::scan) goes on from there. Where it is all of the chunk, as mostly,
-    /// `scan` would only say [`Step::End`].
+    /// Passes the plain data at the start of `chunk` and returns its length; [`scan`](Self::scan)
+    /// continues there. If that is the whole chunk, the common case, `scan` would only return
+    /// [`Step::End`].
     #[inline]
     pub fn pass_data<C: Count>(&mut self, chunk: &[u8], count: &C) -> usize {
         let mut rest = chunk;
@@ -197,10 +197,11 @@ impl Scanner {
         chunk.len() - rest.len()
     }
 
-    /// Passes data frames of less than 64 KiB that `rest` holds whole, and returns what follows.
+    /// Passes complete data frames of less than 64 KiB at the start of `rest`, and returns the
+    /// remaining bytes.
     ///
-    /// A function of its own, called once a chunk, so that the loop has the registers. Frames in a
-    /// row that begin with the same byte are counted together.
+    /// A separate function, called once per chunk, so that the loop has the registers. Consecutive
+    /// frames with the same first byte are counted together.
     #[inline(never)]
     fn whole_frames<'a, C: Count>(
         &mut self,
@@ -221,7 +222,7 @@ impl Scanner {
                     break;
                 }
             }
-            // A mask bit that is not as it should be comes out above 127.
+            // A wrong mask bit gives a result above 127.
             let (len, size) = match (second.wrapping_sub(self.mask_bit), rest) {
                 (len @ ..=125, _) => (usize::from(len), 2 + mask_size),
                 (126, [_, _, high, low, ..]) => {
@@ -241,7 +242,7 @@ impl Scanner {
         rest
     }
 
-    /// Whole data frames with this first byte went by.
+    /// Counts complete data frames with this first byte.
     #[inline]
     fn pass_frames<C: Count>(&mut self, first: u8, frames: u64, bytes: u64, count: &C) {
         if frames > 0 {
@@ -252,8 +253,8 @@ impl Scanner {
         }
     }
 
-    /// Reads a header, of which `have` bytes came in earlier chunks, from the start of `rest`.
-    /// Returns how many bytes of `rest` it took, or none if all of them are not enough.
+    /// Parses a header from the start of `rest`; `have` bytes of it came in earlier chunks. Returns
+    /// how many bytes of `rest` it took, or `None` if more are needed.
     fn header<C: Count>(&mut self, rest: &[u8], count: &C) -> Result<Option<usize>, FrameError> {
         let had = usize::from(self.have);
         let fresh = rest.len().min(MAX_HEADER - had);
@@ -285,8 +286,8 @@ impl Scanner {
 
     /// "The server MUST close the connection upon receiving a frame that is not masked", and "a
     /// client MUST close a connection if it detects a masked frame" (RFC 6455 section 5.1): no
-    /// WebSocket goes on after such a frame. If these two ends do, they speak something else,
-    /// in which our frames have no place.
+    /// WebSocket continues after such a frame. If these two ends do, they use another protocol, in
+    /// which our frames have no place.
     fn check_mask(&self, header: &FrameHeader) -> Result<(), FrameError> {
         match (self.mask_bit != 0, header.mask.is_some()) {
             (true, false) => Err(FrameError::NotMasked),
@@ -295,7 +296,7 @@ impl Scanner {
         }
     }
 
-    /// Passes what `rest` holds of the payload under way, and returns how many bytes that is.
+    /// Passes the bytes of `rest` that belong to the current payload, and returns their number.
     #[inline]
     fn payload<C: Count>(&mut self, rest: &[u8], count: &C) -> usize {
         let opcode = Opcode::of(self.first);
@@ -323,7 +324,7 @@ impl Scanner {
         }
     }
 
-    /// The control frame that `begun` holds the start of and that is complete now.
+    /// The control frame that is now complete and begins with `begun`.
     fn control(&mut self) -> Control {
         let opcode = Opcode::of(self.first);
         let header = FrameHeader::size(self.begun[1]);
@@ -341,7 +342,7 @@ impl Scanner {
         Control { opcode, rsv, len, size: header + len, head, digest: self.digest }
     }
 
-    /// The mask of the control frame under way, all zeros if it has none.
+    /// The mask of the current control frame, zeros if it has none.
     fn mask(&self) -> [u8; 4] {
         match self.begun {
             [_, second, a, b, c, d, ..] if second & 0x80 != 0 => [a, b, c, d],
@@ -349,12 +350,12 @@ impl Scanner {
         }
     }
 
-    /// Whether the stream stands between two frames, so that another may go there.
+    /// Whether the stream is between two frames, so that another may be inserted.
     pub fn between_frames(&self) -> bool {
         self.state == State::Header && self.have == 0
     }
 
-    /// Whether it stands between two messages: between two frames with no message under way.
+    /// Whether the stream is between two messages.
     pub fn between_messages(&self) -> bool {
         self.between_frames() && !self.in_message
     }
@@ -364,12 +365,12 @@ impl Scanner {
         self.in_message
     }
 
-    /// Whether a complete Close frame went by.
+    /// Whether a complete Close frame passed.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
-    /// Whether a fault was found, after which nothing is known any more.
+    /// Whether a fault was found; the stream is not followed after it.
     pub fn is_lost(&self) -> bool {
         self.state == State::Lost
     }
@@ -379,14 +380,14 @@ impl Scanner {
         self.frames
     }
 
-    /// What has come of an incomplete header, or of an incomplete control frame: as it came,
-    /// masked, at most the first 14 bytes. Empty between frames and within data.
+    /// The bytes so far of an incomplete header or control frame: as received, masked, at most the
+    /// first 14. Empty between frames and within data.
     pub fn begun(&self) -> &[u8] {
         &self.begun[..usize::from(self.have)]
     }
 
-    /// The first `len` bytes of the frame that [`begun`](Self::begun) was last about, also once
-    /// that frame is complete, until the next [`scan`](Self::scan).
+    /// The first `len` bytes of the frame that [`begun`](Self::begun) last returned, also once that
+    /// frame is complete, until the next [`scan`](Self::scan).
     pub fn began_with(&self, len: usize) -> &[u8] {
         &self.begun[..len.min(MAX_HEADER)]
     }

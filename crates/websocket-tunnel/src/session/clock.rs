@@ -1,12 +1,12 @@
-//! Time: silence, Pings, and everything that has a deadline.
+//! Silence, Pings and all deadlines.
 
 use super::phase::{Moment, Phase};
 use super::{flag, Driver, End, Event, Next, Proof, Reason, Sent, Session, SessionSettings, Tail};
 use crate::frame;
 
 impl Session {
-    /// When [`on_timer`](Self::on_timer) is due, or none for never. A time that has passed is
-    /// due now.
+    /// When [`on_timer`](Self::on_timer) is due, or `None` for never. A time in the past is due
+    /// now.
     pub fn deadline(&self, settings: &SessionSettings) -> Option<u64> {
         let mut soonest = self.phase.until().0;
         for end in End::BOTH {
@@ -21,7 +21,8 @@ impl Session {
         (soonest != u64::MAX && self.phase != Phase::Over).then_some(soonest)
     }
 
-    /// The timer fired, perhaps early. The caller asks for the next [`deadline`](Self::deadline).
+    /// The timer fired, perhaps early. The caller then asks for the next
+    /// [`deadline`](Self::deadline).
     pub fn on_timer<D: Driver>(
         &mut self,
         settings: &SessionSettings,
@@ -33,8 +34,8 @@ impl Session {
         }
         for end in End::BOTH {
             if is_due(self.send_deadline(settings, end), now) {
-                // A socket says that it is writable only once a good part of its buffer is free:
-                // a slow reader may take long for that.
+                // A socket becomes writable only once a good part of its buffer is free: with a
+                // slow reader that may take long.
                 if self.has_moved(end, driver) {
                     self.note_progress(end, now);
                 } else {
@@ -69,8 +70,8 @@ impl Session {
         self.settle(Next::Timer)
     }
 
-    /// `end` has taken nothing for too long. The other one, if it is slow as well but does take
-    /// something, gets what is kept for it.
+    /// `end` has taken no bytes for too long. If the other end is blocked too but does take bytes,
+    /// its buffered bytes are still written.
     fn drop_stuck<D: Driver>(&mut self, end: End, now: u64, driver: &mut D) {
         self.reason.get_or_insert(Reason::SendTimeout(end));
         let _ = if self.side(end.peer()).has(flag::BLOCKED) {
@@ -80,14 +81,14 @@ impl Session {
         };
     }
 
-    /// What came of bytes for `to`, where [`Driver::send`] has not said it already: the driver has
-    /// tried to write what it keeps.
+    /// Reports the result for bytes to `to` that [`Driver::send`] could not report: the driver has
+    /// tried to write its buffered bytes.
     pub fn on_sent<D: Driver>(&mut self, to: End, sent: Sent, now: u64, driver: &mut D) -> Next {
         match sent {
             _ if self.phase == Phase::Over => {}
             Sent::Written => self.note_drained(to, now),
             Sent::Kept if self.is_blocked(to) => {
-                // no deadline comes earlier for that
+                // no deadline becomes earlier by this
                 self.note_progress(to, now);
                 return Next::Keep;
             }
@@ -96,13 +97,13 @@ impl Session {
         self.settle(Next::Timer)
     }
 
-    /// Whether bytes for `to` are kept, so that the other end is not to be read.
+    /// Whether bytes for `to` are buffered, so that the other end must not be read.
     #[inline]
     pub fn is_blocked(&self, to: End) -> bool {
         self.side(to).has(flag::BLOCKED)
     }
 
-    /// The socket did not take all that was sent to `to`.
+    /// The socket did not take all bytes sent to `to`.
     #[cold]
     pub(super) fn note_unwritten<D: Driver>(
         &mut self,
@@ -121,22 +122,22 @@ impl Session {
         }
     }
 
-    /// The socket took some of what is kept for `to`, and not all.
+    /// The socket took some of the bytes buffered for `to`, but not all.
     fn note_progress(&mut self, to: End, now: u64) {
         let side = self.side_mut(to);
         side.moved = now;
         side.last = now;
     }
 
-    /// The socket took the rest of what was kept for `to`.
+    /// The socket took the last of the bytes buffered for `to`.
     fn note_drained(&mut self, to: End, now: u64) {
         self.side_mut(to).clear(flag::BLOCKED);
         self.side_mut(to).last = now;
-        // The other end was not read all the while: its silence begins now.
+        // The other end was not read until now: its silence begins now.
         self.side_mut(to.peer()).last = now;
         self.active = now;
         if matches!(self.phase, Phase::Flush { .. }) {
-            // either may have said something meanwhile; the other is read now anyway
+            // either end may have sent something since; the other end is read now anyway
             for side in &mut self.sides {
                 side.clear(flag::DRY);
             }
@@ -148,7 +149,8 @@ impl Session {
         after(side.has(flag::BLOCKED).then_some(side.moved), settings.send_timeout)
     }
 
-    /// Whether the silence of `end` is its own: the tunnel is open, and it is being read.
+    /// Whether the silence of `end` counts against it: the tunnel is open, and the end is being
+    /// read.
     fn is_judged(&self, end: End) -> bool {
         let closing = self.sides.iter().any(|s| s.has(flag::CLOSED) || s.tail != Tail::Open);
         matches!(self.phase, Phase::Open(_))
@@ -173,7 +175,7 @@ impl Session {
         after(may.then_some(side.last.max(side.asked)), settings.ping)
     }
 
-    /// When the tunnel has been idle for too long, and since when it is.
+    /// When the tunnel will have been idle for too long, and since when it is idle.
     fn idle_deadline(&self, settings: &SessionSettings) -> Option<(u64, u64)> {
         if !matches!(self.phase, Phase::Open(_))
             || End::BOTH.into_iter().any(|end| self.is_blocked(end))
@@ -192,7 +194,7 @@ impl Session {
         self.sides.iter().any(|side| side.has(flag::CLOSED))
     }
 
-    /// A boundary came that a Ping waited for, which may be needless by now.
+    /// A boundary was reached for a due Ping, which may be unnecessary by now.
     pub(super) fn probe_if_silent<D: Driver>(
         &mut self,
         settings: &SessionSettings,
@@ -206,11 +208,11 @@ impl Session {
         }
     }
 
-    /// Asks `end`, which is silent, for a sign of life; the stream towards it is clear.
+    /// Probes the silent `end`; the stream towards it is clear.
     ///
-    /// A Ping of the other end that waits for its Pong does that as well as ours would, which
-    /// could take its answer away (RFC 6455 section 5.5.3). Where only the host has to answer, it
-    /// gets a Pong then: "a Pong frame MAY be sent unsolicited. This serves as a unidirectional
+    /// A Ping of the other end that waits for its Pong serves as well as ours, and ours could
+    /// replace its answer (RFC 6455 section 5.5.3). Where only the host has to acknowledge, a Pong
+    /// is sent instead: "a Pong frame MAY be sent unsolicited. This serves as a unidirectional
     /// heartbeat".
     fn probe<D: Driver>(&mut self, settings: &SessionSettings, end: End, now: u64, driver: &mut D) {
         let queued = driver.queued(end);
@@ -221,7 +223,8 @@ impl Session {
         if queued > 0 {
             side.set(flag::QUEUED);
         }
-        // An end that had the Ping and the time, and spoke without answering it, never will.
+        // An end that had the Ping and the time, and sent other bytes instead of the answer, never
+        // will answer.
         let patience = match settings.patience(end) {
             0 => settings.ping,
             patience => patience,
@@ -236,7 +239,7 @@ impl Session {
             self.send(end, &ping, now, driver);
             driver.event(Event::Pinged(end));
         } else if queued == 0 && !self.owes_pong(settings, end) {
-            // no Ping of anybody's has such a payload
+            // no Ping from anyone has this payload
             let pong = frame::pong(&self.tag(end).to_be_bytes(), mask_for(end, driver));
             self.send(end, &pong, now, driver);
         }
@@ -244,13 +247,13 @@ impl Session {
         side.ping_end = side.sent as u32;
     }
 
-    /// Whether `end` has to answer a Ping. In the middle of a frame of its own it cannot: control
+    /// Whether `end` has to answer a Ping. While it is in the middle of a frame it cannot: control
     /// frames may stand between the frames of a message, not within one (RFC 6455 section 5.4).
     fn owes_pong(&self, settings: &SessionSettings, end: End) -> bool {
         settings.awaits_pong(end) && self.side(end).scanner.between_frames()
     }
 
-    /// Whether the host of `end` has acknowledged anything since this was last asked.
+    /// Whether the host of `end` has acknowledged anything since the last call.
     fn has_moved<D: Driver>(&mut self, end: End, driver: &mut D) -> bool {
         let queued = driver.queued(end);
         let side = self.side_mut(end);
@@ -258,8 +261,8 @@ impl Session {
         std::mem::replace(&mut side.acked, acked) != acked
     }
 
-    /// What proves that `end`, whose time to answer a Ping is over, is dead; none where it gets more
-    /// time.
+    /// The proof that `end`, whose time to answer a Ping is over, is dead; `None` if its time is
+    /// extended.
     fn proof_of_death<D: Driver>(
         &mut self,
         settings: &SessionSettings,
@@ -272,7 +275,7 @@ impl Session {
         let arrived = side.acked.wrapping_sub(side.ping_end) <= i32::MAX as u32;
         let was_queued = side.has(flag::QUEUED);
         if if arrived { was_queued } else { moved } {
-            // the Ping stands in a queue that moves, or stood there until just now
+            // the Ping is in a queue that moves, or was until just now
             if arrived {
                 side.clear(flag::QUEUED);
             }
@@ -290,8 +293,8 @@ impl Session {
         (!self.is_excused(end, now, driver)).then_some(proof)
     }
 
-    /// Whether `end`, whose Pong is overdue, has said something that was not read yet. It gets more
-    /// time then, once for each Ping: an end that is judged is read, so that is time enough.
+    /// Whether `end`, whose Pong is overdue, has sent bytes that are not read yet. Then its time is
+    /// extended, once for each Ping: an end whose silence counts is read, so once is enough.
     fn is_excused<D: Driver>(&mut self, end: End, now: u64, driver: &mut D) -> bool {
         if self.side(end).has(flag::EXCUSED) || !driver.unread(end) {
             return false;
@@ -302,13 +305,13 @@ impl Session {
         true
     }
 
-    /// Whether the tunnel, idle since `since`, only seems so, as an end has said something that
-    /// was not read yet. It gets the whole time once more then, until something passes.
+    /// Whether the tunnel, idle since `since`, only seems so because an end has sent bytes that are
+    /// not read yet. Then the idle time starts anew, once until a byte passes.
     fn is_unheard<D: Driver>(&mut self, since: u64, now: u64, driver: &mut D) -> bool {
         if self.excused == since as u32 || !End::BOTH.into_iter().any(|end| driver.unread(end)) {
             return false;
         }
-        // what is read still in this millisecond is to be told from it
+        // must differ from the time of bytes read within this millisecond
         let anew = now.saturating_sub(1);
         self.excused = anew as u32;
         self.active = anew;
@@ -326,7 +329,7 @@ pub(super) fn mask_for<D: Driver>(to: End, driver: &mut D) -> Option<[u8; 4]> {
     (to == End::Destination).then(|| (driver.random() as u32).to_le_bytes())
 }
 
-/// The end of a time that began at `since`, if there is one.
+/// The end of the duration `time` from `since`, if both are set.
 fn after(since: Option<u64>, time: u64) -> Option<u64> {
     since.filter(|_| time > 0).map(|since| since.saturating_add(time))
 }

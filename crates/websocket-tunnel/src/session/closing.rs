@@ -1,4 +1,4 @@
-//! Ways to the end.
+//! Ending a tunnel.
 
 use super::clock::mask_for;
 use super::phase::{short, Moment, Parting, Phase, Plan};
@@ -8,21 +8,21 @@ use crate::frame;
 /// How a tunnel is to be drained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// When to begin.
+    /// When it begins.
     pub at: u64,
-    /// How long to wait for a moment in which no message is under way, in milliseconds.
+    /// How long to wait for a moment between messages, in milliseconds.
     pub grace: u64,
     /// How long to wait for answers to our Close, in milliseconds.
     pub handshake: u64,
-    /// The status code of our Close, whatever brings it once this drain is planned.
+    /// The status code of our Close, for whatever reason it is sent after this drain is planned.
     pub code: u16,
 }
 
 impl Session {
-    /// The tunnel is to end in an orderly way, from `drain.at` on.
+    /// Plans an orderly end of the tunnel, from `drain.at` on.
     ///
-    /// It is over at `at + grace + handshake` at the latest. A drain that is planned or under way
-    /// is at most made earlier and shorter.
+    /// The tunnel is over at `at + grace + handshake` at the latest. A drain that is already
+    /// planned or has begun can only become earlier and shorter.
     pub fn begin_drain(&mut self, drain: &Drain) -> Next {
         let planned = Plan::of(drain);
         let end = planned.end();
@@ -49,17 +49,17 @@ impl Session {
         self.settle(Next::Timer)
     }
 
-    /// The tunnel is to end now: both ends get a Close, where one may go. The caller closes both
-    /// connections.
+    /// Ends the tunnel now: each end gets a Close if its stream is at a frame boundary. The caller
+    /// closes both connections.
     pub fn finish_now<D: Driver>(&mut self, now: u64, driver: &mut D) -> Next {
         self.give_up(Reason::Drain, now, driver)
     }
 
-    /// `from` closed its side of the connection. All it had sent came before.
+    /// `from` closed its side of the connection. All bytes it had sent were passed before.
     ///
-    /// As in nginx's own copier, the tunnel ends once that is written, whatever else the other end
-    /// has to say. But what that had sent until now still goes to `from`, which may have closed one
-    /// side only, as far as its socket takes it.
+    /// As with nginx's own copying, the tunnel ends once those bytes are written, even if the other
+    /// end would send more. But bytes that the other end has sent until now still go to `from`,
+    /// which may have closed only one direction, as far as its socket takes them.
     pub fn on_eof<D: Driver>(&mut self, from: End, now: u64, driver: &mut D) -> Next {
         if self.phase == Phase::Over {
             return Next::Close;
@@ -78,17 +78,17 @@ impl Session {
             if self.side(to).tail != Tail::Open {
                 return self.settle(Next::Timer);
             }
-            // It stopped within a frame: there is nothing left to say.
+            // The stream stopped within a frame: no Close can be sent.
         }
         self.phase = Phase::Flush { until: self.phase.hard_end() };
         self.settle(Next::Timer)
     }
 
-    /// Nothing can be sent to `end` any more: what is kept for it is dropped, and what comes.
+    /// Nothing can be sent to `end` any more: buffered and further bytes for it are dropped.
     ///
-    /// What it had said before that can still be read: Linux delivers what a socket has received
-    /// before the reset that a failed send reports. Where a Close is in that, the end has closed
-    /// the tunnel; else its connection failed.
+    /// Bytes that it sent before can still be read: Linux delivers what a socket received before
+    /// the reset that a failed send reports. If they contain a Close, the end closed the tunnel;
+    /// otherwise its connection failed.
     pub(super) fn lose<D: Driver>(&mut self, end: End, driver: &mut D) {
         let side = self.side_mut(end);
         side.set(flag::DEAF | flag::DROP);
@@ -96,7 +96,7 @@ impl Session {
         driver.discard(end);
     }
 
-    /// The connection of `end` failed, and nothing of it is left to read.
+    /// The connection of `end` failed, and no bytes of it are left to read.
     pub fn on_error<D: Driver>(&mut self, end: End, now: u64, driver: &mut D) -> Next {
         if self.phase != Phase::Over {
             self.lose(end, driver);
@@ -104,8 +104,8 @@ impl Session {
         self.on_eof(end, now, driver)
     }
 
-    /// Whether `end` is read for the last time, so that [`on_rest`](Self::on_rest) is to be called
-    /// when nothing is left.
+    /// Whether `end` is read for the last time, so that [`on_rest`](Self::on_rest) must be called
+    /// once a read finds nothing.
     #[inline]
     pub fn is_last(&self, end: End) -> bool {
         let side = self.side(end);
@@ -113,7 +113,7 @@ impl Session {
         is_last && !side.has(flag::EOF)
     }
 
-    /// A read of `end`, which [is read for the last time](Self::is_last), has found nothing.
+    /// A read of `end`, which [is read for the last time](Self::is_last), found nothing.
     pub fn on_rest<D: Driver>(&mut self, end: End, now: u64, driver: &mut D) -> Next {
         if self.side(end).has(flag::DEAF) {
             return self.on_eof(end, now, driver);
@@ -122,8 +122,8 @@ impl Session {
         self.settle(Next::Timer)
     }
 
-    /// What the driver does after a call: `next`, unless the tunnel is over by now, or an end is to
-    /// be read for the last time.
+    /// The result of a call: `next`, unless the tunnel is over now or an end is to be read for the
+    /// last time.
     pub(super) fn settle(&mut self, next: Next) -> Next {
         let is_over = match self.phase {
             Phase::Flush { .. } => End::BOTH.into_iter().all(|end| self.is_flushed(end)),
@@ -141,15 +141,16 @@ impl Session {
         next
     }
 
-    /// Whether `end`, as the connections are about to end, has all that the other had said, and has
-    /// said all that somebody hears.
+    /// Whether `end`, while the connections are about to be closed, has received all bytes of the
+    /// other end, and all its own bytes that can be forwarded were read.
     fn is_flushed(&self, end: End) -> bool {
         let side = self.side(end);
         let waits = side.has(flag::BLOCKED) && !side.has(flag::EOF);
         !waits && (side.has(flag::DRY) || !self.is_heard(end))
     }
 
-    /// Whether each end has answered our Closes, or cannot any more, and has what is kept for it.
+    /// Whether each end has answered our Close, or no longer can, and has received all its buffered
+    /// bytes.
     fn is_answered(&self) -> bool {
         let ours = self.sides.iter().any(|side| side.tail == Tail::Ours);
         let is_done = |side: &Side| {
@@ -158,15 +159,15 @@ impl Session {
         ours && self.sides.iter().all(is_done)
     }
 
-    /// Whether what is left of `end`, which is read for the last time, is to be read now.
+    /// Whether the remaining bytes of `end`, which is read for the last time, are to be read now.
     fn has_rest(&self, end: End) -> bool {
         let is_wanted = self.side(end).has(flag::DEAF)
             || (self.is_heard(end) && !self.side(end).has(flag::DRY));
         self.is_last(end) && is_wanted && !self.is_blocked(end.peer())
     }
 
-    /// Whether what `end` may say yet is of use: whatever follows its Close is no message, and an
-    /// end that has closed its connection is not waited for.
+    /// Whether further bytes of `end` are useful: bytes after its Close are no message, and an end
+    /// that has closed its connection but is still blocked is not waited for.
     fn is_heard(&self, end: End) -> bool {
         let to = self.side(end.peer());
         let is_gone = to.has(flag::EOF) && to.has(flag::BLOCKED);
@@ -179,7 +180,7 @@ impl Session {
         match self.phase {
             Phase::Open(_) if self.is_passthrough() => self.finish(now, driver),
             Phase::Open(plan) if self.sides.iter().any(|side| side.has(flag::CLOSED)) => {
-                // The ends are about to part by themselves.
+                // The ends are already closing by themselves.
                 let (until, step) = (plan.at.after(plan.handshake), plan.handshake);
                 self.phase =
                     Phase::Parting(Parting { until, more: plan.grace, step, eager: false });
@@ -203,7 +204,7 @@ impl Session {
             Phase::Parting(Parting { until, more, step, eager })
                 if more > 0 && End::BOTH.into_iter().any(|end| self.is_blocked(end)) =>
             {
-                // What the ends have said is still on its way to a slow one.
+                // Bytes of the other end are still buffered for a slow one.
                 let put_off = more.min(step.max(1));
                 let (until, more) = (until.after(put_off), more - put_off);
                 self.phase = Phase::Parting(Parting { until, more, step, eager });
@@ -214,7 +215,7 @@ impl Session {
         }
     }
 
-    /// Why a tunnel ends that nothing but a drain has ended.
+    /// The reason of a tunnel that only a drain has ended.
     fn cause(&self) -> Reason {
         if self.is_drained {
             Reason::Drain
@@ -229,8 +230,8 @@ impl Session {
         }
     }
 
-    /// Whether our Close may go to the client: in the grace when neither end is in the middle of
-    /// a message, later wherever a frame may stand.
+    /// Whether our Close may go to the client: during the grace time only if neither end is within
+    /// a message, later at any frame boundary.
     pub(super) fn may_ask(&self) -> bool {
         let whole = |end: End| self.is_clear(end.peer()) && !self.side(end).scanner.in_message();
         match self.phase {
@@ -240,8 +241,8 @@ impl Session {
         }
     }
 
-    /// Sends our Close to the client and gives it half of the time that is left to answer; the
-    /// other half is the destination's.
+    /// Sends our Close to the client and gives it half of the remaining time to answer; the other
+    /// half is for the destination.
     pub(super) fn ask<D: Driver>(&mut self, now: u64, driver: &mut D) {
         let end = match self.phase {
             Phase::Grace { handshake, .. } => Moment(now).after(handshake),
@@ -264,7 +265,7 @@ impl Session {
         driver.event(Event::CloseSent(to, self.code));
     }
 
-    /// Keeps the code of the first Close, and who sent it.
+    /// Records the code of the first Close, and its reason.
     pub(super) fn note_close(&mut self, by: Reason, code: Option<u16>) {
         if self.sides.iter().all(|side| side.tail == Tail::Open) {
             self.close_code = code.unwrap_or(0);
@@ -272,12 +273,13 @@ impl Session {
         self.reason.get_or_insert(by);
     }
 
-    /// What follows from a Close frame of an end.
+    /// Continues after a Close frame of an end.
     pub(super) fn after_close(&mut self, now: u64) {
         let both = self.sides.iter().all(|side| side.has(flag::CLOSED));
         self.phase = match self.phase {
             // "The server MUST close the underlying TCP connection immediately; the client SHOULD
-            // wait for the server" (RFC 6455 section 5.5.1). That is up to them, for a while.
+            // wait for the server" (RFC 6455 section 5.5.1). The ends have some time to do so
+            // themselves.
             Phase::Open(Plan { handshake, .. }) | Phase::Grace { handshake, .. }
                 if both || !matches!(self.phase, Phase::Open(_)) =>
             {
@@ -291,7 +293,7 @@ impl Session {
         };
     }
 
-    /// Both ends get our Close at the next boundary, and a while to answer.
+    /// Sends our Close to both ends, each at its next boundary, and waits for the answers.
     pub(super) fn part<D: Driver>(
         &mut self,
         reason: Reason,
@@ -309,7 +311,7 @@ impl Session {
         }
     }
 
-    /// Both ends get our Close, where one may go, and nothing is waited for.
+    /// Sends our Close to each end that is at a frame boundary, and waits for nothing.
     pub(super) fn give_up<D: Driver>(&mut self, reason: Reason, now: u64, driver: &mut D) -> Next {
         self.reason.get_or_insert(reason);
         self.finish(now, driver);

@@ -1,54 +1,52 @@
-//! Where a tunnel is on its way to the end.
+//! The phases of a tunnel.
 
 use super::closing::Drain;
 
-/// Each phase carries what is known in it alone.
+/// Each phase carries the data that only it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Everything passes, until the drain that is planned.
+    /// Bytes pass, until the planned drain begins.
     Open(Plan),
-    /// Waits until both directions stand between messages; then a Close has `handshake` to be
+    /// Waits until both directions are between messages; then our Close gets `handshake` to be
     /// answered.
     Grace { until: Moment, handshake: u32 },
-    /// Waits for any boundary towards the client.
+    /// Waits for any frame boundary towards the client.
     Late { until: Moment },
-    /// Our Close has gone to the client, and the destination hears of it when the client's comes.
-    /// A client that says nothing is not waited for any longer than `until`; the destination has
-    /// `parting` to answer then.
+    /// Our Close was sent to the client. The destination gets a Close when the client's arrives, or
+    /// at `until` if the client is silent; then it has `parting` to answer.
     Asked { until: Moment, parting: u32 },
-    /// Waits for whatever each end still owes.
+    /// Waits for the answers that the ends still owe.
     Parting(Parting),
-    /// One end has closed its connection; what it had sent is being written, and what the other had
-    /// sent until then.
+    /// One end has closed its connection. The remaining bytes of both ends are being written.
     Flush { until: Moment },
-    /// Nothing more is to be done.
+    /// The tunnel is closed.
     Over,
 }
 
 /// A point in time, in milliseconds; `u64::MAX` for never. Packed, so that a phase takes 20 bytes
-/// and not 24.
+/// instead of 24.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(Rust, packed(4))]
 pub(super) struct Moment(pub u64);
 
 impl Moment {
-    /// So many milliseconds later.
+    /// This many milliseconds later.
     pub fn after(self, milliseconds: u32) -> Self {
         Self(self.0.saturating_add(milliseconds.into()))
     }
 
-    /// So many milliseconds earlier.
+    /// This many milliseconds earlier.
     pub fn before(self, milliseconds: u32) -> Self {
         Self(self.0.saturating_sub(milliseconds.into()))
     }
 
-    /// How long it is to this point from `since`, which is not later.
+    /// The time from `since`, which is not later, to this point.
     pub fn since(self, since: Self) -> u32 {
         short(self.0 - since.0)
     }
 }
 
-/// A drain that is to come.
+/// A planned drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     /// When it begins.
@@ -59,16 +57,16 @@ pub(super) struct Plan {
     pub handshake: u32,
 }
 
-/// What there is to wait for answers.
+/// The wait for answers to our Close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Parting {
-    /// When the tunnel is given up.
+    /// When the tunnel is closed without them.
     pub until: Moment,
-    /// How long that may be put off while an end is still being written to,
+    /// How much longer that may be extended while bytes to an end are buffered,
     pub more: u32,
     /// and by how much at a time.
     pub step: u32,
-    /// Whether each end gets our Close at the next boundary towards it.
+    /// Whether our Close goes to each end at the next boundary towards it.
     pub eager: bool,
 }
 
@@ -82,12 +80,12 @@ impl Plan {
         self.at.after(self.grace)
     }
 
-    /// When the tunnel is over at the latest.
+    /// The latest time at which the tunnel is over.
     pub fn end(self) -> Moment {
         self.grace_end().after(self.handshake)
     }
 
-    /// As `other`, but neither later nor longer than this.
+    /// The plan `other`, made no later and no longer than this one.
     pub fn sooner(self, other: Self) -> Self {
         let at = self.at.min(other.at);
         let time = self.end().min(other.end()).since(at);
@@ -97,14 +95,14 @@ impl Plan {
 }
 
 impl Parting {
-    /// Until a point in time that is not put off.
+    /// Waits until a time that is not extended.
     pub fn until(until: Moment) -> Self {
         Self { until, more: 0, step: 0, eager: false }
     }
 }
 
 impl Phase {
-    /// When the phase is over, whatever happens.
+    /// When the phase ends, whatever happens.
     pub fn until(self) -> Moment {
         match self {
             Self::Open(plan) => plan.at,
@@ -117,7 +115,7 @@ impl Phase {
         }
     }
 
-    /// When the tunnel is over at the latest, if nothing new happens.
+    /// The latest time at which the tunnel is over, if nothing new happens.
     pub fn hard_end(self) -> Moment {
         match self {
             Self::Open(plan) => plan.end(),
@@ -130,7 +128,7 @@ impl Phase {
     }
 }
 
-/// Milliseconds as they are stored; 49 days are as good as never.
+/// Milliseconds in 32 bits; 49 days are as good as never.
 pub(super) fn short(milliseconds: u64) -> u32 {
     u32::try_from(milliseconds).unwrap_or(u32::MAX)
 }

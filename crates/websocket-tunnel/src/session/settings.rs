@@ -1,43 +1,43 @@
-//! What a session goes by: times, mostly.
+//! The settings of a session, mostly times.
 
 use super::{Driver, End};
 
-/// The settings of a tunnel, shared by all that have the same: every call that needs them takes
-/// them by reference. Times are in milliseconds.
+/// The settings of a tunnel, shared by all tunnels that have the same: each call that needs them
+/// takes a reference. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSettings {
-    /// After so long without a sign of life from an end it gets a Ping; 0 for never.
+    /// An end gets a Ping after this time without a sign of life; 0 for never.
     pub ping: u64,
-    /// An end whose host acknowledges nothing for so long after a Ping is dead, and so is a client
-    /// that could send its Pong in that time and did not; 0 for never.
+    /// An end whose host acknowledges nothing for this time after a Ping is dead, and so is a
+    /// client that could have sent its Pong in this time and did not; 0 for never.
     pub pong_timeout: u64,
-    /// The same for a destination, which owes a Pong then; 0 for none, so that it is judged by its
-    /// host alone.
+    /// The same for a destination, which then owes a Pong; 0 for none, so that only the
+    /// acknowledgements of its host count.
     pub destination_pong_timeout: u64,
-    /// A tunnel through which nothing passed for so long is closed; 0 for never. Our own Pings
-    /// and their Pongs do not count.
+    /// A tunnel through which nothing passed for this time is closed; 0 for never. Our Pings and
+    /// their Pongs do not count.
     pub idle_timeout: u64,
-    /// An end that takes nothing of what is kept for it for so long is given up; 0 for never.
+    /// A tunnel is closed when an end takes none of its buffered bytes for this time; 0 for never.
     pub send_timeout: u64,
-    /// A tunnel in which one end has sent its Close and nothing more came from either for so
-    /// long is given up; 0 for never.
+    /// A tunnel is closed when one end has sent its Close and no byte came from either end for this
+    /// time; 0 for never.
     pub close_timeout: u64,
-    /// After so long a tunnel is drained, as if its server were going away; 0 for never.
+    /// A tunnel of this age is drained, as if its server shut down; 0 for never.
     pub max_age: u64,
-    /// `max_age` is shortened by a random part of so many percent, up to 100.
+    /// `max_age` is shortened by a random part of up to this many percent, at most 100.
     pub max_age_jitter: u8,
-    /// The status code of our Close (RFC 6455 section 7.4), unless a [`Drain`](super::Drain) has
+    /// The status code of our Close (RFC 6455 section 7.4), unless a [`Drain`](super::Drain) sets
     /// another.
     pub close_code: u16,
     /// How long a drain by `max_age` waits for a message boundary.
     pub grace: u64,
-    /// How long answers to our Close, or the end of the connection after both have closed, are
-    /// waited for.
+    /// How long to wait for answers to our Close, or for the end of the connection after both ends
+    /// have sent a Close.
     pub handshake: u64,
 }
 
 impl Default for SessionSettings {
-    /// Everything that acts of its own accord is off. The code is that of a normal closure.
+    /// No timeout is set except those of closing. The code is that of a normal closure.
     fn default() -> Self {
         Self {
             ping: 0,
@@ -61,7 +61,7 @@ impl SessionSettings {
         end == End::Client || self.destination_pong_timeout > 0
     }
 
-    /// How long `end` has after a Ping; 0 for ever.
+    /// How long `end` has to answer a Ping; 0 for ever.
     pub(super) fn patience(&self, end: End) -> u64 {
         match end {
             End::Destination if self.destination_pong_timeout > 0 => self.destination_pong_timeout,
@@ -69,7 +69,7 @@ impl SessionSettings {
         }
     }
 
-    /// When a tunnel that begins at `now` has reached its age; `u64::MAX` for never.
+    /// When a tunnel that begins at `now` reaches its maximum age; `u64::MAX` for never.
     pub(super) fn expiry<D: Driver>(&self, now: u64, driver: &mut D) -> u64 {
         if self.max_age == 0 {
             return u64::MAX;

@@ -1,27 +1,27 @@
-//! Bytes in, bytes out.
+//! Forwarding bytes.
 
 use super::phase::{Moment, Parting, Phase};
 use super::{flag, Driver, End, Event, Next, Reason, Sent, Session, SessionSettings, Tail};
 use crate::frame::{Control, FrameError, Opcode, Step, Stop};
 
-/// One chunk on its way through a session.
+/// One chunk during its call.
 pub(super) struct Pass<'a> {
     chunk: &'a [u8],
     from: End,
     to: End,
     now: u64,
-    /// How far the scanner has come in the chunk.
+    /// How much of the chunk the scanner has seen.
     at: usize,
-    /// How far the chunk is dealt with: forwarded, held back or dropped.
+    /// How much of the chunk is forwarded, held back or dropped.
     done: usize,
     next: Next,
 }
 
 impl Session {
-    /// A chunk came from one end.
+    /// A chunk was read from one end.
     ///
-    /// Gives the chunk to [`Driver::send`], whole or in parts, in order, with whatever is to go
-    /// between.
+    /// Passes the chunk to [`Driver::send`], in one or several parts, in order, with inserted
+    /// frames between them.
     #[inline]
     pub fn on_bytes<D: Driver>(
         &mut self,
@@ -35,7 +35,7 @@ impl Session {
             return Next::Close;
         }
         let side = self.side_mut(from);
-        // the first sign of life after a Ping: the next one may be due before the Pong was
+        // the first sign of life after a Ping: the next Ping may be due before the Pong was
         let next = if side.asked > side.last { Next::Timer } else { Next::Keep };
         side.last = now;
         side.received += chunk.len() as u64;
@@ -53,12 +53,12 @@ impl Session {
             }
         }
         self.scan(settings, &mut pass, driver);
-        // what was not written has a deadline of its own
+        // unwritten bytes have a deadline of their own
         let is_blocked = End::BOTH.into_iter().any(|end| self.is_blocked(end));
         self.settle(if is_blocked { Next::Timer } else { pass.next })
     }
 
-    /// Goes through a chunk with more than plain data in it, or at a time when boundaries matter.
+    /// Scans a chunk that contains more than plain data, or while frame boundaries matter.
     #[inline(never)]
     fn scan<D: Driver>(&mut self, settings: &SessionSettings, pass: &mut Pass<'_>, driver: &mut D) {
         loop {
@@ -78,20 +78,21 @@ impl Session {
         self.on_end_of_chunk(pass, driver);
     }
 
-    /// Whether boundaries in the stream towards `to` matter.
+    /// Whether frame boundaries in the stream towards `to` matter.
     #[inline]
     fn is_watching(&self, to: End) -> bool {
         !matches!(self.phase, Phase::Open(_) | Phase::Flush { .. }) || self.side(to).has(flag::DUE)
     }
 
-    /// Whether what comes for `to` is dropped: nothing may follow our Close, and some take nothing
-    /// more.
+    /// Whether bytes for `to` are dropped: nothing may follow our Close, and a failed connection
+    /// takes nothing more.
     #[inline]
     pub(super) fn is_dropping(&self, to: End) -> bool {
         self.side(to).has(flag::DROP)
     }
 
-    /// Forwards the chunk up to `until`, or drops it; whether there is nothing to settle for that.
+    /// Forwards the chunk up to `until`, or drops that part. Returns whether
+    /// [`settle`](Self::settle) is not needed.
     #[inline]
     fn forward<D: Driver>(&mut self, pass: &mut Pass<'_>, until: usize, driver: &mut D) -> bool {
         let part = pass.chunk.get(pass.done..until).unwrap_or_default();
@@ -103,9 +104,8 @@ impl Session {
         self.send(pass.to, part, pass.now, driver)
     }
 
-    /// Sends `bytes` to `to`, which is not one for which everything is dropped. Returns whether they
-    /// are written; what follows where they are not is to be [settled](Self::settle) before the call
-    /// of the driver is over.
+    /// Sends `bytes` to `to`, for which bytes are not dropped. Returns whether they are written; if
+    /// not, the caller must [settle](Self::settle) before the driver's call returns.
     #[inline]
     pub(super) fn send<D: Driver>(
         &mut self,
@@ -122,7 +122,7 @@ impl Session {
         sent == Sent::Written
     }
 
-    /// Sends on what was held back of `from`.
+    /// Forwards the held-back bytes of `from`.
     pub(super) fn release<D: Driver>(&mut self, from: End, now: u64, driver: &mut D) {
         let side = self.side_mut(from);
         let held = usize::from(side.held);
@@ -138,7 +138,7 @@ impl Session {
         }
     }
 
-    /// The scanner has stopped, perhaps between two frames: what waited for that goes in now.
+    /// The scanner has stopped, perhaps at a boundary: frames that wait for one are inserted now.
     fn on_boundary<D: Driver>(
         &mut self,
         settings: &SessionSettings,
@@ -161,7 +161,7 @@ impl Session {
                     self.ask(pass.now, driver);
                     pass.next = Next::Timer;
                 }
-                // Towards the destination this boundary may be in front of the client's Close.
+                // Towards the destination, this boundary may be just before the client's Close.
                 pass.to == End::Destination && self.is_asked() && self.close_comes(pass)
             }
             Phase::Parting(Parting { eager: true, .. }) => true,
@@ -176,18 +176,18 @@ impl Session {
         }
     }
 
-    /// Whether our Close has gone to the client.
+    /// Whether our Close was sent to the client.
     fn is_asked(&self) -> bool {
         self.side(End::Client).tail == Tail::Ours
     }
 
-    /// Whether the next frame in the chunk is a Close, as far as its first byte tells.
+    /// Whether the next frame in the chunk is a Close, judged by its first byte.
     fn close_comes(&self, pass: &Pass<'_>) -> bool {
         self.side(pass.from).scanner.between_frames()
             && pass.chunk.get(pass.at).is_some_and(|first| Opcode::of(*first) == Opcode::CLOSE)
     }
 
-    /// A control frame is complete; `pass.at` is behind it.
+    /// A control frame is complete; `pass.at` is just after it.
     fn on_control<D: Driver>(&mut self, control: &Control, pass: &mut Pass<'_>, driver: &mut D) {
         let began_here = pass.at.checked_sub(control.size.into());
         if control.opcode == Opcode::PONG && self.is_own_pong(pass.from, control) {
@@ -212,9 +212,9 @@ impl Session {
             Opcode::PONG => {
                 // "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in
                 // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame
-                // for only the most recently processed Ping frame" (RFC 6455 section 5.5.3). So
-                // the Pong to the latest one settles all before it. To ours as well: any byte is
-                // a sign of life.
+                // for only the most recently processed Ping frame" (RFC 6455 section 5.5.3). So the
+                // Pong to the latest Ping answers all before it. It answers ours as well: any byte
+                // is a sign of life.
                 let side = self.side_mut(pass.from);
                 if side.foreign == control.digest {
                     side.clear(flag::FOREIGN);
@@ -246,13 +246,14 @@ impl Session {
         }
         driver.event(Event::Passthrough(pass.from, fault));
         if matches!(self.phase, Phase::Grace { .. } | Phase::Late { .. }) {
-            // There is no boundary to wait for any more.
+            // There will be no frame boundary any more.
             self.phase = Phase::Late { until: Moment(pass.now) };
         }
         pass.next = Next::Timer;
     }
 
-    /// The chunk is used up: its end is forwarded, or held back if it may become a Pong of ours.
+    /// The chunk is scanned: its end is forwarded, or held back if it may become a Pong to our
+    /// Ping.
     #[inline]
     fn on_end_of_chunk<D: Driver>(&mut self, pass: &mut Pass<'_>, driver: &mut D) {
         let side = self.side(pass.from);
@@ -265,8 +266,8 @@ impl Session {
         self.forward(pass, pass.chunk.len(), driver);
     }
 
-    /// Holds back the incomplete frame at the end of the chunk, if it may be a Pong of ours and
-    /// none of it has been forwarded.
+    /// Holds back the incomplete frame at the end of the chunk, if it may be a Pong to our Ping and
+    /// no byte of it has been forwarded.
     fn hold<D: Driver>(&mut self, pass: &mut Pass<'_>, driver: &mut D) -> bool {
         let side = self.side(pass.from);
         let (begun, held) = (side.scanner.begun(), usize::from(side.held));
@@ -281,7 +282,7 @@ impl Session {
         true
     }
 
-    /// Whether a complete Pong of `from` answers a Ping of ours, and nobody else's.
+    /// Whether a complete Pong of `from` answers one of our Pings.
     fn is_own_pong(&self, from: End, control: &Control) -> bool {
         let number = u64::from_be_bytes(control.head) ^ self.tag(from);
         control.len == 8
@@ -289,7 +290,7 @@ impl Session {
             && (1..=u64::from(self.side(from).pings)).contains(&number)
     }
 
-    /// Whether the beginning of a frame of `from` can become a Pong of ours.
+    /// Whether the incomplete frame of `from` can become a Pong to one of our Pings.
     fn may_be_own_pong(&self, from: End, begun: &[u8]) -> bool {
         let masked = from == End::Client;
         let mask = match (masked, begun) {
@@ -298,14 +299,14 @@ impl Session {
         };
         let (first, second) = (0x80 | Opcode::PONG.bits(), if masked { 0x88 } else { 0x08 });
         let payload = begun.iter().skip(if masked { 6 } else { 2 });
-        // The number is in the last four bytes, which vary; the tag shows in the others.
+        // The number is in the last four bytes, which vary; the tag fills the other four.
         let tag = self.tag(from).to_be_bytes();
         begun.first().is_none_or(|byte| *byte == first)
             && begun.get(1).is_none_or(|byte| *byte == second)
             && payload.zip(mask).zip(tag).all(|((byte, key), tag)| byte ^ key == tag)
     }
 
-    /// What the number of a Ping is mixed with to make its token.
+    /// A token is the number of the Ping combined with this.
     pub(super) fn tag(&self, end: End) -> u64 {
         self.secret ^ (u64::from(end == End::Destination) << 63)
     }

@@ -1,4 +1,4 @@
-//! What a session says to whoever owns it.
+//! What a session reports to its owner.
 
 use crate::frame::FrameError;
 use std::fmt;
@@ -35,68 +35,73 @@ impl fmt::Display for End {
     }
 }
 
-/// What the owner of a tunnel does after a call, once what the call brought is written.
+/// What the owner of a tunnel does after a call, once the bytes of that call are written.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Go on; the timer is good as it is.
+    /// Continue; the timer needs no change.
     Keep,
-    /// Go on; the timer may have to fire earlier than it was set.
+    /// Continue; the timer may have to fire earlier.
     Timer,
-    /// Go on as after [`Timer`](Self::Timer), and read each end that
-    /// [`Session::is_last`](super::Session::is_last) names to where nothing is left, whatever is
-    /// known of its socket: what it has sent until now is the last that passes.
-    /// [`Session::on_rest`](super::Session::on_rest) is to be called then.
+    /// Continue as after [`Timer`](Self::Timer), and read each end for which
+    /// [`Session::is_last`](super::Session::is_last) is true until a read finds nothing, even if
+    /// its socket was not reported readable: the bytes it has sent until now are the last that
+    /// pass. Then call [`Session::on_rest`](super::Session::on_rest).
     Rest,
-    /// Close both connections. What cannot be written at once is lost.
+    /// Close both connections. Bytes that cannot be written at once are lost.
     Close,
 }
 
-/// Why a tunnel ended: whatever came first.
+/// Why a tunnel ended: the first cause counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The client sent a Close frame or closed its connection.
     Client,
-    /// The destination did.
+    /// The destination sent a Close frame or closed its connection.
     Destination,
-    /// The worker is leaving.
+    /// The owner drained it, because the worker shuts down.
     Drain,
-    /// The tunnel had reached its age.
+    /// The tunnel reached its maximum age.
     MaxAge,
-    /// This end was dead, as its [`Proof`] says.
+    /// This end was dead; its [`Proof`] says why.
     Dead(End),
     /// Nothing passed for too long.
     Idle,
-    /// This end took nothing for too long.
+    /// This end took no bytes for too long.
     SendTimeout(End),
     /// The connection of this end failed.
     Error(End),
 }
 
-/// Each reason with its word, for logs and labels, and what happened, for documentation, in the
+/// Each reason with its word, for logs and labels, and its description, for documentation, in the
 /// order of [`Reason::index`].
 const REASONS: [(Reason, &str, &str); 11] = [
     (Reason::Client, "client", "the client sent a Close or closed its connection"),
     (Reason::Destination, "destination", "the destination sent a Close or closed its connection"),
-    (Reason::Drain, "drain", "the proxy stops or was reloaded (`drain`)"),
-    (Reason::MaxAge, "max_age", "it had reached its age (`max_age`)"),
+    (Reason::Drain, "drain", "the proxy shut down or was reloaded (`drain`)"),
+    (Reason::MaxAge, "max_age", "the tunnel reached its maximum age (`max_age`)"),
     (
         Reason::Dead(End::Client),
         "dead_client",
-        "the client owed a Pong that did not come, or its host acknowledged nothing \
+        "the client did not answer a Ping in time, or its host acknowledged nothing \
          (`pong_timeout`)",
     ),
-    (Reason::Dead(End::Destination), "dead_destination", "the same of the destination"),
-    (Reason::Idle, "idle_timeout", "nothing but Pings of the proxy passed (`idle_timeout`)"),
+    (
+        Reason::Dead(End::Destination),
+        "dead_destination",
+        "the host of the destination acknowledged nothing (`pong_timeout`), or the destination did \
+         not answer a Ping in time (`destination_pong_timeout`)",
+    ),
+    (Reason::Idle, "idle_timeout", "only Pings of the proxy and their Pongs passed (`idle_timeout`)"),
     (
         Reason::SendTimeout(End::Client),
         "client_send_timeout",
-        "the client took nothing of what was sent to it (`send_timeout`)",
+        "the client took none of the bytes sent to it (`send_timeout`)",
     ),
     (
         Reason::SendTimeout(End::Destination),
         "destination_send_timeout",
-        "the same of the destination",
+        "the destination took none of the bytes sent to it (`send_timeout`)",
     ),
     (Reason::Error(End::Client), "client_error", "the connection to the client failed"),
     (
@@ -118,7 +123,7 @@ impl Reason {
         all
     };
 
-    /// Where the reason stands in [`ALL`](Self::ALL).
+    /// The position of the reason in [`ALL`](Self::ALL).
     pub const fn index(self) -> usize {
         match self {
             Self::Client => 0,
@@ -137,12 +142,12 @@ impl Reason {
         REASONS[self.index()].1
     }
 
-    /// What happened, for documentation: a clause in Markdown, with the setting that leads to it.
+    /// The description for documentation: a clause in Markdown that names the setting.
     pub const fn about(self) -> &'static str {
         REASONS[self.index()].2
     }
 
-    /// The reason when `end` is the one that closed.
+    /// The reason when `end` closed first.
     pub(super) const fn closed_by(end: End) -> Self {
         match end {
             End::Client => Self::Client,
@@ -157,12 +162,12 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What proves that an end is dead.
+/// Proof that an end is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// It did not answer a Ping, and could have.
+    /// It did not answer a Ping although it could have.
     Pong,
-    /// Its host has acknowledged nothing that was sent to it.
+    /// Its host has acknowledged none of the bytes sent to it.
     Unacknowledged,
 }
 
@@ -176,50 +181,50 @@ impl Proof {
     }
 }
 
-/// Something that happened inside a tunnel.
+/// An event inside a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A Ping of ours was sent to this end.
     Pinged(End),
-    /// The Pong of this end to a Ping of ours was taken out.
+    /// The Pong of this end to a Ping of ours was removed from the stream.
     Ponged(End),
-    /// What this end sends cannot be followed: the tunnel is a passthrough from now on.
+    /// The bytes of this end are no frames: the tunnel is a passthrough from now on.
     Passthrough(End, FrameError),
-    /// A Close frame of this end went by, with its code if it had one.
+    /// A Close frame of this end passed, with its code if it has one.
     CloseSeen(End, Option<u16>),
     /// A Close frame of ours was sent to this end.
     CloseSent(End, u16),
-    /// This end was found dead, after so many milliseconds.
+    /// This end was found dead, after this many milliseconds.
     Died(End, Proof, u64),
 }
 
-/// What one end of a tunnel did.
+/// The traffic of one end of a tunnel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Bytes that came from it.
+    /// Bytes received from it.
     pub received: u64,
-    /// Bytes sent towards it, ours included.
+    /// Bytes sent to it, inserted frames included.
     pub sent: u64,
-    /// Frames that came from it.
+    /// Frames received from it.
     pub frames: u64,
-    /// Pings of ours sent to it.
+    /// Pings inserted towards it.
     pub pings: u32,
 }
 
-/// What there is to say about a tunnel.
+/// The result of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Why it ended, or none if nothing has ended it yet.
+    /// Why it ended, or `None` while nothing has ended it.
     pub reason: Option<Reason>,
-    /// What proved that, where an end was dead.
+    /// The proof, if the reason is a dead end.
     pub proof: Option<Proof>,
-    /// The status code of the first Close frame either way, ours included, if it had one.
+    /// The status code of the first Close frame in either direction, ours included, if it has one.
     pub code: Option<u16>,
     /// The client.
     pub client: Traffic,
     /// The destination.
     pub destination: Traffic,
-    /// Whether a stream could not be followed to its end.
+    /// Whether the frames of an end could not be followed.
     pub passthrough: bool,
 }
 

@@ -12,7 +12,7 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// There is one writer, so this need not be a locked addition.
+    /// There is one writer, so this need not be an atomic addition.
     #[inline]
     fn add(&self, more: u64) {
         self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
@@ -27,9 +27,9 @@ impl PartialEq for Counter {
 
 #[derive(Debug, Default, PartialEq)]
 pub struct Table {
-    /// By opcode.
+    /// Frames by opcode.
     pub frames: [Counter; 16],
-    /// By opcode.
+    /// Payload bytes by opcode.
     pub bytes: [Counter; 16],
     pub messages: Counter,
 }

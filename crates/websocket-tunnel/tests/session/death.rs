@@ -1,14 +1,14 @@
-//! What proves that an end is dead, and what does not.
+//! When an end is found dead, and when it is not.
 
 use super::harness::*;
 use websocket_tunnel::{End, Event, Proof, Reason, SessionSettings};
 
-/// As the directives have it by default: a destination owes no Pong.
+/// The defaults of the directives: a destination owes no Pong.
 fn by_default() -> SessionSettings {
     SessionSettings { destination_pong_timeout: 0, ..settings() }
 }
 
-/// A tunnel in which `end` has just been pinged, and not answered.
+/// A tunnel in which `end` was just pinged and has not answered.
 fn pinged(end: End, settings: SessionSettings) -> Tunnel {
     let mut tunnel = Tunnel::new(settings);
     tunnel.wait_hearing(25_000, end.peer());
@@ -16,7 +16,7 @@ fn pinged(end: End, settings: SessionSettings) -> Tunnel {
     tunnel
 }
 
-/// The host of `end` has not acknowledged the Ping that was just sent.
+/// The host of `end` has not acknowledged the Ping just sent.
 fn vanish(tunnel: &mut Tunnel, end: End) {
     tunnel.ends.queued[end as usize] = [10, 14][end as usize];
 }
@@ -89,14 +89,14 @@ fn an_end_within_a_frame_of_its_own_owes_no_pong() {
         assert_eq!(verdict(&tunnel), None, "{end}");
         let pings = tunnel.ends.events.iter().filter(|event| **event == Event::Pinged(end));
         assert_eq!(pings.count(), 24, "its host is asked every 25 s");
-        // it goes on, and can answer now
+        // the frame ends, so the end can answer now
         let _ = tunnel.from(end, &long[500..]);
         tunnel.wait_hearing(34_999, end.peer());
         assert_eq!(verdict(&tunnel), None, "{end}");
         tunnel.wait(1);
         assert_eq!(verdict(&tunnel), Some((Reason::Dead(end), Proof::Pong)));
 
-        // between the frames of a message it can
+        // between the frames of a message it can answer
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end, &frame(end, 0x01, b"part"));
         tunnel.wait_hearing(35_000, end.peer());
@@ -126,7 +126,7 @@ fn the_host_of_an_end_that_ignores_a_foreign_ping_is_asked() {
     let _ = tunnel.from(Client, &frame(Client, 0x89, b"theirs"));
     tunnel.wait_hearing(300_000, Client);
     assert_eq!(verdict(&tunnel), None);
-    // by Pongs, as a Ping could take the answer to theirs away
+    // Pongs keep it alive, because a Ping could replace the answer to the other end's Ping
     let got = frames_to(Destination, &tunnel.take(Destination));
     let heartbeats = got.iter().filter(|(first, payload)| (*first, payload.len()) == (0x8a, 8));
     assert_eq!((heartbeats.count(), got.len()), (12, 13), "{got:02x?}");

@@ -1,4 +1,4 @@
-//! A worker leaves.
+//! Drains, as when a worker shuts down.
 
 use super::harness::*;
 use websocket_tunnel::frame::apply_mask;
@@ -129,7 +129,7 @@ fn never_inside_a_frame() {
     let out = tunnel.take(Client);
     assert_eq!(out[..980 + 4], long[20..]);
     assert!(is_close(Client, &out[984..]));
-    // half of the second that is left is the client's, half the destination's
+    // the remaining second is split between the client and the destination
     tunnel.wait(499);
     assert_eq!(tunnel.take(Destination), b"");
     tunnel.wait(1);
@@ -137,7 +137,7 @@ fn never_inside_a_frame() {
     tunnel.wait(500);
     assert_eq!(tunnel.closed, Some(START + 3_000));
 
-    // one that never comes to a boundary
+    // a stream that never reaches a boundary
     let mut tunnel = Tunnel::new(settings());
     let _ = tunnel.from(Destination, &long[..10]);
     let _ = tunnel.drain_in(0);
@@ -247,7 +247,7 @@ fn ends_that_are_parting_by_themselves_are_left_alone() {
         assert_eq!(tunnel.take(first.peer()), close(first, 1000));
         assert_eq!(tunnel.eof(Destination), Next::Close);
 
-        // it came during the grace
+        // a Close during the grace time
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(Destination, &frame(Destination, 0x01, b"begin"));
         let _ = tunnel.drain_in(0);
@@ -287,7 +287,7 @@ fn finish_now_says_close_where_it_can() {
 
 #[test]
 fn connections_that_close_during_the_drain() {
-    // the client leaves without a Close: the destination hears of it
+    // the client leaves without a Close: the destination gets one
     let mut tunnel = Tunnel::new(settings());
     let _ = tunnel.drain_in(0);
     tunnel.wait(10);
@@ -296,7 +296,7 @@ fn connections_that_close_during_the_drain() {
     let _ = tunnel.from(Destination, &close(Destination, 1001));
     assert_eq!(tunnel.closed, Some(tunnel.now));
 
-    // it leaves within a frame: nothing can be said
+    // it leaves within a frame: no Close can be sent
     let mut tunnel = Tunnel::new(settings());
     let _ = tunnel.drain_in(0);
     tunnel.wait(10);
@@ -315,7 +315,7 @@ fn connections_that_close_during_the_drain() {
     assert!(is_close(Destination, &tunnel.take(Destination)));
     assert_eq!(tunnel.closed, Some(tunnel.now));
 
-    // it has closed, in the middle of what the client sends: a Close would land within that
+    // the destination has closed while the client sends a frame: a Close would land within it
     let mut tunnel = Tunnel::new(settings());
     let _ = tunnel.drain_in(0);
     tunnel.wait(10);
@@ -341,7 +341,7 @@ fn a_second_drain_only_shortens_the_first() {
     tunnel.wait(2_000);
     assert_eq!(tunnel.closed, Some(tunnel.now));
 
-    // one that begins sooner may not end later
+    // a drain that begins sooner must not end later
     let mut tunnel = Tunnel::new(settings());
     let _ = tunnel.from(Destination, &frame(Destination, 0x01, b"begin")[..3]);
     let brief = Drain { at: START + 5_000, grace: 100, handshake: 100, code: 1001 };
@@ -351,7 +351,7 @@ fn a_second_drain_only_shortens_the_first() {
     tunnel.wait(5_200);
     assert_eq!(tunnel.closed, Some(tunnel.now));
 
-    // in each phase, one that must be over sooner is
+    // in each phase, a drain that must end sooner does
     for wait in [0, 500, 1_000, 2_500, 3_500, 4_500] {
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(Destination, &frame(Destination, 0x01, b"begin"));

@@ -1,4 +1,4 @@
-//! A tunnel between two ends that are byte vectors, with a clock that stands until told.
+//! A tunnel between two byte vectors, with a clock that only the test moves.
 
 use std::ops::Range;
 use websocket_tunnel::frame::apply_mask;
@@ -14,7 +14,7 @@ pub use End::{Client, Destination};
 pub const START: u64 = 1_000_000;
 pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// Pings after 25 s, which both ends are to answer, and everything else that acts by itself.
+/// Both ends must answer Pings, sent after 25 s of silence; every other timeout is set too.
 pub fn settings() -> SessionSettings {
     SessionSettings {
         ping: 25_000,
@@ -27,25 +27,25 @@ pub fn settings() -> SessionSettings {
     }
 }
 
-/// What the session did to its surroundings.
+/// The session's actions, recorded.
 pub struct Ends {
-    /// What is left of the chunk that is being passed.
+    /// Bytes of the current chunk that are not forwarded yet.
     chunk: Range<*const u8>,
     random: u64,
-    /// What each end was sent and has not been taken out yet.
+    /// Bytes sent to each end that the test has not taken yet.
     pub out: [Vec<u8>; 2],
-    /// Where in `out` bytes stand that are not of the chunk.
+    /// Positions in `out` of inserted bytes.
     pub inserted: [Vec<Range<usize>>; 2],
-    /// What comes of a send to each end.
+    /// The result of a send to each end.
     pub sends: [Sent; 2],
-    /// Whether what is kept for an end is to be dropped.
+    /// Whether the bytes buffered for an end are to be dropped.
     pub discarded: [bool; 2],
     pub events: Vec<Event>,
     pub counts: [Table; 2],
     pub queued: [u64; 2],
     pub unread: [bool; 2],
     pub held_off: [bool; 2],
-    /// In how many parts chunks were forwarded.
+    /// Number of sends in which chunks were forwarded.
     pub parts: usize,
 }
 
@@ -124,9 +124,9 @@ pub struct Tunnel {
     pub settings: SessionSettings,
     pub now: u64,
     pub ends: Ends,
-    /// When the session said to close.
+    /// When the session asked to close.
     pub closed: Option<u64>,
-    /// When a driver's timer fires, which it sets where a call says so.
+    /// When the driver's timer fires; it is set after the calls that ask for it.
     timer: Option<u64>,
 }
 
@@ -138,7 +138,7 @@ impl Tunnel {
         Self { session, settings, now: START, ends, closed: None, timer }
     }
 
-    /// Does what a driver does after a call.
+    /// Acts on the result of a call, as a driver does.
     pub fn noted(&mut self, next: Next) -> Next {
         if next == Next::Close {
             self.closed.get_or_insert(self.now);
@@ -153,7 +153,7 @@ impl Tunnel {
         next
     }
 
-    /// `bytes` come from `from` in one chunk.
+    /// `bytes` arrive from `from` in one chunk.
     pub fn from(&mut self, from: End, bytes: &[u8]) -> Next {
         self.ends.chunk = bytes.as_ptr_range();
         let next = self.session.on_bytes(&self.settings, from, bytes, self.now, &mut self.ends);
@@ -166,7 +166,7 @@ impl Tunnel {
         self.noted(next)
     }
 
-    /// What came of what was sent to `end` is heard of later.
+    /// Reports a later result for the bytes sent to `end`.
     pub fn sent(&mut self, end: End, sent: Sent) -> Next {
         let next = self.session.on_sent(end, sent, self.now, &mut self.ends);
         self.noted(next)
@@ -189,7 +189,7 @@ impl Tunnel {
         self.sent(end, Sent::Failed)
     }
 
-    /// Lets time pass, firing the timer whenever it is due.
+    /// Advances the clock and fires the timer whenever it is due.
     pub fn wait(&mut self, time: u64) {
         let end = self.now + time;
         while let Some(due) = self.session.deadline(&self.settings).filter(|due| *due <= end) {
@@ -203,8 +203,8 @@ impl Tunnel {
         self.now = end;
     }
 
-    /// The same while `talker`, which stands between two frames, says something every second.
-    /// What it says is taken out again.
+    /// The same, while `talker`, which is between two frames, sends a message every second. These
+    /// messages are taken out again.
     pub fn wait_hearing(&mut self, time: u64, talker: End) {
         let end = self.now + time;
         while self.now < end {
@@ -217,13 +217,13 @@ impl Tunnel {
         }
     }
 
-    /// Takes what `end` was sent since the last time.
+    /// Takes the bytes sent to `end` since the last call.
     pub fn take(&mut self, end: End) -> Vec<u8> {
         self.ends.inserted[end as usize].clear();
         std::mem::take(&mut self.ends.out[end as usize])
     }
 
-    /// Drains in `wait` with the defaults of a stop.
+    /// Starts a drain after `wait`, with the default times of a shutdown.
     pub fn drain_in(&mut self, wait: u64) -> Next {
         let at = self.now + wait;
         let drain = Drain { at, grace: 1_000, handshake: 2_000, code: 1001 };
@@ -265,8 +265,8 @@ pub fn close(from: End, code: u16) -> Vec<u8> {
     frame(from, 0x88, &code.to_be_bytes())
 }
 
-/// The frames in `bytes` as seen by `to`: first byte and unmasked payload. Panics unless they
-/// are whole and masked as they should be.
+/// The frames in `bytes`, received by `to`: first byte and unmasked payload. Panics unless they are
+/// complete and correctly masked.
 pub fn frames_to(to: End, mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let all = bytes;
     let mut frames = Vec::new();
@@ -286,7 +286,7 @@ pub fn frames_to(to: End, mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     frames
 }
 
-/// The token of the only frame in `bytes`, a Ping of ours.
+/// The token of the Ping of ours that is the only frame in `bytes`.
 pub fn token(to: End, bytes: &[u8]) -> Vec<u8> {
     match frames_to(to, bytes).as_slice() {
         [(0x89, token)] if token.len() == 8 => token.clone(),

@@ -1,4 +1,4 @@
-//! An owner that was held up hears of the time before it hears of the bytes that came meanwhile.
+//! A delayed owner reports the time before it reports the bytes that arrived in the meantime.
 
 use super::harness::*;
 use websocket_tunnel::{End, Event, Reason, SessionSettings};
@@ -25,7 +25,7 @@ fn a_pong_that_lies_unread_is_life() {
             assert_eq!(reason(&tunnel), None, "{end}");
             tunnel.ends.unread[end as usize] = false;
             let _ = tunnel.from(end, &pong);
-            // the next Ping, and another hold-up
+            // the next Ping, and another delay
             tunnel.ends.events.clear();
             tunnel.wait_hearing(25_000, end.peer());
             assert_eq!(tunnel.ends.events, [Event::Pinged(end)], "{end}");
@@ -59,7 +59,7 @@ fn bytes_of_the_other_end_do_not_help() {
 fn an_end_that_nobody_wants_to_read_is_neither_dead_nor_immortal() {
     for end in End::BOTH {
         let slow = end.peer();
-        // the slow end takes something now and then, and at last everything
+        // the slow end takes some bytes now and then, and in the end all
         let (mut tunnel, pong) = pinged(end);
         tunnel.ends.unread[end as usize] = true;
         tunnel.block(slow);
@@ -74,7 +74,7 @@ fn an_end_that_nobody_wants_to_read_is_neither_dead_nor_immortal() {
         tunnel.wait_hearing(25_000, end);
         assert_eq!(reason(&tunnel), None, "{end}");
 
-        // it takes nothing: what lies unread does not keep the tunnel
+        // it takes nothing: the unread bytes do not extend the tunnel's time
         let (mut tunnel, _) = pinged(end);
         tunnel.ends.unread = [true; 2];
         tunnel.block(slow);
@@ -101,7 +101,7 @@ fn a_tunnel_with_bytes_unread_is_not_idle() {
         tunnel.wait(1);
         assert_eq!(reason(&tunnel), Some(Reason::Idle));
 
-        // nothing passes, whatever lies there
+        // nothing passes, although bytes are unread
         let mut tunnel = Tunnel::new(idle.clone());
         tunnel.ends.unread[end as usize] = true;
         tunnel.wait(119_998);
@@ -122,7 +122,7 @@ fn a_close_that_lies_unread_is_waited_for() {
         let _ = tunnel.from(end, &close(end, 1000));
         assert_eq!(tunnel.take(end.peer()), close(end, 1000));
 
-        // once
+        // only once
         let mut tunnel = Tunnel::new(SessionSettings { idle_timeout: 0, ..settings() });
         let _ = tunnel.from(end.peer(), &close(end.peer(), 1000));
         tunnel.ends.unread[end as usize] = true;

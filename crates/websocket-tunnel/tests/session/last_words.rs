@@ -1,4 +1,4 @@
-//! Ends that close or cannot be written to: what they and the others had said is passed on.
+//! Ends that close or fail: bytes sent before that are still forwarded.
 
 use super::harness::*;
 use websocket_tunnel::{End, Next, Reason, Sent, SessionSettings};
@@ -45,7 +45,7 @@ fn a_close_behind_a_failed_send_ends_the_tunnel_as_that_ends() {
 fn a_send_that_fails_within_a_call_is_known_by_its_end() {
     for end in End::BOTH {
         let other = end.peer();
-        // in a chunk of data, and in one of which the scanner sees more
+        // in a chunk of plain data, and in one with a control frame
         for bytes in [text(other, "x"), frame(other, 0x89, b"?")] {
             let mut tunnel = Tunnel::new(settings());
             tunnel.ends.sends[end as usize] = Sent::Failed;
@@ -58,7 +58,7 @@ fn a_send_that_fails_within_a_call_is_known_by_its_end() {
         }
     }
 
-    // our Closes to both, at one time
+    // our Close goes to both ends at once
     let mut tunnel = Tunnel::new(SessionSettings { ping: 0, idle_timeout: 60_000, ..settings() });
     tunnel.ends.sends = [Sent::Failed; 2];
     tunnel.wait(60_000);
@@ -178,7 +178,7 @@ fn an_end_that_fails_during_a_drain_is_heard_and_the_other_is_told() {
         assert_eq!(summary(&tunnel), (closed_by(end), Some(1009)));
     }
 
-    // our Close to the client did not get there
+    // our Close to the client was not written
     let mut tunnel = Tunnel::new(settings());
     let _ = tunnel.drain_in(0);
     tunnel.wait(10);
@@ -219,7 +219,7 @@ fn a_drain_waits_for_its_last_words_to_be_written() {
 fn what_came_before_the_end_of_the_other_connection_passes() {
     for end in End::BOTH {
         let other = end.peer();
-        // it lies unread as the end is heard of
+        // it is unread when the end of the connection is reported
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end, &text(end, "bye"));
         assert_eq!(tunnel.eof(end), Next::Rest);
@@ -228,7 +228,7 @@ fn what_came_before_the_end_of_the_other_connection_passes() {
         assert_eq!(tunnel.take(end), last);
         assert_eq!(tunnel.session.summary().reason, closed_by(end));
 
-        // without a Close, it may be more than one chunk
+        // without a Close, more than one chunk may follow
         let mut tunnel = Tunnel::new(settings());
         assert_eq!(tunnel.eof(end), Next::Rest);
         for word in ["one", "moment"] {
@@ -237,7 +237,7 @@ fn what_came_before_the_end_of_the_other_connection_passes() {
         }
         assert_eq!(tunnel.rest(other), Next::Close);
 
-        // nobody is there to get it
+        // no end is left to receive it
         let mut tunnel = Tunnel::new(settings());
         assert_eq!(tunnel.eof(end), Next::Rest);
         let _ = tunnel.from(other, &text(other, "one moment"));
@@ -270,7 +270,7 @@ fn the_end_of_a_connection_waits_until_all_is_written() {
         let _ = tunnel.from(end, &text(end, "bye"));
         tunnel.block(other);
         assert_eq!(tunnel.eof(end), Next::Rest);
-        // the other end goes on meanwhile
+        // the other end continues to send
         let _ = tunnel.from(other, &text(other, "still here"));
         assert_eq!(tunnel.take(end), text(other, "still here"));
         assert_eq!(tunnel.rest(other), Next::Timer);

@@ -1,4 +1,4 @@
-//! One tunnel as a state machine, driven by hand and at random.
+//! One tunnel as a state machine, with fixed and random schedules.
 
 mod death;
 mod drain;

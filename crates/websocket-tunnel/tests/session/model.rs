@@ -1,4 +1,5 @@
-//! Any schedule of bytes, time, write progress and drains, with what must hold after each step.
+//! Runs any schedule of bytes, time, write progress and drains, and checks invariants after each
+//! step.
 
 use super::harness::*;
 use std::collections::VecDeque;
@@ -6,16 +7,16 @@ use websocket_tunnel::{Drain, End, Event, Next, Sent, SessionSettings};
 
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// An end has a frame to send: first byte and payload.
+    /// An end produces a frame: first byte and payload.
     Say(End, u8, Vec<u8>),
-    /// An end has bytes to send that may be no frames at all.
+    /// An end produces bytes that need not be frames.
     Babble(End, Vec<u8>),
-    /// An end answers one of our Pings, if it got any.
+    /// An end answers one of our Pings, if it has received any.
     Answer(End, usize),
-    /// So many of the bytes that an end has to send arrive, in one chunk.
+    /// This many of the bytes that an end has produced arrive, in one chunk.
     Arrive(End, usize),
     Wait(u64),
-    /// The socket towards an end takes nothing, something, everything.
+    /// The socket of an end takes nothing, some bytes, or all.
     Block(End),
     Progress(End),
     Unblock(End),
@@ -25,32 +26,32 @@ pub enum Op {
         handshake: u64,
     },
     Eof(End),
-    /// A send towards an end fails.
+    /// A send to an end fails.
     Fail(End),
     Finish,
 }
 
-/// What is known about one end besides the session.
+/// What the model knows about one end, independently of the session.
 #[derive(Default)]
 struct Peer {
-    /// To arrive yet, and whether it is meant for the other end.
+    /// Bytes still to arrive, and whether they are for the other end.
     coming: VecDeque<(u8, bool)>,
     /// How much of `expected` has arrived.
     arrived: usize,
-    /// What is to come out at the other end, at most.
+    /// The bytes that may at most reach the other end.
     expected: Vec<u8>,
-    /// Where in `expected` frames begin, as far as it is frames.
+    /// Where frames begin in `expected`, as far as it consists of frames.
     starts: Vec<usize>,
     /// Where its Close frame begins in `expected`.
     close: Option<usize>,
-    /// The tokens of our Pings it got.
+    /// The tokens of our Pings that it received.
     tokens: Vec<Vec<u8>>,
-    /// Whether it sent anything but frames.
+    /// Whether it sent bytes that are no frames.
     babbled: bool,
     eof: bool,
     /// Nothing can be sent to it any more.
     deaf: bool,
-    /// All that it got, less what is ours; and whether our Close was the last of it.
+    /// The bytes that it received, without inserted frames; and whether our Close came last.
     got: Vec<u8>,
     told: bool,
 }
@@ -67,7 +68,7 @@ impl Model {
         Self { tunnel: Tunnel::new(settings), peers: Default::default(), bound: None }
     }
 
-    /// Runs the schedule, until the tunnel is closed.
+    /// Runs the schedule until the tunnel is closed.
     pub fn run(mut self, ops: &[Op]) {
         for op in ops {
             self.step(op);
@@ -107,7 +108,7 @@ impl Model {
             }
             Op::Answer(end, which) => {
                 let peer = self.peer(*end);
-                // After a Close or nonsense a Pong is no Pong any more.
+                // After a Close or invalid bytes, a Pong is no longer recognized.
                 if !peer.tokens.is_empty() && peer.close.is_none() && !peer.babbled {
                     let token = &peer.tokens[which % peer.tokens.len()];
                     let pong = frame(*end, 0x8a, token);
@@ -162,7 +163,7 @@ impl Model {
     }
 
     fn arrive(&mut self, from: End, size: usize) {
-        // What is kept for the other end stops the reading of this one.
+        // While bytes for the other end are buffered, this end is not read.
         let may = !self.peer(from).eof && !self.tunnel.session.is_blocked(from.peer());
         let peer = self.peer(from);
         let size = size.min(peer.coming.len());
@@ -175,7 +176,7 @@ impl Model {
         }
     }
 
-    /// Does what the driver does when told to read an end to where nothing is left.
+    /// Reads an end until nothing is left, as the driver does when asked to.
     fn follow(&mut self, next: Next) {
         let was_open = self.tunnel.closed.is_none();
         match self.tunnel.noted(next) {
@@ -194,8 +195,8 @@ impl Model {
         }
     }
 
-    /// Whether all that was said has come out where it could, as a tunnel that the ends have closed
-    /// is over.
+    /// Whether all bytes that could be forwarded were forwarded, once a tunnel that its ends have
+    /// closed is over.
     fn is_complete(&mut self) {
         self.check();
         if self.peers.iter().any(|peer| peer.told) {
@@ -214,8 +215,8 @@ impl Model {
         }
     }
 
-    /// Whatever was kept for an end that failed is dropped; one that took nothing for too long is not
-    /// heard any more either.
+    /// Bytes buffered for a failed end are dropped; further bytes of an end that took nothing for
+    /// too long are not read either.
     fn drop_deaf(&mut self) {
         for end in End::BOTH {
             if self.tunnel.ends.discarded[end as usize] && !self.peer(end).deaf {
@@ -227,7 +228,7 @@ impl Model {
         }
     }
 
-    /// Nothing more comes of an end.
+    /// No more bytes come from an end.
     fn end(&mut self, end: End) {
         let peer = self.peer(end);
         peer.eof = true;
@@ -235,7 +236,7 @@ impl Model {
         peer.expected.truncate(peer.arrived);
     }
 
-    /// Takes apart what was sent, and compares.
+    /// Parses the bytes that were sent and compares them.
     fn check(&mut self) {
         self.drop_deaf();
         let events = &self.tunnel.ends.events;
@@ -260,7 +261,8 @@ impl Model {
         }
     }
 
-    /// What an end got that is not ours is what the other sent, and nothing after our Close.
+    /// An end receives, besides our frames, the bytes of the other end, and nothing after our
+    /// Close.
     fn pass(&mut self, to: End, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -271,16 +273,16 @@ impl Model {
         assert!(!peer.told, "{to} got {bytes:02x?} after our Close");
         peer.got.extend(bytes);
         let got = &peer.got;
-        // Half a Pong at the end of a connection is nobody's.
+        // An incomplete Pong at the end of a connection answers nothing.
         let tail = got.strip_prefix(expected.as_slice()).filter(|_| gone);
         let half = tail.is_some_and(|tail| tail.starts_with(b"\x8a") && tail.len() < 14);
         assert!(half || expected.starts_with(got), "{to} got\n{got:02x?} of\n{expected:02x?}");
         self.peer(to.peer()).expected = expected;
     }
 
-    /// Something that was not forwarded: bytes that were held back, or a frame of ours.
+    /// Bytes that were not forwarded from the current chunk: held-back bytes, or a frame of ours.
     fn inserted(&mut self, to: End, bytes: &[u8]) {
-        // what was held back of a Pong is never all of one with eight bytes
+        // held-back bytes of a Pong are never a complete one with eight bytes
         if bytes[0] == 0x8a && bytes.len() < [10, 14][to as usize] {
             return self.pass(to, bytes);
         }
@@ -301,8 +303,8 @@ impl Model {
         }
     }
 
-    /// Lets everything arrive and time pass: what may still come out does, and a tunnel that is
-    /// closing closes.
+    /// Lets all bytes arrive and time pass: all that can still be forwarded is, and a tunnel that
+    /// is closing closes.
     fn run_dry(mut self) {
         for end in End::BOTH {
             self.step(&Op::Unblock(end));

@@ -1,4 +1,4 @@
-//! What passes, and as it came.
+//! Bytes pass unchanged.
 
 use super::harness::*;
 use websocket_tunnel::frame::FrameError;

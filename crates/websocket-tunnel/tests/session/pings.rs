@@ -1,9 +1,9 @@
-//! Pings of ours, their Pongs, and those of others.
+//! Our Pings and their Pongs, and Pings and Pongs of the ends.
 
 use super::harness::*;
 use websocket_tunnel::{End, Event, Next, Reason, SessionSettings};
 
-/// A tunnel in which `end` has just been pinged after a silence, and the token.
+/// A tunnel in which `end` was just pinged after a silence, and the token of the Ping.
 fn pinged(end: End) -> (Tunnel, Vec<u8>) {
     let mut tunnel = Tunnel::new(settings());
     tunnel.wait(10_000);
@@ -198,7 +198,7 @@ fn progress_towards_an_end_is_life_and_a_blocked_peer_is_not_judged() {
         }
         let _ = tunnel.drained(end);
         assert_eq!(tunnel.closed, None);
-        // its peer was not read for 90 s, and is judged from now on
+        // it was not read for 90 s while the other end was blocked; its silence counts from now on
         tunnel.wait(24_999);
         assert!(!tunnel.ends.events.contains(&Event::Pinged(end.peer())));
         tunnel.wait(1);
@@ -222,7 +222,7 @@ fn a_ping_waits_for_a_frame_boundary() {
         let ping_len = out.len() - tail.len() - next.len();
         token(end, &out[tail.len()..][..ping_len]);
         assert_eq!(out[tail.len() + ping_len..], next);
-        // between the fragments of a message is a good place
+        // a Ping may go between the fragments of a message
         tunnel.wait(1_000);
         let _ = tunnel.from(end, &text(end, "alive"));
         let _ = tunnel.from(end.peer(), &frame(end.peer(), 0x01, b"first"));
@@ -247,7 +247,7 @@ fn a_needless_ping_is_not_sent_late() {
 fn a_foreign_ping_that_waits_for_its_pong_serves_as_ours() {
     for end in End::BOTH {
         let foreign = frame(end.peer(), 0x89, b"theirs");
-        // unanswered: no Ping of ours could be told from it, and silence is silence
+        // unanswered: no Ping of ours is added, and the silence counts
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end.peer(), &foreign);
         tunnel.wait_hearing(25_000, end.peer());
@@ -257,14 +257,14 @@ fn a_foreign_ping_that_waits_for_its_pong_serves_as_ours() {
         tunnel.wait(1);
         assert_eq!(tunnel.session.summary().reason, Some(Reason::Dead(end)));
 
-        // answered by something else, within the time: still unanswered
+        // another Pong within the time is no answer
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end.peer(), &foreign);
         let _ = tunnel.from(end, &frame(end, 0x8a, b"unasked"));
         tunnel.wait(30_000);
         assert_eq!(tunnel.take(end), foreign);
 
-        // answered: ours is free to go
+        // answered: our Ping may be sent
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end.peer(), &foreign);
         let _ = tunnel.from(end, &frame(end, 0x8a, b"theirs"));
@@ -273,7 +273,7 @@ fn a_foreign_ping_that_waits_for_its_pong_serves_as_ours() {
         tunnel.wait(25_000);
         token(end, &tunnel.take(end));
 
-        // only the latest of two answered, which is all that is asked
+        // only the latest of two is answered, as RFC 6455 allows
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end.peer(), &frame(end.peer(), 0x89, b"earlier"));
         let _ = tunnel.from(end.peer(), &foreign);
@@ -282,7 +282,7 @@ fn a_foreign_ping_that_waits_for_its_pong_serves_as_ours() {
         tunnel.wait(25_000);
         token(end, &tunnel.take(end));
 
-        // ignored by an end that goes on talking long after: ours goes
+        // the end continues to talk long after without answering: our Ping is sent
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end.peer(), &foreign);
         tunnel.wait_hearing(10_001, end.peer());
@@ -306,7 +306,7 @@ fn a_pong_to_a_later_foreign_ping_counts_for_ours() {
         assert_eq!(tunnel.take(end.peer()), pong);
         tunnel.wait(20_000);
         assert_eq!(tunnel.closed, None);
-        // should ours be answered after all, nobody else hears of it
+        // if ours is answered after all, that Pong is not forwarded
         tunnel.take(end.peer());
         let _ = tunnel.from(end, &frame(end, 0x8a, &token));
         assert_eq!(tunnel.take(end.peer()), b"");
@@ -326,11 +326,11 @@ fn a_pong_behind_a_queue_that_moves_is_waited_for() {
             assert_eq!(tunnel.closed, None, "{queued} bytes left");
             assert_eq!(tunnel.session.summary().reason, None, "{queued} bytes left");
         }
-        // all of it arrived, the Ping too, and there was time to answer
+        // all bytes arrived, the Ping too, and there was time to answer
         tunnel.wait_hearing(10_000, end.peer());
         assert_eq!(tunnel.session.summary().reason, Some(Reason::Dead(end)));
 
-        // a queue that stands is as good as silence
+        // a queue that does not move counts as silence
         let mut tunnel = Tunnel::new(settings());
         let _ = tunnel.from(end.peer(), &frame(end.peer(), 0x82, &[0; 100_000]));
         tunnel.ends.queued[end as usize] = 90_000;

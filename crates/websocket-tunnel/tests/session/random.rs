@@ -32,7 +32,7 @@ fn say() -> impl Strategy<Value = Op> {
         .prop_map(|(end, first, payload)| Op::Say(end, first, payload))
 }
 
-/// What happens in any tunnel.
+/// Events that any tunnel may see.
 fn talk() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => say(),
@@ -63,7 +63,7 @@ fn babble() -> impl Strategy<Value = Op> {
         .prop_map(|(end, bytes)| Op::Babble(end, bytes))
 }
 
-/// Sets of times that matter to each other.
+/// Sets of times whose order matters.
 fn any_settings() -> impl Strategy<Value = SessionSettings> {
     let off = |time: u64| prop_oneof![3 => Just(time), 1 => Just(0)];
     (off(25_000), off(10_000), off(7_000), off(60_000), off(30_000), off(200_000)).prop_map(

@@ -1,4 +1,4 @@
-//! Everything that ends a tunnel by time, but for the drain.
+//! Everything that ends a tunnel by time, except the drain.
 
 use super::harness::*;
 use websocket_tunnel::{End, Next, Reason, Sent, SessionSettings};
@@ -68,7 +68,7 @@ fn an_end_that_takes_nothing_is_given_up() {
         tunnel.wait(59_999);
         tunnel.progress(end);
         tunnel.wait(59_999);
-        // more of it is no progress
+        // further buffered bytes are no progress
         let more = text(end.peer(), "y");
         tunnel.ends.sends[end as usize] = Sent::Kept;
         tunnel.ends.queued[end as usize] = more.len() as u64;
