@@ -1,25 +1,25 @@
-//! Active checks of destinations: what is asked, what an answer means, and what a row of results
-//! comes to.
+//! Active checks of destinations: the request, the meaning of a response, and the state that
+//! follows from consecutive results.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// How destinations are checked.
+/// The settings of the checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckSettings {
-    /// From the start of a check to that of the next, in milliseconds, above 0.
+    /// Time from the start of a check to the start of the next, in milliseconds, above 0.
     pub interval: u64,
-    /// How long a check may take, in milliseconds, above 0.
+    /// Timeout of a check, in milliseconds, above 0.
     pub timeout: u64,
-    /// Successes in a row that bring a destination up again, above 0.
+    /// Consecutive successes that bring a destination up again, above 0.
     pub rise: u32,
-    /// Failures in a row that take it down, above 0.
+    /// Consecutive failures that take a destination down, above 0.
     pub fall: u32,
-    /// What is asked for by HTTP; where empty, a check is a TCP connection.
+    /// Path of the HTTP request; if empty, a check is a TCP connection.
     pub path: String,
-    /// `Host` of that request; where empty, it is the destination as configured.
+    /// `Host` of that request; if empty, the destination as configured.
     pub host: String,
-    /// The statuses that are a success.
+    /// The statuses that count as success.
     pub statuses: Statuses,
 }
 
@@ -38,12 +38,12 @@ impl Default for CheckSettings {
 }
 
 impl CheckSettings {
-    /// How long to wait for the check that follows `done` others, in milliseconds from the start
-    /// of the last one; `random` are bits of which nobody knows a pattern.
+    /// The delay before the check that follows `done` others, in milliseconds from the start of the
+    /// last one; `random` are unpredictable bits.
     ///
-    /// The first comes soon, since nothing is known yet. The second comes anywhere in the second
-    /// half of the interval, which spreads the checks over it, and those after it keep some
-    /// distance from a beat that other instances may have too.
+    /// The first check comes soon, because nothing is known yet. The second comes at a random time
+    /// in the second half of the interval, which spreads the checks over it. Later ones vary a
+    /// little, so that they do not synchronize with those of other instances.
     pub fn delay(&self, done: u64, random: u64) -> u64 {
         let interval = self.interval;
         match done {
@@ -54,26 +54,26 @@ impl CheckSettings {
     }
 }
 
-/// Whether a path can stand in a request line (RFC 9112 3.2.1).
+/// Whether a path is valid in a request line (RFC 9112 3.2.1).
 pub fn is_path(text: &str) -> bool {
     text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
 }
 
-/// Statuses and ranges of them.
+/// A list of statuses and ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
 impl Statuses {
-    /// What would be right, for "it must be ...".
+    /// What a valid list is, for "it must be ...".
     pub const EXPECTED: &'static str =
         "\"status=\" with statuses from 100 to 599 and ranges of them, as in \"status=200-299,304\"";
 
-    /// Reads a list; `None` where it is not [`Self::EXPECTED`].
+    /// Parses a list; `None` if it is not [`Self::EXPECTED`].
     pub fn parse(text: &str) -> Option<Self> {
         text.split(',').map(range).collect::<Option<_>>().map(Self)
     }
 
-    /// Whether `status` is one of them.
+    /// Whether the list includes `status`.
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
     }
@@ -90,15 +90,15 @@ fn number(text: &str) -> Option<u16> {
     digits.then(|| text.parse().ok()).flatten().filter(|status| (100..=599).contains(status))
 }
 
-/// Whether a text can be the value of `Host`: a name or an address, with or without a port
-/// (RFC 9110 7.2).
+/// Whether a text is a valid value of `Host`: a name or an address, with or without a port (RFC
+/// 9110 7.2).
 pub fn is_host(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._~:[]".contains(&b);
     (1..=255).contains(&text.len()) && text.bytes().all(fits)
 }
 
-/// The request of a check by HTTP, empty where a check is a TCP connection. `server` is the
-/// destination as configured; where it cannot be a host (a unix socket), `localhost` stands for it.
+/// The HTTP request of a check, empty if a check is a TCP connection. `server` is the destination
+/// as configured; if it cannot be a host (a unix socket), `localhost` is used.
 pub fn request(settings: &CheckSettings, server: &str) -> String {
     let CheckSettings { path, host, .. } = settings;
     if path.is_empty() {
@@ -115,42 +115,42 @@ pub fn request(settings: &CheckSettings, server: &str) -> String {
     )
 }
 
-/// What an answer has said so far.
+/// The result of the bytes received so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeAnswer {
-    /// Not enough yet.
+    /// More bytes are needed.
     More,
-    /// Its status.
+    /// The status of the response.
     Status(u16),
-    /// This is no HTTP/1.
+    /// The bytes are not HTTP/1.
     Malformed,
-    /// [`MOST`] bytes have come, and none of them a final status.
+    /// [`MOST`] bytes came without a final status.
     TooLong,
 }
 
-/// Bytes of interim answers that are read at most.
+/// Maximum size of interim responses, in bytes.
 pub const MOST: usize = 64 * 1024;
 
-/// A status line as far as it is looked at; a `#` stands for any digit.
+/// The start of a status line; `#` stands for any digit.
 const LINE: &[u8] = b"HTTP/1.# ###";
 
-/// Reads an answer up to its final status, in parts as they come. Interim answers, of which there
-/// may be any number (RFC 9110 15.2), are skipped with their headers; a 101 is final, for what
-/// follows it is another protocol.
+/// Parses a response up to its final status, in parts as they arrive. Interim responses, of which
+/// there may be any number (RFC 9110 15.2), are skipped with their headers. A 101 is final, because
+/// another protocol follows it.
 #[derive(Clone, Debug)]
 pub struct Reader {
     place: Place,
-    /// Digits of the status, as a number.
+    /// The digits of the status, as a number.
     status: u16,
-    /// Bytes that may still come.
+    /// How many more bytes are accepted.
     left: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In a status line (RFC 9112 4), before the byte of this index.
+    /// In a status line (RFC 9112 4), before the byte at this index.
     Status(usize),
-    /// In a header of an interim answer, or behind its status; `true` at the start of a line.
+    /// In a header of an interim response, or after its status; `true` at the start of a line.
     Header(bool),
 }
 
@@ -161,7 +161,7 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Takes the next bytes in; none is wanted after any result but [`ProbeAnswer::More`].
+    /// Parses the next bytes; do not call it after any result but [`ProbeAnswer::More`].
     pub fn read(&mut self, bytes: &[u8]) -> ProbeAnswer {
         for byte in bytes {
             if self.left == 0 {
@@ -198,7 +198,7 @@ impl Reader {
         }
         if index < LINE.len() {
             self.place = Place::Status(index + 1);
-            // the last three are what is left of the digits before
+            // of the digits so far, only the last three count
             self.status = self.status % 100 * 10 + u16::from(byte & 0xf);
             return ProbeAnswer::More;
         }
@@ -213,22 +213,22 @@ impl Reader {
     }
 }
 
-/// Why a check has failed.
+/// Why a check failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// No connection came about; the system's reason.
+    /// The connection could not be made; the system's reason.
     Connect(String),
     /// The connection failed later; the system's reason.
     Connection(String),
-    /// It was closed before a status came.
+    /// The connection was closed before a status arrived.
     Closed,
-    /// What came is no HTTP/1.
+    /// The response is not HTTP/1.
     Malformed,
-    /// What came are interim answers alone.
+    /// Only interim responses arrived.
     TooLong,
-    /// A status that is none of the expected.
+    /// The status is not one of the expected.
     Status(u16),
-    /// It took longer than this, in milliseconds.
+    /// The check exceeded this timeout, in milliseconds.
     Timeout(u64),
 }
 
@@ -251,26 +251,26 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Whether a destination is up, as its checks tell.
+/// Whether a destination is up, according to its checks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
     up: Option<bool>,
-    /// Results in a row that speak against `up`.
+    /// Consecutive results that contradict `up`.
     against: u32,
 }
 
 impl State {
-    /// A state that was found out before.
+    /// A state that was determined earlier.
     pub const fn known(up: bool) -> Self {
         Self { up: Some(up), against: 0 }
     }
 
-    /// Whether it is up; `None` before the first result.
+    /// Whether the destination is up; `None` before the first result.
     pub const fn up(self) -> Option<bool> {
         self.up
     }
 
-    /// Takes a result in. The first decides at once; after it, `rise` or `fall` in a row do.
+    /// Adds a result. The first one decides at once; later, `rise` or `fall` consecutive ones do.
     pub fn record(&mut self, success: bool, settings: &CheckSettings) {
         let needed = if success { settings.rise } else { settings.fall };
         self.against = match self.up {
@@ -283,20 +283,20 @@ impl State {
     }
 }
 
-/// The destinations of an upstream block by what becomes of them.
+/// The servers of an upstream block, counted by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Availability {
-    /// They get requests.
+    /// Receive requests.
     pub up: usize,
-    /// Their checks have found them down.
+    /// Found down by their checks.
     pub dead: usize,
-    /// The configuration takes them out.
+    /// Marked `down` in the configuration.
     pub out: usize,
 }
 
 impl Availability {
-    /// Whether the block is down: none is left up, for another reason than that the configuration
-    /// takes all of them out. One whose names lead nowhere has none.
+    /// Whether the block is down: no server is up, and not merely because the configuration marks
+    /// all of them down. A block whose names do not resolve has no servers.
     pub const fn is_down(self) -> bool {
         self.up == 0 && (self.dead > 0 || self.out == 0)
     }

@@ -1,48 +1,49 @@
-//! What of nginx still works on a request whose upgrade could be a tunnel, and whether that is to
-//! be believed.
+//! Which part of nginx still works on a request whose upgrade could become a tunnel, and whether
+//! that indication is credible.
 //!
-//! Such a request is left to nginx, without a word that an operator would hear: it is rare and
-//! right. But if what is read of nginx is wrong, every request may look like one, and a feature is
-//! off. So each flag is believed only where something else of the request bears it out.
+//! nginx keeps such a request, and nothing is logged for the operator: it is rare and normal. But
+//! if this module misreads nginx's structures, every request may look like one, and the tunnel
+//! would be off unnoticed. So each flag is believed only if another property of the request
+//! confirms it.
 
-/// What a request says of itself.
+/// What is known of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Flags {
-    /// References to it, itself included.
+    /// References to the request, its own included.
     pub count: u32,
     /// Its body is being read.
     pub reading_body: bool,
-    /// Its body is being thrown away.
+    /// Its body is being discarded.
     pub discard_body: bool,
     /// It waits for a file.
     pub blocked: bool,
-    /// Subrequests are about to run, or their output waits.
+    /// Subrequests are about to run, or their output is pending.
     pub subrequests: bool,
-    /// A `post_action` is to follow it.
+    /// A `post_action` is to follow.
     pub post_action: bool,
-    /// Its connection to the destination is there.
+    /// It has a connection to the upstream.
     pub destination: bool,
     /// It has a body.
     pub has_body: bool,
-    /// Files are read in threads, or by the kernel.
+    /// Files are read in threads, or asynchronously by the kernel.
     pub has_aio: bool,
-    /// It has made subrequests that it does not wait for.
+    /// It has made background subrequests.
     pub has_background: bool,
 }
 
-/// Why a request cannot be freed.
+/// Why a request cannot be freed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Busy {
-    /// In words.
+    /// The cause, in words.
     Known(&'static str),
-    /// In words, which nothing else of the request bears out.
+    /// The cause, in words; nothing else of the request confirms it.
     Unexplained(&'static str),
 }
 
 impl Flags {
-    /// What works on the request: a known cause where there is one.
+    /// What works on the request: a confirmed cause if there is one.
     pub fn busy(&self) -> Option<Busy> {
-        // whether it claims to, what bears it out, and what it is without that
+        // the flag, what confirms it, the cause, and the cause when unconfirmed
         let claims = [
             (
                 self.reading_body,
@@ -102,7 +103,7 @@ mod tests {
             (IDLE, None),
             (Flags { has_body: true, has_aio: true, has_background: true, ..IDLE }, None),
             (Flags { reading_body: true, ..body }, Some(Known("its body is being read"))),
-            // a body that is read is referred to
+            // reading a body holds a reference
             (Flags { reading_body: true, count: 2, ..body }, Some(Known("its body is being read"))),
             (Flags { discard_body: true, ..body }, Some(Known("its body is being discarded"))),
             (Flags { blocked: true, has_aio: true, ..IDLE }, Some(Known("it waits for a file"))),
@@ -127,7 +128,7 @@ mod tests {
             ),
             (Flags { count: 2, ..IDLE }, Some(Unexplained("something unknown refers to it"))),
             (Flags { count: 0, ..body }, Some(Unexplained("something unknown refers to it"))),
-            // one that is known is enough
+            // one confirmed cause is enough
             (
                 Flags { discard_body: true, subrequests: true, ..IDLE },
                 Some(Known("a subrequest is under way")),

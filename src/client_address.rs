@@ -1,30 +1,31 @@
-//! Who the client is, where a CDN stands before the load balancer.
+//! Determines the client's address, also behind a CDN in front of the load balancer.
 //!
-//! Each address of the way from nginx to the client is known from the one before it, and is believed
-//! only if that is trusted (`TRUSTED_PROXIES`):
+//! The addresses are determined in steps, from nginx towards the client. Each address names the
+//! next one, and is believed only if it is trusted (`TRUSTED_PROXIES`):
 //!
-//! 1. the peer of the connection, which nobody has to name;
-//! 2. whoever connected to the load balancer: the peer names it in its PROXY header, or without the
-//!    PROXY protocol as the last address in `X-Forwarded-For`;
-//! 3. the client: the CDN names it in a header (`CLIENT_ADDRESS_HEADER`), which counts only where
-//!    the address before is the CDN's. A client that goes past the CDN can send the header as well.
+//! 1. the peer of the connection;
+//! 2. the peer of the load balancer, which the load balancer names in its PROXY header, or without
+//!    the PROXY protocol as the last address in `X-Forwarded-For`;
+//! 3. the client, which the CDN names in a header (`CLIENT_ADDRESS_HEADER`). The header is used
+//!    only if the address of step 2 is the CDN's, because a client that bypasses the CDN can send
+//!    it as well.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::settings::types::{FromText, TrustedProxies};
 
-/// An address, and the port where it is known.
+/// An address, and its port if known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
-    /// The address; one of IPv4 is never written as one of IPv6.
+    /// The address; an IPv4 address is never stored as IPv6.
     pub ip: IpAddr,
     /// The port.
     pub port: Option<u16>,
 }
 
 impl Address {
-    /// An address as the PROXY protocol names it.
+    /// An address as given in a PROXY header.
     pub fn new(ip: &str, port: u16) -> Option<Self> {
         ip.parse().ok().map(|ip| Self::of(ip, Some(port).filter(|port| *port != 0)))
     }
@@ -33,7 +34,7 @@ impl Address {
         Self { ip: ip.to_canonical(), port }
     }
 
-    /// Reads an address, with a port or without; one of IPv6 has brackets where it has a port.
+    /// Parses an address, with or without a port; an IPv6 address with a port needs brackets.
     fn parse(text: &str) -> Option<Self> {
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
         match bare.parse() {
@@ -42,7 +43,7 @@ impl Address {
         }
     }
 
-    /// Reads an address with a port behind the last colon, also one of IPv6 without brackets.
+    /// Parses an address with a port after the last colon, an IPv6 address also without brackets.
     fn parse_with_port(text: &str) -> Option<Self> {
         let (ip, port) = text.rsplit_once(':')?;
         let ip = ip.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(ip);
@@ -50,7 +51,7 @@ impl Address {
     }
 }
 
-/// As nginx reads it back (`ngx_parse_addr_port`).
+/// The format that nginx parses (`ngx_parse_addr_port`).
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
@@ -73,7 +74,8 @@ impl FromText for Header {
 
     fn from_text(text: &str) -> Option<Self> {
         let name = text.to_ascii_lowercase();
-        // nginx drops one with an underscore; the others have lists, which anybody can begin
+        // nginx drops a header with an underscore; the others hold lists, which a client can
+        // prepend to
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         let is_list = ["x-forwarded-for", "forwarded"].contains(&name.as_str());
         let is_name = !name.is_empty() && name.len() <= 100 && name.bytes().all(fits) && !is_list;
@@ -88,17 +90,17 @@ impl Header {
         &self.name
     }
 
-    /// The address in the values of all headers of this name; two of them would be anybody's.
+    /// The address in this header; with two headers of the name, it could be anyone's.
     fn address(&self, values: &[&[u8]]) -> Option<Address> {
         let [value] = values else { return None };
         let text = std::str::from_utf8(value).ok()?.trim();
-        // CloudFront always has a port, and no brackets: "2001:db8::1:443" is not one address
+        // CloudFront always adds a port, and no brackets: "2001:db8::1:443" is not one address
         let with_port = self.has_port.then(|| Address::parse_with_port(text)).flatten();
         with_port.or_else(|| Address::parse(text))
     }
 }
 
-/// Addresses with the same first bits.
+/// A network: addresses with the same first bits.
 #[derive(Debug, Clone, Copy)]
 struct Block {
     network: IpAddr,
@@ -132,11 +134,11 @@ impl Block {
     }
 }
 
-/// Who is trusted, and what their word is.
+/// Trusted networks, and the headers that they are trusted for.
 #[derive(Debug)]
 pub struct Trust {
     blocks: Vec<Block>,
-    /// Whether the load balancer speaks the PROXY protocol; else it is `X-Forwarded-For`.
+    /// Whether the load balancer uses the PROXY protocol; otherwise `X-Forwarded-For`.
     proxy_protocol: bool,
     /// The header of a CDN.
     pub header: Option<Header>,
@@ -147,16 +149,16 @@ pub struct Trust {
 pub struct Named<'a> {
     /// The peer of its connection.
     pub peer: IpAddr,
-    /// Whom the PROXY header names; it names nobody where the load balancer speaks for itself.
+    /// The address in the PROXY header; a load balancer's own connections have none.
     pub proxy: Option<Address>,
-    /// The values of `X-Forwarded-For`, in their order.
+    /// The values of `X-Forwarded-For`, in order.
     pub forwarded: Vec<&'a [u8]>,
-    /// The values of the header of the CDN.
+    /// The values of the CDN's header.
     pub header: Vec<&'a [u8]>,
 }
 
 impl Trust {
-    /// Trust in these peers.
+    /// Trusts these networks.
     pub fn new(trusted: &TrustedProxies, proxy_protocol: bool, header: Option<Header>) -> Self {
         let blocks = trusted.blocks.iter().filter_map(|block| Block::parse(block)).collect();
         Self { blocks, proxy_protocol, header }
@@ -168,26 +170,26 @@ impl Trust {
         self.blocks.iter().any(|block| block.contains(ip))
     }
 
-    /// Whether a PROXY header is one that the operator should know of: its peer is not trusted, and
-    /// it names somebody else. Where nobody is trusted that is as it should be, and a load balancer
-    /// that keeps the client's address as that of the connection names this very address.
+    /// Whether the operator should be informed of a PROXY header: its peer is not trusted, and it
+    /// names another address. If no address is trusted, this is normal. A load balancer that
+    /// preserves the client's address names the peer's own address.
     pub fn is_in_vain(&self, peer: IpAddr, named: &Address) -> bool {
         !self.blocks.is_empty() && !self.contains(peer) && named.ip != peer.to_canonical()
     }
 
-    /// The client, where somebody who is trusted names it; else it is the peer.
+    /// The client, as named by trusted addresses; otherwise the peer.
     pub fn client(&self, named: &Named) -> Option<Address> {
         if !self.contains(named.peer) {
             return None;
         }
-        // each address that the load balancer passes on, the nearest first
+        // the addresses that the load balancer passes on, the nearest first
         let chain = match self.proxy_protocol {
             true => named.proxy.into_iter().collect(),
             false => forwarded(&named.forwarded),
         };
         let is_by_cdn = match chain.first() {
             Some(nearest) => self.contains(nearest.ip),
-            // the CDN may be the peer itself, but not where a load balancer could not say who it is
+            // the CDN may be the peer itself, but not if the load balancer named no valid address
             None => !self.proxy_protocol && named.forwarded.is_empty(),
         };
         let header = self.header.as_ref().filter(|_| is_by_cdn);
@@ -199,7 +201,7 @@ impl Trust {
     }
 }
 
-/// The addresses of `X-Forwarded-For`, the last one first, as far as they are some.
+/// The addresses of `X-Forwarded-For`, the last one first, up to an invalid one.
 fn forwarded(values: &[&[u8]]) -> Vec<Address> {
     let entries = values.iter().rev().flat_map(|value| {
         value.rsplit(|b| *b == b',' || *b == b' ').filter(|entry| !entry.is_empty())
@@ -221,7 +223,7 @@ mod tests {
         Trust::new(&trusted, proxy_protocol, Header::from_text(header))
     }
 
-    /// The client of a request, in words.
+    /// The client of a request, as text.
     fn client(trust: &Trust, peer: &str, proxy: &str, headers: Headers) -> String {
         let peer: IpAddr = peer.parse().unwrap();
         let values = |name: &str| {
@@ -246,12 +248,12 @@ mod tests {
         let cases: &[(&str, &str, Headers, &str)] = &[
             ("10.0.0.1", edge, &[cf], "203.0.113.9"),
             ("10.0.0.1", edge, &[("cf-connecting-ip", "2001:db8::1")], "2001:db8::1"),
-            // the CDN, and nobody else, is asked
+            // only the CDN is believed
             ("10.0.0.1", other, &[cf], "192.0.2.1:4711"),
             ("10.0.0.1", "", &[cf], "the peer"),
             (other, edge, &[cf], "the peer"),
             (other, "", &[cf], "the peer"),
-            // what it does not say, nobody does
+            // without its header, the address is not determined further
             ("10.0.0.1", edge, &[], "198.51.100.7:4711"),
             ("10.0.0.1", edge, &[("cf-connecting-ip", "x")], "198.51.100.7:4711"),
             ("10.0.0.1", edge, &[("cf-connecting-ip", "")], "198.51.100.7:4711"),
@@ -284,7 +286,7 @@ mod tests {
             ("198.51.100.7", &[cf, forwarded("203.0.113.9")], "203.0.113.9"),
             ("198.51.100.7", &[cf, forwarded("192.0.2.1, x")], "the peer"),
             ("192.0.2.1", &[cf], "the peer"),
-            // without the header it is as nginx has it
+            // without the header, nginx's own rules apply
             ("10.0.0.1", &[forwarded("192.0.2.5, 198.51.100.7")], "192.0.2.5"),
             ("10.0.0.1", &[forwarded("192.0.2.9, 192.0.2.5 , 198.51.100.7,")], "192.0.2.5"),
             ("10.0.0.1", &[forwarded("x, 198.51.100.7")], "198.51.100.7"),
@@ -379,7 +381,7 @@ mod tests {
         let cases = [
             ("10.0.0.0/8", "203.0.113.7", "192.0.2.1", true),
             ("10.0.0.0/8", "10.0.0.1", "192.0.2.1", false),
-            // an NLB that keeps the client's address
+            // an NLB that preserves the client's address
             ("10.0.0.0/8", "192.0.2.1", "192.0.2.1", false),
             ("10.0.0.0/8", "::ffff:192.0.2.1", "192.0.2.1", false),
             ("none", "203.0.113.7", "192.0.2.1", false),

@@ -1,13 +1,14 @@
-//! Counts of live WebSockets by key, in a table of fixed size that several processes share.
+//! Counts of open WebSockets by key, in a table of fixed size that several processes share.
 //!
-//! An [`Entry`] says how often one process holds one key; what a key has is the sum of its entries.
-//! So what a dead process has left behind is told from what is alive, and the table is full only
-//! when it has no entry left: however many processes there are, that takes as many WebSockets.
+//! An [`Entry`] is the count of one key in one process; the count of a key is the sum of its
+//! entries. So the counts of a dead process can be found and removed, and the table is full only
+//! when no entry is free: it always has room for as many WebSockets as entries, however many
+//! processes there are.
 //!
-//! Entries are the truth. Chains, by which a key finds its entries, and the list of free ones are
-//! derived from them, and made anew where a process has died in the midst of a change: the word
-//! that makes an entry count is written last. The caller keeps others out while it works on the
-//! table.
+//! Only the entries are authoritative. The chains, through which a key finds its entries, and the
+//! list of free entries are derived from them, and rebuilt after a process died during a change:
+//! the word that makes an entry valid is written last. The caller locks the table while it works on
+//! it.
 
 use std::hash::Hasher;
 use std::iter::successors;
@@ -15,21 +16,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use zerocopy::FromBytes;
 
-/// How often a refusal may have the processes looked at, in milliseconds: looking costs more than
-/// all else of a handshake that is refused.
+/// How often a refusal may trigger a check which processes are alive, in milliseconds: the check
+/// costs more than the rest of a refused handshake.
 const PATIENCE: u64 = 1_000;
 
-/// How many keys there is room for where each is held by one process.
+/// Number of keys that fit if each is held by one process.
 pub const KEYS: usize = 65_536;
 
-/// As many processes as nginx can have (`NGX_MAX_PROCESSES`).
+/// The maximum number of nginx processes (`NGX_MAX_PROCESSES`).
 pub const PROCESSES: usize = 1024;
 
-/// The number of what lies in the memory: raise it with any change to the meaning or the order of
-/// the parts of a [`Table`].
+/// The version of the memory layout: increase it with any change to the meaning or the order of the
+/// parts of a [`Table`].
 pub const VERSION: u32 = 3;
 
-/// The memory of a table with room for [`KEYS`] and [`PROCESSES`], all-zero at first.
+/// Size of the memory of a table with room for [`KEYS`] and [`PROCESSES`], initially all zero.
 #[derive(FromBytes)]
 #[repr(C)]
 pub struct Memory {
@@ -40,13 +41,13 @@ pub struct Memory {
     entries: [Entry; KEYS],
 }
 
-/// What there is once in a table.
+/// The head of a table.
 #[derive(Debug, Default, FromBytes)]
 #[repr(C)]
 pub struct Head {
-    /// When the processes were looked at last, in milliseconds.
+    /// When the processes were last checked, in milliseconds.
     looked: u64,
-    /// 0 while a process changes the table, and before the first one does.
+    /// 0 while a process changes the table, and before the first process uses it.
     at_rest: AtomicU32,
     /// The first free entry.
     free: Link,
@@ -56,55 +57,55 @@ pub struct Head {
 #[derive(Clone, Copy, Debug, Default, FromBytes, PartialEq, Eq)]
 #[repr(C)]
 pub struct Process {
-    /// Its number.
+    /// The process id.
     pub pid: u64,
-    /// When it started, in any unit: numbers are given again, but not at the same time.
+    /// When it started, in any unit: process ids are reused, but not with the same start time.
     pub started: u64,
 }
 
-/// How often a process holds a key. All-zero is a free one.
+/// The count of a key in one process. All-zero is a free entry.
 #[derive(Debug, Default, FromBytes)]
 #[repr(C)]
 pub struct Entry {
     key: u64,
     /// The place of the process.
     process: u32,
-    /// 0 where the entry is free, whatever the rest says.
+    /// The count; 0 if the entry is free, whatever the other fields hold.
     count: AtomicU32,
 }
 
-/// The place of an entry and 1, or 0 for none.
+/// The index of an entry plus 1, or 0 for none.
 pub type Link = u32;
 
-/// A process's place in a table.
+/// The place of a process in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(u32);
 
-/// Why a key cannot be held once more.
+/// Why a key cannot be counted once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It is held as often as it may be.
+    /// The key has reached its limit.
     Limit,
-    /// The table has no room for it.
+    /// The table is full.
     Full,
 }
 
-/// The memory of a table, all-zero but for its head.
+/// The memory of a table, all-zero except for its head.
 #[derive(Debug)]
 pub struct Parts<'a> {
-    /// What there is once.
+    /// The head.
     pub head: &'a mut Head,
-    /// As many as there can be processes.
+    /// One for each possible process.
     pub processes: &'a mut [Process],
-    /// The first entry of each chain; at least one.
+    /// The first entry of each chain; at least one chain.
     pub chains: &'a mut [Link],
-    /// For each entry, the next one of its chain or of the free ones.
+    /// For each entry, the next entry of its chain or of the free list.
     pub next: &'a mut [Link],
-    /// As many entries.
+    /// The entries.
     pub entries: &'a mut [Entry],
 }
 
-/// A table that is being worked on; others stay out until it is dropped.
+/// Exclusive access to a table, until it is dropped.
 #[derive(Debug)]
 pub struct Table<'a> {
     parts: Parts<'a>,
@@ -112,7 +113,7 @@ pub struct Table<'a> {
 }
 
 impl Memory {
-    /// The parts of the table that lies there.
+    /// The parts of the table in this memory.
     pub fn parts(&mut self) -> Parts<'_> {
         let Self { head, processes, chains, next, entries } = self;
         Parts { head, processes, chains, next, entries }
@@ -120,9 +121,9 @@ impl Memory {
 }
 
 impl<'a> Table<'a> {
-    /// Begins to work on a table. One that a process has left in the midst of a change, since it
-    /// has died there, is set right first. Keys are hashed with `seed`, bits that nobody can guess and
-    /// that are the same for all of a table's life: so nobody can choose two that are one here.
+    /// Begins to work on a table. If a process died during a change, the table is repaired first.
+    /// Keys are hashed with `seed`, secret random bits that stay the same for the life of a table,
+    /// so that nobody can construct two keys with the same hash.
     pub fn open(parts: Parts<'a>, seed: [u64; 2]) -> Self {
         let was_busy = parts.head.at_rest.swap(0, Ordering::Acquire) == 0;
         let mut table = Self { parts, seed };
@@ -132,17 +133,17 @@ impl<'a> Table<'a> {
         table
     }
 
-    /// What stands for a key here.
+    /// The hash that represents a key.
     pub fn hash(&self, key: &[u8]) -> u64 {
         let [one, other] = self.seed;
-        // what the standard library has in its place takes no key
+        // the standard library's replacement takes no key
         #[allow(deprecated)]
         let mut hasher = std::hash::SipHasher::new_with_keys(one, other);
         hasher.write(key);
         hasher.finish()
     }
 
-    /// Gives a process a place; `None` where all are taken.
+    /// Assigns a place to a process; `None` if all are taken.
     pub fn enter(&mut self, process: Process) -> Option<Place> {
         let free = self.parts.processes.iter().position(|other| other.pid == 0)?;
         let place = u32::try_from(free).ok()?;
@@ -150,7 +151,7 @@ impl<'a> Table<'a> {
         Some(Place(place))
     }
 
-    /// The process in `place` is gone, and what it holds with it.
+    /// The process in `place` has ended: its counts are removed.
     pub fn leave(&mut self, place: Place) {
         self.bury(|index, _| index == place.0 as usize);
     }
@@ -160,8 +161,8 @@ impl<'a> Table<'a> {
         self.parts.processes.iter().filter(|process| process.pid != 0).copied().collect()
     }
 
-    /// Whether a refusal at `now` is a reason to look which processes live: not where another one
-    /// was lately. The caller does so, without keeping others out meanwhile.
+    /// Whether a refusal at `now` should trigger a check which processes are alive: not if the last
+    /// check was recent. The caller performs the check without the lock.
     pub fn is_time_to_look(&mut self, now: u64) -> bool {
         let is_time = now.saturating_sub(self.parts.head.looked) >= PATIENCE;
         if is_time {
@@ -170,16 +171,16 @@ impl<'a> Table<'a> {
         is_time
     }
 
-    /// Takes back what dead processes hold; whether one of them had a place.
+    /// Removes the counts of dead processes; returns whether one of them had a place.
     pub fn remove(&mut self, dead: &[Process]) -> bool {
         self.bury(|_, process| dead.contains(process))
     }
 
-    /// Holds `key` once more for the process in `place`, unless it is held `limit` times by all
-    /// together.
+    /// Counts `key` once more for the process in `place`, unless the sum over all processes has
+    /// reached `limit`.
     ///
     /// # Errors
-    /// The key may not be held, or there is no room.
+    /// The limit is reached, or the table is full.
     pub fn take(&mut self, key: u64, place: Place, limit: u64) -> Result<(), Refused> {
         let held: u64 = self.of_key(key).map(|(_, entry)| u64::from(entry.count())).sum();
         if held >= limit {
@@ -193,7 +194,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Gives back what `take` has given to the process in `place`.
+    /// Releases what `take` has counted for the process in `place`.
     pub fn give_back(&mut self, key: u64, place: Place) {
         let own = self.of_key(key).find(|(_, entry)| entry.process == place.0);
         let Some((index, own)) = own else { return };
@@ -203,14 +204,14 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The entries of a key and where they are.
+    /// The entries of a key, with their indices.
     fn of_key(&self, key: u64) -> impl Iterator<Item = (usize, &Entry)> {
         let entries =
             self.chain(key).filter_map(|index| Some((index, self.parts.entries.get(index)?)));
         entries.filter(move |(_, entry)| entry.key == key)
     }
 
-    /// The entries of the chain that a key is in. A chain has no more than there are.
+    /// The entries of the chain of a key. The length is bounded by the number of entries.
     fn chain(&self, key: u64) -> impl Iterator<Item = usize> + '_ {
         let first = self.parts.chains.get(self.chain_of(key)).copied().unwrap_or(0);
         let next = |link: &Link| self.parts.next.get(index(*link)?).copied();
@@ -221,7 +222,7 @@ impl<'a> Table<'a> {
         (key % (self.parts.chains.len() as u64).max(1)) as usize
     }
 
-    /// Has a free entry count one for a key and a process; `None` where there is none.
+    /// Uses a free entry for the first count of a key in a process; `None` if no entry is free.
     fn insert(&mut self, key: u64, place: Place) -> Option<()> {
         let link = self.parts.head.free;
         let index = index(link)?;
@@ -234,7 +235,7 @@ impl<'a> Table<'a> {
         Some(())
     }
 
-    /// Moves an entry of a key from its chain to the free ones.
+    /// Moves an entry of a key from its chain to the free list.
     fn unlink(&mut self, key: u64, entry: usize) {
         let chain = self.chain_of(key);
         let before = self.chain(key).take_while(|index| *index != entry).last();
@@ -250,7 +251,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Takes back what dead processes hold, and their places; whether there was one.
+    /// Removes the counts of dead processes, and their places; returns whether there was one.
     fn bury(&mut self, is_dead: impl Fn(usize, &Process) -> bool) -> bool {
         let places = self.parts.processes.iter().enumerate();
         let dead: Vec<_> =
@@ -265,7 +266,7 @@ impl<'a> Table<'a> {
         true
     }
 
-    /// Derives chains and free entries from the entries, less those of places that are dead.
+    /// Rebuilds chains and free list from the entries, without those of dead places.
     fn rebuild(&mut self, is_dead: impl Fn(usize) -> bool) {
         let Parts { head, processes, chains, next, entries } = &mut self.parts;
         chains.fill(0);
@@ -290,7 +291,7 @@ impl<'a> Table<'a> {
 
 impl Drop for Table<'_> {
     fn drop(&mut self) {
-        // what a panic has left is set right as what a death has
+        // after a panic, the table is repaired as after a death
         if !std::thread::panicking() {
             self.parts.head.at_rest.store(1, Ordering::Release);
         }
@@ -302,13 +303,13 @@ impl Entry {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Sets the count, after all that was written before.
+    /// Sets the count, after all earlier writes.
     fn set(&self, count: u32) {
         self.count.store(count, Ordering::Release);
     }
 }
 
-/// Where a link leads.
+/// The index that a link refers to.
 fn index(link: Link) -> Option<usize> {
     (link as usize).checked_sub(1)
 }

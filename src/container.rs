@@ -1,25 +1,25 @@
-//! What a container grants, and what nginx takes of it.
+//! The limits of a container, and how much of them nginx uses.
 
 use crate::settings::types::WorkerProcesses;
 use crate::settings::Source;
 
-/// Bytes that a WebSocket takes while nothing passes, beside its two connections of the table: what
-/// was measured, and a little more (docs/performance.md).
+/// Memory of an idle WebSocket, in bytes, in addition to its two connections of the table: as
+/// measured, plus a small margin (docs/performance.md).
 const IDLE_WEBSOCKET: u64 = 1_250;
 
-/// cgroup v1 has a number near `i64::MAX` for no limit, in whole pages.
+/// cgroup v1 represents no limit as a number near `i64::MAX`, in whole pages.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// Longest file that is read of the kernel, in bytes.
+/// Maximum size of a kernel file that is read, in bytes.
 const LONGEST: usize = 65_536;
 
-/// How many workers `auto` is, where there are so many processors.
+/// The number of workers for `auto` with this many processors.
 pub fn workers(processors: usize) -> u16 {
     u16::try_from(processors).unwrap_or(u16::MAX).clamp(1, WorkerProcesses::MOST)
 }
 
-/// The smallest memory limit of the cgroups that this process is in, in bytes; `None` where there
-/// is none, or none can be read.
+/// The smallest memory limit of the cgroups of this process, in bytes; `None` if there is none, or
+/// none can be read.
 pub fn memory_limit(source: &dyn Source) -> Option<u64> {
     let groups = text(source, "/proc/self/cgroup")?;
     let limits = groups.lines().filter_map(|line| {
@@ -37,8 +37,8 @@ pub fn memory_limit(source: &dyn Source) -> Option<u64> {
     limits.min()
 }
 
-/// The smallest limit of a group and of those around it. A container may see its own group as the
-/// root while `/proc` names it as the host does: of what is not there, nothing is read.
+/// The smallest limit of a group and its parents. A container may see its own group as the root
+/// while `/proc` gives the host's path; files that do not exist are skipped.
 fn limit_of(source: &dyn Source, folder: &str, path: &str, file: &str) -> Option<u64> {
     let mut group = match path.contains("..") {
         true => "",
@@ -61,27 +61,27 @@ fn text(source: &dyn Source, path: &str) -> Option<String> {
     String::from_utf8(source.file(path, LONGEST).ok()?).ok()
 }
 
-/// How large nginx is to be.
+/// The configured size of nginx.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     /// Worker processes.
     pub workers: u64,
-    /// Connections of each.
+    /// Connections per worker.
     pub connections: u64,
-    /// Bytes that nginx takes for one as a worker starts, used or not.
+    /// Bytes that nginx allocates per connection when a worker starts, used or not.
     pub connection: u64,
 }
 
-/// What the operator is told of a size.
+/// A message for the operator about the size.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Whether something should be done.
+    /// Whether action is recommended.
     pub warns: bool,
-    /// In words.
+    /// The message.
     pub text: String,
 }
 
-/// What a size takes of memory, compared with the limit.
+/// Compares the memory for this size with the limit.
 pub fn report(size: Size, limit: Option<u64>) -> Report {
     let connections = size.workers.saturating_mul(size.connections);
     let tables = connections.saturating_mul(size.connection);

@@ -1,12 +1,12 @@
-//! Numbers that one process writes and any may read.
+//! Numbers that one process writes and any process may read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use zerocopy::FromBytes;
 
 /// A counter or gauge with a single writer, in memory that other processes may read.
 ///
-/// With one writer there is no need for a locked addition: a load, an addition and a store are
-/// what a plain integer costs, and readers see each value whole.
+/// A single writer needs no atomic addition: a load, an addition and a store cost as much as a
+/// plain integer, and readers never see a partly written value.
 #[derive(Debug, Default, FromBytes)]
 #[repr(transparent)]
 pub struct Counter(AtomicU64);
@@ -35,7 +35,7 @@ impl Counter {
         self.set(self.get().wrapping_add(more));
     }
 
-    /// Takes from the value, down to zero.
+    /// Subtracts from the value; it stops at zero.
     #[inline]
     pub fn sub(&self, less: u64) {
         self.set(self.get().saturating_sub(less));

@@ -1,8 +1,8 @@
-//! The opening handshake of a WebSocket (RFC 6455 section 4), as far as headers tell it.
+//! The opening handshake of a WebSocket (RFC 6455 section 4), as far as its headers show it.
 
-/// Whether the values of `Upgrade` headers, of a request or of a 101, have the token `websocket`, in
-/// any case, alone or in a list (RFC 6455 4.2.1, RFC 9110 7.8). With a version behind a slash it is
-/// another protocol.
+/// Whether the values of `Upgrade` headers, of a request or of a 101, contain the token
+/// `websocket`, in any case, alone or in a list (RFC 6455 4.2.1, RFC 9110 7.8). With a version
+/// after a slash it is another protocol.
 pub fn has_websocket<'a>(upgrade: impl IntoIterator<Item = &'a [u8]>) -> bool {
     upgrade
         .into_iter()
@@ -10,7 +10,7 @@ pub fn has_websocket<'a>(upgrade: impl IntoIterator<Item = &'a [u8]>) -> bool {
         .any(|token| trimmed(token).eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Without the white space that HTTP allows around the items of a list (RFC 9110 5.6.1).
+/// Trims the white space that HTTP allows around the items of a list (RFC 9110 5.6.1).
 fn trimmed(item: &[u8]) -> &[u8] {
     let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
     let start = item.iter().take_while(|b| is_blank(b)).count();

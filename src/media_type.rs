@@ -1,7 +1,7 @@
-//! What `Content-Type` says.
+//! The media type in `Content-Type`.
 
-/// Whether it is that of server-sent events: `text/event-stream` in any case, with parameters or
-/// without (RFC 9110 8.3.1; WHATWG HTML, "Server-sent events").
+/// Whether it is the type of server-sent events: `text/event-stream` in any case, with or without
+/// parameters (RFC 9110 8.3.1; WHATWG HTML, "Server-sent events").
 pub fn is_event_stream(content_type: &[u8]) -> bool {
     let name = content_type.split(|b| *b == b';').next().unwrap_or_default();
     name.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")

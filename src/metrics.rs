@@ -1,7 +1,8 @@
-//! What an instance counts and holds: one snapshot behind every format.
+//! The metrics of an instance: one snapshot for all formats.
 //!
-//! Processes count in their [`Slot`]s; [`sum`] adds those up; a [`Snapshot`] is that with all
-//! else there is to say, as JSON through serde, or as text for Prometheus ([`exposition`]).
+//! Each process counts in its [`Slot`]; [`sum`] adds the slots up; a [`Snapshot`] is this sum with
+//! the other data of the instance, as JSON through serde, or as text for Prometheus
+//! ([`exposition`]).
 
 mod accept;
 mod destination;
@@ -25,10 +26,10 @@ use websocket_tunnel::End;
 
 use crate::registry::{StatusPart, Total};
 
-/// The status page; it asks for the snapshot as JSON.
+/// The status page; it requests the snapshot as JSON.
 pub const PAGE: &str = include_str!("metrics/status.html");
 
-/// What an instance has to say about itself.
+/// The status of an instance.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
     /// Version of this module.
@@ -37,26 +38,26 @@ pub struct Snapshot {
     pub nginx: String,
     /// When it started, in seconds since 1970.
     pub started: u64,
-    /// For how many seconds it has been running.
+    /// Its uptime in seconds.
     pub uptime: u64,
-    /// Whether it should get traffic.
+    /// Whether it should receive traffic.
     pub health: Health,
-    /// Number of the newest configuration: 1, and one more for each reload.
+    /// Number of the newest configuration: 1, plus one for each reload.
     pub generation: u64,
-    /// The processes that serve.
+    /// The worker processes.
     pub workers: Vec<WorkerStatus>,
     /// The WebSockets.
     pub websockets: WebSockets,
-    /// What is only counted, without labels.
+    /// Counters without labels.
     #[serde(flatten)]
     pub totals: Totals,
-    /// Where requests go to.
+    /// The destinations of requests.
     pub destinations: Vec<Destination>,
     /// The settings in effect, by name.
     pub settings: SettingsInEffect,
 }
 
-/// Names and values, in an order of their own.
+/// Names and values, in a fixed order.
 #[derive(Clone, Debug, Default)]
 pub struct SettingsInEffect(pub Vec<(String, String)>);
 
@@ -66,12 +67,12 @@ impl Serialize for SettingsInEffect {
     }
 }
 
-/// The totals of a part of `/status`.
+/// The totals of one part of `/status`.
 #[derive(Clone, Debug)]
 pub struct Totals(Vec<(&'static str, Total, u64)>);
 
 impl Totals {
-    /// What was counted of them.
+    /// Counters without labels.
     pub fn of(counts: &Counts, part: StatusPart) -> Self {
         Self(part.totals().map(|(name, _, total)| (name, total, counts.total(total))).collect())
     }
@@ -84,90 +85,90 @@ impl Serialize for Totals {
 }
 
 impl Snapshot {
-    /// What a total has come to.
+    /// The value of a total.
     pub fn total(&self, total: Total) -> u64 {
         let mut all = self.totals.0.iter().chain(&self.websockets.totals.0);
         all.find(|(_, one, _)| *one == total).map_or(0, |(_, _, number)| *number)
     }
 }
 
-/// WebSockets of all processes since the start.
+/// The WebSockets of all processes since the start.
 #[derive(Clone, Debug, Serialize)]
 pub struct WebSockets {
     /// Open tunnels.
     pub active: u64,
-    /// Tunnels that began.
+    /// Tunnels opened.
     pub opened: u64,
-    /// What is only counted, without labels.
+    /// Counters without labels.
     #[serde(flatten)]
     pub totals: Totals,
-    /// Upgrades that nginx's own copier keeps.
+    /// Upgraded connections that nginx's own copying handles.
     pub left_to_nginx: u64,
-    /// The same by reason.
+    /// The same, by reason.
     pub left_by_reason: Vec<Labelled>,
-    /// Handshakes that were refused.
+    /// Refused handshakes.
     pub refused: u64,
-    /// The same by reason.
+    /// The same, by reason.
     pub refused_by_reason: Vec<Labelled>,
-    /// Bytes kept for peers that are slow to take them.
+    /// Bytes buffered for peers that read slowly.
     pub buffered_bytes: u64,
-    /// Tunnels that ended, as far as there were any.
+    /// Tunnels that ended; combinations without any are left out.
     pub closed: Vec<Closed>,
-    /// What clients did.
+    /// The traffic of clients.
     pub client: Side,
-    /// What destinations did.
+    /// The traffic of destinations.
     pub destination: Side,
     /// How long tunnels were open.
     pub duration_seconds: Times,
-    /// How long destinations took for a 101.
+    /// How long destinations took to answer with a 101.
     pub handshake_seconds: Times,
 }
 
 /// A count with its label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Labelled {
-    /// What was counted.
+    /// The label.
     pub label: &'static str,
-    /// How many.
+    /// The count.
     pub count: u64,
 }
 
-/// Tunnels that ended alike.
+/// Tunnels that ended with the same reason and code class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Closed {
-    /// Who or what ended them, as `close_reason` of `websocket_log`.
+    /// Why they ended, as `close_reason` of `websocket_log`.
     pub reason: &'static str,
-    /// The class of the first Close frame's status code.
+    /// The class of the status code of the first Close frame.
     pub code: &'static str,
-    /// How many.
+    /// Their number.
     pub count: u64,
 }
 
-/// What one end of all tunnels did.
+/// The traffic of one end of all tunnels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Side {
-    /// Frames that came from it.
+    /// Frames received from it.
     pub frames: Kinds,
     /// Their payload bytes.
     pub bytes: Kinds,
     /// Complete messages.
     pub messages: u64,
-    /// Pings that were put in towards it.
+    /// Pings inserted towards it.
     pub pings: u64,
-    /// Pongs of it to those.
+    /// Pongs received for those Pings.
     pub pongs: u64,
     /// How often it was dead because it did not answer a Ping in time.
     pub pongs_missed: u64,
 }
 
-/// Something by kind of frame.
+/// Counts by kind of frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Kinds {
-    /// Beginning a text message.
+    /// First frames of text messages.
     pub text: u64,
-    /// Beginning a binary message.
+    /// First frames of binary messages.
     pub binary: u64,
-    /// Going on with a message.
+    /// Continuation frames.
     pub continuation: u64,
     /// Close frames.
     pub close: u64,
@@ -196,7 +197,7 @@ impl Kinds {
         Self { other: number(frames.total()).saturating_sub(sum), ..known }
     }
 
-    /// The numbers with their names.
+    /// The counts with their names.
     pub fn by_name(&self) -> [(&'static str, u64); 7] {
         [
             ("text", self.text),
@@ -226,7 +227,7 @@ impl Side {
 }
 
 impl WebSockets {
-    /// What a sum says about them.
+    /// The frame counts of a sum.
     pub fn of(Sum { counts, workers }: &Sum) -> Self {
         let labelled = |label, count| Labelled { label, count };
         let left: Vec<_> =

@@ -1,11 +1,11 @@
-//! Messages that come once a minute at most.
+//! Messages that are logged at most once a minute.
 
 use crate::counter::Counter;
 
-/// Lets one message a minute pass, and counts.
+/// Lets one message per minute pass, and counts all.
 #[derive(Debug, Default)]
 pub struct Minutely {
-    /// When the last one passed, in milliseconds; 0 for never.
+    /// When the last message passed, in milliseconds; 0 for never.
     last: Counter,
     held_back: Counter,
 }
@@ -14,13 +14,13 @@ pub struct Minutely {
 const MINUTE: u64 = 60_000;
 
 impl Minutely {
-    /// None has passed.
+    /// No message has passed.
     pub const fn new() -> Self {
         Self { last: Counter::new(), held_back: Counter::new() }
     }
 
-    /// One more, at this time in milliseconds: how many there were since the last that passed, where
-    /// this one passes.
+    /// A message at this time, in milliseconds. If it passes, returns the number of messages since
+    /// the last one that passed.
     pub fn pass(&self, now: u64) -> Option<u64> {
         let last = self.last.get();
         if last != 0 && now.saturating_sub(last) < MINUTE {

@@ -1,8 +1,8 @@
-//! Whether a connection begins with a header of the PROXY protocol, told from its first bytes.
+//! Detects a PROXY protocol header in the first bytes of a connection.
 //!
-//! Only a listener that a configuration declares as such may ask: the specification forbids to
-//! guess ("The receiver MUST be configured to only receive the protocol ... and MUST not try to
-//! guess"), because a client could bring a header of its own where a load balancer brings none.
+//! Only a listener that is configured for this may use it: the specification forbids guessing ("The
+//! receiver MUST be configured to only receive the protocol ... and MUST not try to guess"),
+//! because a client could send its own header if the load balancer sends none.
 
 /// The first bytes of version 1 (proxy-protocol.txt, section 2.1).
 const V1: &[u8] = b"PROXY ";
@@ -13,25 +13,25 @@ const V1_LONGEST: usize = 107;
 /// The first bytes of version 2 (section 2.2).
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The fixed part of version 2; its last two bytes are the length of what follows.
+/// The fixed part of version 2; its last two bytes are the length of the rest.
 const V2_FIXED: usize = 16;
 
-/// As many bytes as are ever looked at, nginx's own limit of a header
+/// The maximum number of bytes examined, nginx's own limit for a header
 /// (`NGX_PROXY_PROTOCOL_MAX_HEADER`).
 pub const LONGEST: usize = 4096;
 
 /// How a connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beginning {
-    /// Not with a header.
+    /// Without a header.
     Plain,
-    /// With a header, which is all there or is too long to be one.
+    /// With a header, complete or too long to be valid.
     Header,
-    /// With what more bytes may make a header.
+    /// With bytes that may become a header.
     Incomplete,
 }
 
-/// How a connection begins whose first bytes are these, as many as have arrived.
+/// How a connection with these first bytes begins; the bytes are all that have arrived.
 pub fn beginning(bytes: &[u8]) -> Beginning {
     if let Some(rest) = bytes.strip_prefix(V1) {
         let ends = rest.windows(2).any(|pair| pair == b"\r\n");
@@ -66,7 +66,8 @@ mod tests {
         [V2, &[0x21, 0x11], &length.to_be_bytes(), &vec![0; rest]].concat()
     }
 
-    /// At every split point there is but one answer: not yet before the whole header, it after.
+    /// At every split point there is one result: incomplete before the whole header, then the
+    /// header.
     #[test]
     fn a_header_is_one_once_it_is_whole() {
         let request = b"GET /ping HTTP/1.1\r\n\r\n";

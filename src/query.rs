@@ -1,8 +1,8 @@
-//! Query strings, where browsers put tokens, and texts without them.
+//! Query strings, in which browsers send tokens, and their removal.
 
-/// A request line, a URI or a `Referer` without its query, in two parts: what stands before that,
-/// and the protocol behind it, where there is one. Of what is no request, as much is left out as
-/// could be part of a query.
+/// A request line, a URI or a `Referer` without its query, in two parts: the text before the query,
+/// and the protocol after it, if there is one. From text that is no request, everything that could
+/// be part of a query is removed.
 pub fn without(text: &[u8]) -> (&[u8], &[u8]) {
     let Some(at) = text.iter().position(|byte| *byte == b'?') else { return (text, b"") };
     let (head, query) = text.split_at(at);

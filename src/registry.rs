@@ -1,5 +1,5 @@
-//! What the module and its image offer, each thing declared once: the code that reads a thing, the
-//! pages of `docs/` (written by `cargo xtask docs`) and the tests take it from here.
+//! Everything that the module and its image offer, each declared once: the code, the pages of
+//! `docs/` (written by `cargo xtask docs`) and the tests use these declarations.
 
 mod directives;
 mod log;
@@ -19,7 +19,7 @@ pub use status::{status_members, About, Definition, Member, Shape, DEFINITIONS};
 pub use variable::{Declaration, Default, Takes};
 pub use variables::VARIABLES;
 
-/// The declaration of a variable; `None` for one without a meaning of its own.
+/// The declaration of a variable; `None` for a variable without a declared meaning.
 pub fn variable(name: &str) -> Option<&'static Declaration> {
     VARIABLES.iter().find(|declaration| declaration.name == name)
 }

@@ -1,10 +1,10 @@
-//! The id of a request: the client's where it can stand in any log, else a random one.
+//! The id of a request: the client's if it is safe in any log, otherwise a random one.
 
-/// The longest id of a client that is kept.
+/// Maximum length of a client's id.
 const LONGEST: usize = 128;
 
-/// Whether an id from outside is kept: 1 to 128 of `A-Z a-z 0-9 . _ = + / -`, as the ids of UUIDs,
-/// ULIDs, Base64 and AWS's `X-Amzn-Trace-Id` parts have.
+/// Whether an id from outside is accepted: 1 to 128 characters of `A-Z a-z 0-9 . _ = + / -`, which
+/// UUIDs, ULIDs, Base64 and the parts of AWS's `X-Amzn-Trace-Id` consist of.
 pub fn is_sane(id: &[u8]) -> bool {
     let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"._=+/-".contains(b);
     (1..=LONGEST).contains(&id.len()) && id.iter().all(allowed)

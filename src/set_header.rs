@@ -1,7 +1,7 @@
-//! Which headers a location sends to its destination: those of `proxy_set_header`, as nginx
-//! inherits them, and those of `elb_proxy_set_header`, which are inherited one by one.
+//! The headers that a location sends to its upstream: those of `proxy_set_header`, as nginx
+//! inherits them, and those of `elb_proxy_set_header`, which are inherited individually.
 
-/// Whether `text` can be the name of a header, a token (RFC 9110 5.6.2).
+/// Whether `text` is a valid header name, a token (RFC 9110 5.6.2).
 pub fn is_name(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !text.is_empty() && text.bytes().all(allowed)
@@ -10,11 +10,11 @@ pub fn is_name(text: &str) -> bool {
 /// A header of `elb_proxy_set_header`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetHeader {
-    /// Its name as it is sent.
+    /// Its name, in the case in which it is sent.
     pub name: String,
-    /// Its value, with nginx's variables in it; where that comes to nothing it is not sent.
+    /// Its value, with nginx's variables; if that is empty, the header is not sent.
     pub value: String,
-    /// How many levels stand around the one that set it: 0 is http.
+    /// The depth of the level that set it: 0 is http.
     depth: usize,
 }
 
@@ -23,7 +23,7 @@ pub struct SetHeader {
 pub struct Headers(Vec<SetHeader>);
 
 impl Headers {
-    /// Sets a header at this level; `false` where it is set already.
+    /// Sets a header at this level; `false` if it is set already.
     pub fn set(&mut self, name: &str, value: &str) -> bool {
         if self.find(name.as_bytes()).is_some() {
             return false;
@@ -32,13 +32,13 @@ impl Headers {
         true
     }
 
-    /// Whether there is none.
+    /// Whether there are no headers.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What holds at a level `depth` deep that sets `own` itself, inside the one of `self`: of a
-    /// name, the inner one.
+    /// The headers in effect at a level of this `depth` that sets `own` itself, inside the level of
+    /// `self`: the inner header of a name wins.
     #[must_use]
     pub fn inherited_by(&self, own: &Self, depth: usize) -> Self {
         let outer = self.0.iter().filter(|header| own.find(header.name.as_bytes()).is_none());
@@ -46,9 +46,9 @@ impl Headers {
         Self(outer.cloned().chain(own).collect())
     }
 
-    /// Those that are sent where `proxy_set_header` sets `theirs`, by name, and does so `depth`
-    /// levels deep. Of a name, the inner one is sent, and at one level theirs; `true` in the second
-    /// result is for each of theirs that is.
+    /// The headers to send if `proxy_set_header` sets `theirs`, by name, at this `depth`. Of two
+    /// with the same name the inner one is sent, and at the same level that of `proxy_set_header`;
+    /// the second result is `true` for each of `theirs` that is sent.
     pub fn beside(&self, theirs: &[&[u8]], depth: usize) -> (Vec<&SetHeader>, Vec<bool>) {
         let is_ours = |name: &[u8]| self.find(name).is_some_and(|ours| ours.depth > depth);
         let has = |ours: &SetHeader| {
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn of_a_name_the_inner_one_is_sent() {
-        // ours in http and in a location, two levels deeper; theirs and how deep they are; what is
+        // ours in http and in a location, two levels deeper; theirs and their depth; the headers
         // sent of ours and of theirs
         type Case<'a> = (&'a str, &'a str, &'a [&'a str], usize, &'a str, &'a str);
         let cases: &[Case] = &[
@@ -136,7 +136,7 @@ mod tests {
             ("Host=h", "Host=l", &["Host", "X"], 1, "Host=l", "X"),
             ("Host=h", "Host=l", &["Host"], 2, "", "Host"),
             ("A=1", "B=2", &["a", "b", "c"], 1, "B=2", "a c"),
-            // as nginx sends what is set twice
+            // a header that is set twice is sent twice, as nginx does
             ("A=1", "", &["X", "X"], 2, "A=1", "X X"),
         ];
         for (http, location, theirs, depth, ours_sent, theirs_sent) in cases {

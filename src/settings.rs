@@ -1,14 +1,14 @@
-//! Environment variables to typed settings, every fault named.
+//! Parses environment variables into typed settings; each error names the variable.
 //!
-//! Nothing here reads the process environment or a file: both come through [`Source`], so the
-//! rules are tested without nginx and hold for every caller alike:
+//! Nothing here reads the process environment or a file directly: both come through [`Source`], so
+//! the rules are tested without nginx and apply to every caller:
 //!
 //! - an empty value counts as not set;
-//! - `NAME_FILE` names a file whose content is the value of `NAME`, less one trailing newline;
-//!   `NAME` and `NAME_FILE` both set is a fault;
+//! - `NAME_FILE` names a file whose content is the value of `NAME`, without one trailing newline;
+//!   setting both `NAME` and `NAME_FILE` is an error;
 //! - a value is UTF-8 text of at most [`MAX_VALUE`] bytes, without NUL.
 //!
-//! A value that came from a file may be a secret: no message shows it.
+//! A value from a file may be a secret: no message shows it.
 
 use std::fmt;
 
@@ -27,34 +27,34 @@ pub mod words;
 
 pub use types::FromText;
 
-/// Longest value accepted, in bytes: what fits one configuration token of nginx
+/// Maximum length of a value, in bytes: the maximum length of an nginx configuration token
 /// (`NGX_CONF_BUFFER`, `src/core/ngx_conf_file.c`).
 pub const MAX_VALUE: usize = 4096;
 
-/// Longest part of a value that a message shows, in characters.
+/// Maximum length of a value that a message shows, in characters.
 const SHOWN: usize = 120;
 
-/// Where variables and the files they name come from.
+/// The source of variables and of the files that they name.
 pub trait Source {
-    /// The value of an environment variable, `None` where it is not set.
+    /// The value of an environment variable, `None` if it is not set.
     fn variable(&self, name: &str) -> Option<Vec<u8>>;
 
-    /// At most `limit` bytes from the start of a file.
+    /// Up to `limit` bytes from the start of a file.
     ///
     /// # Errors
-    /// Why it cannot be read, in the words of the system.
+    /// Why the file cannot be read; the system's message.
     fn file(&self, path: &str, limit: usize) -> Result<Vec<u8>, String>;
 
-    /// Whether there is such a folder.
+    /// Whether the folder exists.
     fn is_folder(&self, path: &str) -> bool;
 }
 
-/// What is wrong with the environment: one line for the operator.
+/// A fault in the environment: one line for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault(String);
 
 impl Fault {
-    /// A fault in the words of `message`: lower case, no full stop, the variable named first.
+    /// A fault with this `message`: lower case, no full stop, the variable named first.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
@@ -79,7 +79,7 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// A variable that is set: its text and where that came from.
+/// A variable that is set: its text and the source of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
     name: String,
@@ -93,7 +93,7 @@ impl Variable {
         &self.text
     }
 
-    /// This variable's value is not what it `must` be.
+    /// The fault that the value of this variable is not what it `must` be.
     pub fn invalid(&self, must: &str) -> Fault {
         if self.from_file {
             return Fault(format!(
@@ -111,13 +111,13 @@ impl Variable {
     /// The value as a `T`.
     ///
     /// # Errors
-    /// The fault that names the variable, the value and what would be right.
+    /// The fault names the variable, the value and what would be right.
     pub fn parse<T: FromText>(&self) -> Result<T, Fault> {
         T::from_text(&self.text).ok_or_else(|| self.invalid(&format!("be {}", T::EXPECTED)))
     }
 }
 
-/// A value fit for one log line: control characters escaped, the end of a long one left out.
+/// A value formatted for one log line: control characters escaped, a long value truncated.
 fn shown(text: &str) -> String {
     let mut out: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     if text.chars().nth(SHOWN).is_some() {
@@ -137,7 +137,7 @@ impl<'a> Environment<'a> {
         Self { source }
     }
 
-    /// A variable, or `None` where it is not set or empty.
+    /// A variable, or `None` if it is not set or empty.
     ///
     /// # Errors
     /// `NAME` and `NAME_FILE` are both set, the file cannot be read, or the value is not text.
@@ -158,7 +158,7 @@ impl<'a> Environment<'a> {
         Ok(Some(Variable { name: name.to_owned(), text, from_file }))
     }
 
-    /// A variable whose text is what its declaration says, or `None` where it is not set.
+    /// A variable that satisfies its declaration, or `None` if it is not set.
     ///
     /// # Errors
     /// As [`Environment::variable`], and as [`check`].
@@ -168,10 +168,10 @@ impl<'a> Environment<'a> {
         Ok(variable)
     }
 
-    /// The value of a variable as a `T`, or `None` where it is not set.
+    /// The value of a variable as a `T`, or `None` if it is not set.
     ///
     /// # Errors
-    /// As [`Environment::variable`], and where the value is no `T`.
+    /// As [`Environment::variable`], and if the value is not a valid `T`.
     pub fn get<T: FromText>(&self, name: &str) -> Result<Option<T>, Fault> {
         self.variable(name)?.map(|variable| variable.parse()).transpose()
     }
@@ -179,21 +179,21 @@ impl<'a> Environment<'a> {
     /// The value of a variable that must be set.
     ///
     /// # Errors
-    /// As [`Environment::get`], and where the variable is not set.
+    /// As [`Environment::get`], and if the variable is not set.
     pub fn require<T: FromText>(&self, name: &str) -> Result<T, Fault> {
         self.get(name)?.ok_or_else(|| Fault::missing(name, T::EXPECTED))
     }
 
-    /// The value of a variable, or its declared default where it is not set.
+    /// The value of a variable, or its declared default if it is not set.
     ///
     /// # Errors
-    /// As [`Environment::require`], which a variable without a default comes to.
+    /// As [`Environment::require`]; a variable without a default must be set.
     pub fn or_default<T: FromText>(&self, name: &str) -> Result<T, Fault> {
         let default = || registry::variable(name)?.default.value().and_then(T::from_text);
         self.get(name)?.or_else(default).ok_or_else(|| Fault::missing(name, T::EXPECTED))
     }
 
-    /// Whether there is such a folder.
+    /// Whether the folder exists.
     fn is_folder(&self, path: &str) -> bool {
         self.source.is_folder(path)
     }
@@ -233,10 +233,10 @@ pub fn proxy_protocol(env: &Environment) -> Result<bool, Fault> {
     Ok(env.or_default::<types::Switch>("PROXY_PROTOCOL")?.0)
 }
 
-/// Who may name the client's address (`TRUSTED_PROXIES`).
+/// The addresses trusted to name the client (`TRUSTED_PROXIES`).
 ///
 /// # Errors
-/// An entry is no address and no CIDR block.
+/// An entry is neither an address nor a CIDR block.
 pub fn trusted_proxies(env: &Environment) -> Result<types::TrustedProxies, Fault> {
     env.or_default("TRUSTED_PROXIES")
 }
@@ -244,22 +244,22 @@ pub fn trusted_proxies(env: &Environment) -> Result<types::TrustedProxies, Fault
 /// The header in which a CDN names the client (`CLIENT_ADDRESS_HEADER`), if there is one.
 ///
 /// # Errors
-/// The value is not the name of a header with one address.
+/// The value is not the name of a header that holds one address.
 pub fn client_address_header(env: &Environment) -> Result<Option<Header>, Fault> {
     env.get("CLIENT_ADDRESS_HEADER")
 }
 
-/// Where and how a plain request is sent on to https.
+/// The target and status of redirects to https.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redirect {
     /// `REDIRECT_STATUS`: 301, 302, 307 or 308.
     pub status: u16,
-    /// `HTTPS_PORT`: the port of the target; 443 is left out of it.
+    /// `HTTPS_PORT`: the port of the target; 443 is not written into the URL.
     pub port: u16,
 }
 
 impl Redirect {
-    /// Where a request for `uri`, as the client sent it, goes; `None` where it names no host.
+    /// The redirect target for `uri`, as the client sent it; `None` if there is no host.
     pub fn location(&self, host: &[u8], uri: &[u8]) -> Option<Vec<u8>> {
         if host.is_empty() {
             return None;
@@ -290,7 +290,7 @@ pub fn redirect(env: &Environment) -> Result<Redirect, Vec<Fault>> {
     }
 }
 
-/// The names of the variables that the module itself reads and checks, whoever asks for them.
+/// The names of the variables that the module reads and checks without a directive.
 pub fn names() -> impl Iterator<Item = &'static str> {
     checked().map(|declaration| declaration.name)
 }
@@ -299,15 +299,15 @@ fn checked() -> impl Iterator<Item = &'static Declaration> {
     VARIABLES.iter().filter(|declaration| declaration.is_checked())
 }
 
-/// Whether a name is one that a reference can have ([`expand`]): capitals, digits and `_`, and no
-/// digit first.
+/// Whether a name is allowed in a reference ([`expand`]): capitals, digits and `_`, not beginning
+/// with a digit.
 pub fn is_name(text: &str) -> bool {
     let of_name = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     !text.is_empty() && text.bytes().all(of_name) && !text.as_bytes()[0].is_ascii_digit()
 }
 
-/// The variables of [`names`] and the values in effect, defaults where a directive has one of its
-/// own. A value from a file may be a secret and is not told; a faulty one is left out.
+/// The variables of [`names`] and the values in effect, including defaults of directives. A value
+/// from a file may be a secret and is not shown; invalid values are left out.
 pub fn in_effect(env: &Environment) -> Vec<(String, String)> {
     let default = |declaration: &Declaration| match declaration.default {
         Default::Own(value) => Some(value.to_owned()),
@@ -324,7 +324,7 @@ pub fn in_effect(env: &Environment) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Checks a variable as it is declared; one that is not is free text.
+/// Checks a variable by its declaration; an undeclared variable is free text.
 ///
 /// # Errors
 /// The value is not what the declaration says.
@@ -458,7 +458,7 @@ pub(crate) mod tests {
         let fault = "environment variable \"RESOLVER_TIMEOUT\" has invalid value \"0\", \
                      it must be a time above 0, as in \"60s\"";
         assert_eq!(checked(&[(name, "0")], name), Err(fault.to_owned()));
-        // nginx knows what else is right
+        // the other rules are nginx's
         assert_eq!(checked(&[("OTHER", "0")], "OTHER"), Ok(Some("0".to_owned())));
     }
 

@@ -1,17 +1,17 @@
-//! Files that a configuration includes inside a location, and what is said of a second location of
-//! that name: most snippets for nginx have a `location /` around their lines.
+//! Configuration files that are included inside a location, and the message for a second location
+//! of that name: most nginx snippets have a `location /` around their lines.
 
 /// A location of a server, in the order of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Location<'a> {
-    /// The beginning of a path.
+    /// The path prefix.
     pub name: &'a [u8],
-    /// The files that are included inside it, as the `include` has them.
+    /// The files that are included inside it, as written in the `include`.
     pub files: Option<&'a str>,
 }
 
-/// The first location that has the name of an earlier one into which files are included: its place,
-/// and why it is refused. nginx itself finds the others.
+/// The first location with the name of an earlier location into which files are included: its
+/// position, and why it is refused. nginx itself reports other duplicates.
 pub fn second(locations: &[Location]) -> Option<(usize, String)> {
     locations.iter().enumerate().find_map(|(at, Location { name, .. })| {
         let first = locations[..at].iter().find(|earlier| earlier.name == *name)?;

@@ -1,4 +1,4 @@
-//! What is logged of a tunnel at its end: one line, as text or JSON.
+//! The log line of a tunnel at its end, as text or JSON.
 
 use std::fmt::Write;
 
@@ -7,24 +7,24 @@ use websocket_tunnel::Summary;
 
 use crate::registry::LOG_FIELDS;
 
-/// The head of a line: what is known when the tunnel begins, in one small piece of memory.
+/// The head of a line: what is known when the tunnel begins, in one small allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head(Box<str>);
 
 impl Head {
-    /// The longest head, in bytes. Of the URI, which may be longer than that, the end is left out.
+    /// Maximum length of the head, in bytes. A longer URI is truncated.
     pub const MAX: usize = 440;
 
-    /// The longest request id, in bytes; of a longer one the end is left out.
+    /// Maximum length of the request id, in bytes; a longer one is truncated.
     pub const MAX_ID: usize = 128;
 
-    /// Joins the client's address, the URI, the destination's address and what identifies the
-    /// request, empty for nothing.
+    /// Joins the client's address, the URI, the upstream's address and the id of the request; each
+    /// is empty if not known.
     pub fn new(client: &str, uri: &str, destination: &str, id: &str) -> Self {
         let id = cut(id, Self::MAX_ID);
         let taken = client.len() + destination.len() + id.len() + 3;
         let uri = cut(uri, Self::MAX.saturating_sub(taken));
-        // no newline passes nginx's parser of request lines; the last part may have one
+        // nginx's parser of request lines accepts no newline; only the last part may have one
         Self([client, uri, destination, id].join("\n").into_boxed_str())
     }
 
@@ -34,12 +34,12 @@ impl Head {
     }
 }
 
-/// The beginning of a text, in whole characters.
+/// The start of a text, cut at a character boundary.
 fn cut(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or_default()
 }
 
-/// How a line is written: with the fields of [`LOG_FIELDS`], in their order.
+/// The format of a line: with the fields of [`LOG_FIELDS`], in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Words and numbers.
@@ -48,53 +48,53 @@ pub enum Format {
     Json,
 }
 
-/// All that a line has its fields from.
+/// The data of a line.
 #[derive(Debug)]
 pub struct Line<'a> {
     /// When the tunnel ended, ISO 8601.
     pub time: &'a str,
     /// The client's address.
     pub client: &'a str,
-    /// What the client asked for.
+    /// The requested URI.
     pub uri: &'a str,
     /// The destination's address.
     pub destination: &'a str,
-    /// What `id=` of the log came to, empty for nothing.
+    /// The value of the log's `id=`, empty for none.
     pub id: &'a str,
     /// Milliseconds from the handshake to the end.
     pub duration: u64,
-    /// What the session says.
+    /// The result of the session.
     pub summary: &'a Summary,
 }
 
-/// The value of a field, and how it is written.
+/// The value of a field, which defines its format.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LogValue<'a> {
-    /// A word; as it is.
+    /// A word; written unchanged.
     Word(&'a str),
-    /// Any text; in text, in quotes.
+    /// A text; quoted in the text format.
     Quoted(&'a str),
-    /// Any text or null; in text, one word whatever is in it, or `-`.
+    /// A text or null; in the text format one word, with special characters escaped, or `-`.
     OneWord(Option<&'a str>),
-    /// A time in milliseconds; in seconds.
+    /// A time in milliseconds; written in seconds.
     Seconds(u64),
     /// A number.
     Number(u64),
-    /// A number or null; in text, `-`.
+    /// A number or null; in the text format, `-` for null.
     Code(Option<u16>),
-    /// Whether something is so; in text, the name of the field or nothing.
+    /// A flag; in the text format, the name of the field or nothing.
     Flag(bool),
-    /// A word or null; in text, with the name of the field before it, or nothing.
+    /// A word or null; in the text format, after the name of the field, or nothing.
     Named(Option<&'a str>),
 }
 
-/// The line of a tunnel that took `duration` milliseconds, with its newline.
+/// The line of a tunnel that was open for `duration` milliseconds, with its newline.
 pub fn line(format: Format, time: &str, head: &Head, duration: u64, summary: &Summary) -> String {
     let [client, uri, destination, id] = head.parts();
     let line = Line { time, client, uri, destination, id, duration, summary };
     let mut text = match format {
         Format::Text => line.text(),
-        // numbers, strings and nothing that could fail
+        // numbers and strings, whose serialization cannot fail
         Format::Json => serde_json::to_string(&line).unwrap_or_default(),
     };
     text.push('\n');
@@ -121,7 +121,7 @@ impl Serialize for LogValue<'_> {
 }
 
 impl Line<'_> {
-    /// More than most lines take beside their head.
+    /// More than most lines need in addition to their head.
     const ROOM: usize = 160;
 
     fn text(&self) -> String {
@@ -135,7 +135,7 @@ impl Line<'_> {
 }
 
 impl LogValue<'_> {
-    /// Adds the value to a line, with a space before it unless it is the first or leaves no word.
+    /// Appends the value to a line, after a space unless it is the first or has no text.
     fn write(self, line: &mut String, name: &str) {
         if matches!(self, Self::Flag(false) | Self::Named(None)) {
             return;
@@ -165,7 +165,7 @@ fn seconds(milliseconds: u64) -> f64 {
     milliseconds as f64 / 1000.0
 }
 
-/// Adds a text as one word of printable ASCII.
+/// Appends a text as one word of printable ASCII.
 fn push_word(line: &mut String, text: &str) {
     for c in text.chars() {
         match c.is_ascii_graphic() && !matches!(c, '\\' | '"') {

@@ -1,7 +1,8 @@
-//! What a client would rather have.
+//! The media types that a client prefers.
 
-/// How much an `Accept` header wants a media type, from 0 (not at all) to 1000 (RFC 9110 section
-/// 12.5.1): the most specific range that fits decides. Without a header everything is wanted.
+/// The weight of a media type in an `Accept` header, from 0 (not acceptable) to 1000 (RFC 9110
+/// section 12.5.1): the most specific matching range decides. Without a header every type is
+/// acceptable.
 pub fn quality(accept: Option<&str>, media_type: &str) -> u16 {
     let Some(accept) = accept else { return 1000 };
     let kind = media_type.split('/').next().unwrap_or_default();
@@ -25,7 +26,7 @@ pub fn quality(accept: Option<&str>, media_type: &str) -> u16 {
         .map_or(0, |(_, quality)| quality)
 }
 
-/// `0` to `1` with at most three digits behind the point; what is no weight counts as none.
+/// `0` to `1` with at most three decimal places; an invalid weight counts as none.
 fn thousandths(weight: &str) -> u16 {
     weight
         .parse::<f32>()

@@ -2,30 +2,30 @@
 
 use serde::Serialize;
 
-/// One server of an upstream block, as the balancer sees it.
+/// One server of an upstream block, with the state of the load balancing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Destination {
     /// Name of the upstream block.
     pub upstream: String,
     /// The server as configured, a name or an address, with its port.
     pub server: String,
-    /// The address that is connected to, with its port.
+    /// The resolved address, with its port.
     pub address: String,
-    /// Whether it gets requests, as far as checks and failed requests tell.
+    /// Whether it receives requests, according to checks and failed requests.
     pub up: bool,
-    /// Whether `elb_check` checks it; else `up` comes from failed requests alone.
+    /// Whether `elb_check` checks it; otherwise only failed requests change `up`.
     pub checked: bool,
-    /// Whether it is used only while no other is up.
+    /// Whether it is used only if no other is up.
     pub backup: bool,
-    /// Its share among all weights.
+    /// Its weight.
     pub weight: u64,
-    /// Open connections to it, those of WebSockets included.
+    /// Open connections to it, including those of WebSockets.
     pub connections: u64,
 }
 
 impl Destination {
-    /// Adds a destination to others. An address that a block has twice under one name is one, since
-    /// nothing would tell the two apart.
+    /// Adds a destination to the list. An address that a block has twice under one name is listed
+    /// once, because the two could not be distinguished.
     pub fn add(self, others: &mut Vec<Self>) {
         let is_same = |other: &&mut Self| {
             other.upstream == self.upstream
@@ -44,15 +44,15 @@ impl Destination {
     }
 }
 
-/// Whether the instance should get traffic.
+/// Whether the instance should receive traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "&'static str")]
 pub enum Health {
-    /// It should.
+    /// It should receive traffic.
     Ok,
-    /// A drain was asked for.
+    /// A drain was requested.
     Draining,
-    /// Every destination of an upstream block is down, as its checks say.
+    /// All destinations of an upstream block are down according to their checks.
     DestinationDown,
 }
 
@@ -66,7 +66,7 @@ impl Health {
     /// All states.
     pub const ALL: [Self; 3] = [Self::Ok, Self::Draining, Self::DestinationDown];
 
-    /// The state in words, as the answer to a health check.
+    /// The state in words, as in the response to a health check.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",

@@ -1,11 +1,11 @@
-//! A snapshot as text for Prometheus.
+//! A snapshot in the text formats of Prometheus.
 
 use std::fmt::{self, Display, Write};
 
 use super::{Snapshot, Times};
 use crate::registry::{Family, Values, METRICS};
 
-/// The two formats; they differ in how counters are announced, and in the end.
+/// The two formats; they differ in the declaration of counters and in the end marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Text {
     /// The text format of Prometheus, 0.0.4.
@@ -15,7 +15,7 @@ pub enum Text {
 }
 
 impl Text {
-    /// What goes into `Content-Type`.
+    /// The value of `Content-Type`.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -24,14 +24,14 @@ impl Text {
     }
 }
 
-/// What is written so far. Writing to a `String` cannot fail.
+/// The output so far. Writing to a `String` cannot fail.
 struct Writer {
     text: String,
     format: Text,
 }
 
 impl Writer {
-    /// Announces a family and writes its samples.
+    /// Declares a family and writes its samples.
     fn family(&mut self, family: &Family, snapshot: &Snapshot) {
         let full_name = family.full_name();
         let name = match self.format {
@@ -66,7 +66,7 @@ impl Writer {
     fn histogram(&mut self, name: &str, times: &Times) {
         let bucket = format!("{name}_bucket");
         for one in &times.buckets {
-            // OpenMetrics wants a float where Prometheus takes any number
+            // OpenMetrics requires a float where Prometheus accepts any number
             self.sample(&bucket, &["le"], &[&format!("{:?}", one.le)], one.count);
         }
         self.sample(&bucket, &["le"], &["+Inf"], times.count);
@@ -75,7 +75,7 @@ impl Writer {
     }
 }
 
-/// A label's value as both formats escape it.
+/// A label's value, escaped as both formats require.
 struct Escaped<'a>(&'a str);
 
 impl Display for Escaped<'_> {

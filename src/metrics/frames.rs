@@ -8,27 +8,27 @@ use crate::counter::Counter;
 /// Frames and payload bytes of one opcode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kind {
-    /// Frames whose header was seen.
+    /// Frames whose header was read.
     pub frames: u64,
-    /// Payload bytes that came, whatever the headers promised.
+    /// Payload bytes received, whatever length the headers announced.
     pub bytes: u64,
 }
 
-/// What came from one end, by kind of frame. All tunnels of a process add to one table, and other
-/// processes look at it meanwhile.
+/// The frames received from one end, by opcode. All tunnels of a process add to one table, and
+/// other processes read it at the same time.
 #[derive(Debug, Default, PartialEq, FromBytes)]
 #[repr(C)]
 pub struct FrameCounts {
-    /// Frames whose header was seen, by opcode.
+    /// Frames whose header was read, by opcode.
     frames: [Counter; 16],
-    /// Payload bytes that came, by opcode.
+    /// Payload bytes received, by opcode.
     bytes: [Counter; 16],
-    /// Data messages that are complete.
+    /// Complete data messages.
     messages: Counter,
 }
 
 impl FrameCounts {
-    /// Nothing.
+    /// An empty table.
     pub const fn new() -> Self {
         Self {
             frames: [const { Counter::new() }; 16],
@@ -37,24 +37,24 @@ impl FrameCounts {
         }
     }
 
-    /// What came with one opcode.
+    /// The counts of one opcode.
     pub fn kind(&self, opcode: Opcode) -> Kind {
         let row = usize::from(opcode.bits()) & 0x0f;
         Kind { frames: self.frames[row].get(), bytes: self.bytes[row].get() }
     }
 
-    /// All opcodes together.
+    /// The sum over all opcodes.
     pub fn total(&self) -> Kind {
         let sum = |counters: &[Counter]| counters.iter().map(Counter::get).sum();
         Kind { frames: sum(&self.frames), bytes: sum(&self.bytes) }
     }
 
-    /// Data messages that are complete.
+    /// Complete data messages.
     pub fn messages(&self) -> u64 {
         self.messages.get()
     }
 
-    /// Adds what another table holds.
+    /// Adds the counts of another table.
     pub fn merge(&self, other: &Self) {
         for (own, more) in self.frames.iter().zip(&other.frames) {
             own.add(more.get());

@@ -1,10 +1,10 @@
-//! Times, counted by how long they were.
+//! Histograms of times.
 
 use crate::counter::Counter;
 use serde::Serialize;
 use zerocopy::FromBytes;
 
-/// A histogram with `N` limits in milliseconds and a last bucket for what is beyond them.
+/// A histogram with `N` limits in milliseconds and a last bucket for longer times.
 #[derive(Debug, FromBytes)]
 #[repr(C)]
 pub struct Histogram<const N: usize> {
@@ -14,11 +14,11 @@ pub struct Histogram<const N: usize> {
     sum: Counter,
 }
 
-/// Limits of how long a WebSocket was open, in milliseconds: 1 s to a day.
+/// Limits for the time that a WebSocket was open, in milliseconds: 1 s to a day.
 pub const DURATION: [u64; 9] =
     [1_000, 10_000, 60_000, 300_000, 900_000, 3_600_000, 14_400_000, 43_200_000, 86_400_000];
 
-/// Limits of how long a destination took for its 101, in milliseconds: 1 ms to 10 s.
+/// Limits for the time that a destination took to answer with a 101, in milliseconds: 1 ms to 10 s.
 pub const HANDSHAKE: [u64; 10] = [1, 5, 10, 25, 50, 100, 250, 500, 2_500, 10_000];
 
 impl<const N: usize> Default for Histogram<N> {
@@ -28,19 +28,19 @@ impl<const N: usize> Default for Histogram<N> {
 }
 
 impl<const N: usize> Histogram<N> {
-    /// Nothing.
+    /// An empty histogram.
     pub const fn new() -> Self {
         Self { buckets: [const { Counter::new() }; N], beyond: Counter::new(), sum: Counter::new() }
     }
 
-    /// Counts a time, in milliseconds. The `limits` are always the same for one histogram.
+    /// Counts a time, in milliseconds. A histogram must always be used with the same `limits`.
     pub fn observe(&self, limits: &[u64; N], time: u64) {
         let bucket = limits.iter().position(|limit| time <= *limit);
         bucket.map_or(&self.beyond, |bucket| &self.buckets[bucket]).add(1);
         self.sum.add(time);
     }
 
-    /// Adds what another one holds.
+    /// Adds the counts of another histogram.
     pub fn merge(&self, other: &Self) {
         for (own, more) in self.buckets.iter().zip(&other.buckets) {
             own.add(more.get());
@@ -49,7 +49,7 @@ impl<const N: usize> Histogram<N> {
         self.sum.add(other.sum.get());
     }
 
-    /// The histogram as it is told: in seconds, each bucket with all that is below it.
+    /// The histogram for reports: in seconds, with cumulative buckets.
     pub fn times(&self, limits: &[u64; N]) -> Times {
         let mut count = 0;
         let buckets = limits
@@ -67,20 +67,20 @@ impl<const N: usize> Histogram<N> {
 /// A histogram of times in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Times {
-    /// How many there were.
+    /// The number of times.
     pub count: u64,
-    /// All of them together.
+    /// The sum of the times.
     pub sum: f64,
-    /// How many were no longer than each limit.
+    /// Cumulative counts by limit.
     pub buckets: Vec<Bucket>,
 }
 
-/// How many times were no longer than a limit.
+/// The number of times up to a limit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Bucket {
     /// The limit, in seconds.
     pub le: f64,
-    /// The times up to it.
+    /// The number of times up to the limit.
     pub count: u64,
 }
 

@@ -1,9 +1,9 @@
-//! Where a process counts.
+//! The counters of one process.
 //!
-//! Every process that serves has a [`Slot`] of its own, in memory that all of them see. What it
-//! counts stays when it ends, and the next owner of the slot adds to it: the sum over all slots
-//! never falls. What it holds (its gauges) is only good while it lives, so a slot names its owner
-//! by number and start time, and a slot whose owner is gone is free.
+//! Each worker process has its own [`Slot`], in memory that all workers share. Its counters remain
+//! when the process ends, and the next owner of the slot adds to them: the sum over all slots never
+//! decreases. Its gauges are valid only while the process is alive, so a slot records its owner by
+//! process id and start time, and a slot whose owner has died is free.
 
 use std::sync::atomic::{fence, Ordering};
 use zerocopy::FromBytes;
@@ -15,42 +15,42 @@ use super::histogram::{Histogram, DURATION, HANDSHAKE};
 use crate::counter::Counter;
 use crate::registry::{Total, CLOSE_REASONS};
 
-/// A process that serves.
+/// A worker process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
-    /// Its number.
+    /// Its process id.
     pub pid: u64,
-    /// When it started, in any unit: numbers are given again, but not at the same time.
+    /// When it started, in any unit: process ids are reused, but not with the same start time.
     pub started: u64,
-    /// Number of its configuration; each reload raises it.
+    /// Number of its configuration; each reload increments it.
     pub generation: u64,
 }
 
-/// What one process holds and has counted. All-zero is a free one.
+/// The gauges and counters of one process. All-zero is a free slot.
 #[derive(Debug, Default, FromBytes)]
 #[repr(C)]
 pub struct Slot {
     pid: Counter,
     started: Counter,
     generation: Counter,
-    /// Whether it is leaving.
+    /// Whether the process is shutting down.
     draining: Counter,
-    /// Bytes kept for peers that are slow to take them.
+    /// Bytes buffered for peers that read slowly.
     pub buffered: Counter,
-    /// What it has counted.
+    /// Its counters.
     pub counts: Counts,
 }
 
-/// Why an upgraded connection was left to nginx's own copier.
+/// Why nginx's own copying handles an upgraded connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// The handshake is not that of RFC 6455 section 4.
+    /// The handshake does not follow RFC 6455 section 4.
     NotWebSocket,
     /// A subrequest, or a stream of HTTP/2 or HTTP/3.
     NotOfItsOwn,
-    /// Something of nginx still works on the request.
+    /// Another part of nginx still works on the request.
     Busy,
-    /// Something seems to, and nothing bears it out.
+    /// Another part of nginx seems to, but nothing confirms it.
     Unexplained,
 }
 
@@ -70,22 +70,22 @@ impl Left {
     }
 }
 
-/// Who refused a handshake.
+/// Why a handshake was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedBy {
-    /// The destination, with another status than 101.
+    /// The destination answered with another status than 101.
     Destination,
-    /// nginx, because no destination gave an answer.
+    /// nginx answered, because no destination did.
     Unreachable,
     /// `websocket_limit_conn`.
     Limit,
 }
 
 impl RefusedBy {
-    /// Everybody who may.
+    /// All reasons.
     pub const ALL: [Self; 3] = [Self::Destination, Self::Unreachable, Self::Limit];
 
-    /// The one as a word, for labels.
+    /// The reason as one word, for labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Destination => "destination",
@@ -95,8 +95,8 @@ impl RefusedBy {
     }
 }
 
-/// Status codes of Close frames by the ranges of RFC 6455 section 7.4.2, the two usual ones by
-/// themselves. The first one is for tunnels without.
+/// Status codes of Close frames, in the ranges of RFC 6455 section 7.4.2, with the two common codes
+/// separate. The first class is for tunnels without a code.
 pub const CODES: [&str; 7] = ["none", "1000", "1001", "1xxx", "3xxx", "4xxx", "other"];
 
 fn code_class(code: Option<u16>) -> usize {
@@ -111,7 +111,7 @@ fn code_class(code: Option<u16>) -> usize {
     }
 }
 
-/// What ended a tunnel: [`Reason`]s, and two that no session knows.
+/// Why a tunnel ended: a [`Reason`] of the session, or one of two that the session does not have.
 pub fn enders() -> impl Iterator<Item = &'static str> {
     CLOSE_REASONS.iter().map(|reason| reason.word)
 }
@@ -119,28 +119,28 @@ pub fn enders() -> impl Iterator<Item = &'static str> {
 const FAULT: usize = Reason::ALL.len();
 const WORKER_LOST: usize = FAULT + 1;
 
-/// What is only ever counted up.
+/// The counters of one process.
 #[derive(Debug, FromBytes)]
 #[repr(C)]
 pub struct Counts {
-    /// Tunnels that began.
+    /// Tunnels opened.
     pub opened: Counter,
     totals: [Counter; Total::ALL.len()],
     left: [Counter; Left::ALL.len()],
     refused: [Counter; RefusedBy::ALL.len()],
-    /// Tunnels that ended, by who ended them and the class of the code.
+    /// Tunnels that ended, by reason and class of the code.
     closed: [[Counter; CODES.len()]; WORKER_LOST + 1],
-    /// Pings of ours, by the end they went to.
+    /// Pings inserted, by the end that receives them.
     pings: [Counter; 2],
-    /// Pongs to those.
+    /// Pongs received for those Pings.
     pongs: [Counter; 2],
-    /// Ends that owed one and were dead without it.
+    /// Ends that were dead because they did not answer a Ping.
     pongs_missed: [Counter; 2],
-    /// What came from each end.
+    /// Frames received from each end.
     frames: [FrameCounts; 2],
     /// How long tunnels were open.
     pub duration: Histogram<{ DURATION.len() }>,
-    /// How long destinations took for a 101.
+    /// How long destinations took to answer with a 101.
     pub handshake: Histogram<{ HANDSHAKE.len() }>,
 }
 
@@ -151,7 +151,7 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// Nothing.
+    /// All zero.
     pub const fn new() -> Self {
         Self {
             opened: Counter::new(),
@@ -179,17 +179,17 @@ impl Counts {
         self.totals[total as usize].add(1);
     }
 
-    /// What a total has come to.
+    /// The value of a total.
     pub fn total(&self, total: Total) -> u64 {
         self.totals[total as usize].get()
     }
 
-    /// An upgrade was left to nginx.
+    /// An upgraded connection was left to nginx's own copying.
     pub fn leave(&self, why: Left) {
         self.left[why as usize].add(1);
     }
 
-    /// How many upgrades were left to nginx for this reason.
+    /// The number of connections left to nginx for this reason.
     pub fn left(&self, why: Left) -> u64 {
         self.left[why as usize].get()
     }
@@ -199,12 +199,12 @@ impl Counts {
         self.refused[by as usize].add(1);
     }
 
-    /// How many handshakes were refused so.
+    /// The number of handshakes refused for this reason.
     pub fn refused(&self, by: RefusedBy) -> u64 {
         self.refused[by as usize].get()
     }
 
-    /// Something happened in a tunnel.
+    /// An event in a tunnel.
     pub fn event(&self, event: Event) {
         match event {
             Event::Pinged(end) => self.pings[end as usize].add(1),
@@ -215,30 +215,30 @@ impl Counts {
         }
     }
 
-    /// A tunnel has ended after so many milliseconds.
+    /// A tunnel has ended after this many milliseconds.
     pub fn close(&self, summary: &Summary, duration: u64) {
         let row = summary.reason.map_or(FAULT, Reason::index);
-        // for `merge`: who sees the end sees the beginning
+        // for `merge`: a reader that sees the end also sees the beginning
         fence(Ordering::Release);
         self.closed[row][code_class(summary.code)].add(1);
         self.duration.observe(&DURATION, duration);
     }
 
-    /// Tunnels that ended, with who ended them and the class of the code.
+    /// Tunnels that ended, by reason and class of the code.
     pub fn closed(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
         enders().zip(&self.closed).flat_map(|(by, row)| {
             CODES.iter().zip(row).map(move |(code, count)| (by, *code, count.get()))
         })
     }
 
-    /// Tunnels that began and have not ended. There is no gauge beside the counters: whenever the
-    /// process dies, and whoever looks meanwhile, each tunnel is either open or ended.
+    /// Tunnels that began and have not ended. This is no separate gauge: at any moment, even when
+    /// the process dies, each tunnel is counted either as open or as ended.
     pub fn open(&self) -> u64 {
         let ended = self.closed.as_flattened().iter().map(Counter::get).sum();
         self.opened.get().saturating_sub(ended)
     }
 
-    /// Our Pings to an end and its Pongs to them.
+    /// Pings inserted towards an end, and the Pongs received for them.
     pub fn pings(&self, end: End) -> (u64, u64) {
         (self.pings[end as usize].get(), self.pongs[end as usize].get())
     }
@@ -248,7 +248,7 @@ impl Counts {
         self.pongs_missed[end as usize].get()
     }
 
-    /// Adds what another one has counted.
+    /// Adds the counters of another process.
     pub fn merge(&self, other: &Self) {
         for (own, more) in self.plain().zip(other.plain()) {
             own.add(more.get());
@@ -258,12 +258,12 @@ impl Counts {
         }
         self.duration.merge(&other.duration);
         self.handshake.merge(&other.handshake);
-        // last, so that no tunnel is seen to end that has not begun
+        // last, so that no tunnel ends that has not begun
         fence(Ordering::Acquire);
         self.opened.add(other.opened.get());
     }
 
-    /// All but `opened` that are just numbers.
+    /// All counters that are plain numbers, except `opened`.
     fn plain(&self) -> impl Iterator<Item = &Counter> {
         self.totals
             .iter()
@@ -277,7 +277,7 @@ impl Counts {
 }
 
 impl Slot {
-    /// A free one.
+    /// A free slot.
     pub const fn new() -> Self {
         Self {
             pid: Counter::new(),
@@ -289,7 +289,7 @@ impl Slot {
         }
     }
 
-    /// Whose it is, if it is taken.
+    /// The owner, if there is one.
     pub fn owner(&self) -> Option<Owner> {
         let pid = self.pid.get();
         (pid != 0).then(|| Owner {
@@ -304,7 +304,7 @@ impl Slot {
         self.counts.open()
     }
 
-    /// Makes it a process's own. What an owner before it held is lost with that one.
+    /// Assigns the slot to a process. The gauges of an earlier owner are discarded.
     pub fn take(&self, owner: Owner) {
         self.counts.closed[WORKER_LOST][0].add(self.active());
         self.buffered.set(0);
@@ -314,24 +314,24 @@ impl Slot {
         self.pid.set(owner.pid);
     }
 
-    /// Gives it back.
+    /// Frees the slot.
     pub fn release(&self) {
         self.take(Owner::default());
     }
 
-    /// Its owner is leaving.
+    /// Marks the owner as shutting down.
     pub fn set_draining(&self) {
         self.draining.set(1);
     }
 
-    /// Whether its owner is leaving, or has a configuration older than `newest`.
+    /// Whether the owner is shutting down, or has a configuration older than `newest`.
     pub fn is_draining(&self, newest: u64) -> bool {
         self.draining.get() != 0 || self.generation.get() < newest
     }
 }
 
-/// Finds a slot for a process: a free one, else one whose owner is gone. The caller sees to it
-/// that nobody else is looking for one at the same time.
+/// Finds a slot for a process: a free one, otherwise one whose owner has died. The caller ensures
+/// that no other process searches at the same time.
 pub fn claim(slots: &[Slot], owner: Owner, is_alive: impl Fn(Owner) -> bool) -> Option<&Slot> {
     let free = slots.iter().find(|slot| slot.owner().is_none());
     let gone = || slots.iter().find(|slot| slot.owner().is_some_and(|owner| !is_alive(owner)));
@@ -340,31 +340,31 @@ pub fn claim(slots: &[Slot], owner: Owner, is_alive: impl Fn(Owner) -> bool) -> 
     Some(slot)
 }
 
-/// All that the slots hold and have counted together.
+/// The sum over all slots.
 #[derive(Debug, Default)]
 pub struct Sum {
-    /// Of all owners, those that are gone too.
+    /// The counters of all owners, including those that have ended.
     pub counts: Counts,
-    /// The processes that live.
+    /// The processes that are alive.
     pub workers: Vec<WorkerStatus>,
 }
 
-/// A process that serves, as it is told.
+/// A worker process, as reported.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct WorkerStatus {
-    /// Its number.
+    /// Its process id.
     pub pid: u64,
     /// Number of its configuration.
     pub generation: u64,
-    /// Whether it is leaving.
+    /// Whether it is shutting down.
     pub draining: bool,
     /// Open tunnels.
     pub active: u64,
-    /// Bytes kept for peers that are slow to take them.
+    /// Bytes buffered for peers that read slowly.
     pub buffered_bytes: u64,
 }
 
-/// Adds slots up; `newest` is the number of the newest configuration.
+/// Adds the slots up; `newest` is the number of the newest configuration.
 pub fn sum<'a>(
     slots: impl IntoIterator<Item = &'a Slot>,
     newest: u64,
@@ -372,7 +372,7 @@ pub fn sum<'a>(
 ) -> Sum {
     let mut sum = Sum::default();
     for slot in slots {
-        // its owner goes on counting
+        // its owner continues to count
         let seen = Counts::new();
         seen.merge(&slot.counts);
         let active = seen.open();
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!((alive.counts.opened.get(), alive.workers), (3, vec![worker]));
         assert_eq!(closed(&alive.counts), [("drain", "1001", 1)]);
 
-        // the same number at another time is another process
+        // the same process id with another start time is another process
         let is_alive = |owner: Owner| owner == AGAIN;
         for _ in 0..2 {
             let gone = sum(&slots, 1, is_alive);
@@ -444,7 +444,7 @@ mod tests {
             assert_eq!(closed(&gone.counts), [("drain", "1001", 1), ("worker_lost", "none", 2)]);
         }
 
-        // a free slot before one of a process that is gone
+        // a free slot is preferred to one of a dead process
         let second = claim(&slots, AGAIN, is_alive).unwrap();
         assert!(std::ptr::eq(second, &raw const slots[1]));
         let third = claim(&slots, AGAIN, is_alive).unwrap();

@@ -10,26 +10,26 @@ use Context::{Any, Http, Location, Server, Upstream};
 pub struct Directive {
     /// Its name.
     pub name: &'static str,
-    /// The ways to write it, without the semicolon.
+    /// Its syntax, without the semicolon.
     pub syntax: &'static [&'static str],
-    /// The arguments that it has where it does not stand, as far as it has any then.
+    /// The arguments that apply if the directive is absent, if any.
     pub default: Option<&'static str>,
-    /// The blocks that it may stand in.
+    /// The blocks in which it is allowed.
     pub contexts: &'static [Context],
-    /// How many arguments it takes.
+    /// How many arguments it accepts.
     pub arguments: Arguments,
-    /// What it does, in Markdown.
+    /// Its effect, in Markdown.
     pub about: &'static str,
-    /// Arguments that it takes.
+    /// Valid arguments.
     pub good: &'static [&'static str],
-    /// Arguments that it does not take.
+    /// Invalid arguments.
     pub bad: &'static [&'static str],
 }
 
 /// A block of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {
-    /// Every block, and none.
+    /// Every block, and the main context.
     Any,
     /// `http`
     Http,
@@ -54,12 +54,12 @@ impl Context {
     }
 }
 
-/// How many arguments a directive takes, as nginx counts them before it calls the directive.
+/// The number of arguments of a directive, which nginx checks before it calls the directive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arguments {
-    /// The least and the most, which is at most 7.
+    /// The minimum and the maximum, which is at most 7.
     Between(u32, u32),
-    /// The least, 0 to 2, and no limit.
+    /// The minimum, 0 to 2; no maximum.
     AtLeast(u32),
 }
 
@@ -68,7 +68,7 @@ const ANYWHERE: &[Context] = &[Http, Server, Location];
 /// The declaration of a directive.
 ///
 /// # Panics
-/// There is none of this name; as the tables of commands are constants, that fails the build.
+/// No directive has this name; the tables of commands are constants, so the build fails.
 pub const fn directive(name: &str) -> &'static Directive {
     let mut index = 0;
     while index < DIRECTIVES.len() {
@@ -88,7 +88,7 @@ const fn is_same(one: &[u8], other: &[u8]) -> bool {
     index == one.len() && index == other.len()
 }
 
-/// Every directive.
+/// All directives.
 pub const DIRECTIVES: &[Directive] = &{
     let (elb, websocket) = (elb::ALL, websocket::ALL);
     let mut all = [elb[0]; elb::ALL.len() + websocket::ALL.len()];

@@ -9,14 +9,14 @@ pub struct LogField {
     pub name: &'static str,
     /// Its type in JSON.
     pub json_type: &'static str,
-    /// Its value, which also says how it is written.
+    /// Its value and format.
     pub value: for<'a> fn(&Line<'a>) -> LogValue<'a>,
-    /// What it tells, in Markdown, as a cell of a table.
+    /// Its meaning, in Markdown, as a cell of a table.
     pub about: &'static str,
 }
 
-/// Every field, in the order of both formats. In text the word of one may be missing, which only
-/// the last ones can be.
+/// All fields, in the order of both formats. In the text format a field may be omitted; only the
+/// last fields may be of such a kind.
 pub const LOG_FIELDS: &[LogField] = &[
     LogField {
         name: "time",

@@ -1,4 +1,4 @@
-//! The metric families, in the order of `/metrics`, and the reasons for which WebSockets end.
+//! The metric families, in the order of `/metrics`, and the reasons why WebSockets end.
 
 use crate::metrics::{Destination, Health, Kinds, Labelled, Side, Snapshot, Times};
 use websocket_tunnel::Reason;
@@ -6,33 +6,33 @@ use websocket_tunnel::Reason;
 /// A metric family.
 #[derive(Debug)]
 pub struct Family {
-    /// Its name; that of a counter without `_total`.
+    /// Its name; a counter's name is without `_total`.
     pub name: &'static str,
-    /// What kind it is, and where its values come from.
+    /// Its kind, and the source of its values.
     pub values: Values,
     /// Its `HELP`.
     pub help: &'static str,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it tells beside the `HELP`, in Markdown, as a cell of a table.
+    /// More than the `HELP` says, in Markdown, as a cell of a table.
     pub about: &'static str,
 }
 
-/// Where the samples of a family come from.
+/// The source of a family's samples.
 #[derive(Clone, Copy, Debug)]
 pub enum Values {
-    /// A number that goes up and down.
+    /// A number that can increase and decrease.
     Gauge(Samples),
-    /// A number that only goes up.
+    /// A number that only increases.
     Counter(Samples),
-    /// A number without labels that processes only add to.
+    /// A number without labels that processes only increment.
     Total(Total),
-    /// Times by how long they were.
+    /// A histogram of times.
     Histogram(fn(&Snapshot) -> &Times),
 }
 
 impl Values {
-    /// The kind as Prometheus has it.
+    /// The kind in the terms of Prometheus.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Gauge(_) => "gauge",
@@ -42,29 +42,29 @@ impl Values {
     }
 }
 
-/// A number without labels that processes only add to. A new one is declared here and in
-/// [`METRICS`], and then counted: the slots, `/status` and its schema have all of them.
+/// A counter without labels. To add one, declare it here and in [`METRICS`], and count it: the
+/// slots, `/status` and its schema include all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Total {
-    /// Tunnels whose stream could not be followed.
+    /// Tunnels whose frames could not be followed.
     Passthrough,
-    /// Answers of `elb_redirect`.
+    /// Responses of `elb_redirect`.
     Redirects,
-    /// Answers to health checks.
+    /// Responses to health checks.
     HealthChecks,
 }
 
 impl Total {
-    /// All of them.
+    /// All counters.
     pub const ALL: [Self; 3] = [Self::Passthrough, Self::Redirects, Self::HealthChecks];
 }
 
-/// Where `/status` has the totals of some families, and how the names of those begin.
+/// The part of `/status` that contains a family's total, and the prefix of the names in this part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusPart {
-    /// In the object itself.
+    /// The top-level object.
     Instance,
-    /// In `websockets`.
+    /// The object `websockets`.
     WebSockets,
 }
 
@@ -76,8 +76,8 @@ impl StatusPart {
         }
     }
 
-    /// The totals of this part with their families, and their names in `/status`, which are those of
-    /// the families without the prefix.
+    /// The totals of this part with their families, and their names in `/status`: the names of the
+    /// families without the prefix.
     pub fn totals(self) -> impl Iterator<Item = (&'static str, &'static Family, Total)> {
         METRICS.iter().filter_map(move |family| match family.values {
             Values::Total(total) => Some((family.name.strip_prefix(self.prefix())?, family, total)),
@@ -86,14 +86,14 @@ impl StatusPart {
     }
 }
 
-/// Gives each sample of a family: the values of its labels, in their order, and its number.
+/// Passes each sample of a family to the sink: the values of its labels, in order, and its number.
 pub type Samples = fn(&Snapshot, &mut Sink);
 
-/// Takes a sample.
+/// Receives a sample.
 pub type Sink<'a> = dyn FnMut(&[&str], u64) + 'a;
 
 impl Family {
-    /// The name that its samples and its documentation have.
+    /// The name of its samples and in the documentation.
     pub fn full_name(&self) -> String {
         match self.values {
             Values::Counter(_) | Values::Total(_) => format!("{}_total", self.name),
@@ -126,7 +126,7 @@ fn by_destination(snapshot: &Snapshot, sink: &mut Sink, value: fn(&Destination) 
 
 const DESTINATION_LABELS: &[&str] = &["upstream", "server", "address"];
 
-/// Every family.
+/// All families.
 pub const METRICS: &[Family] = &[
     Family {
         name: "elb_info",
@@ -318,16 +318,16 @@ pub const METRICS: &[Family] = &[
     },
 ];
 
-/// A reason for which WebSockets end.
+/// A reason why WebSockets end.
 #[derive(Clone, Copy, Debug)]
 pub struct CloseReason {
-    /// The word for it, in metrics, in `/status` and in the log.
+    /// Its word in metrics, in `/status` and in the log.
     pub word: &'static str,
     /// What happened, in Markdown, as a cell of a table.
     pub about: &'static str,
 }
 
-/// The reasons that no session knows, after those of a session.
+/// The reasons that the session does not have; they follow those of the session.
 const OTHER_REASONS: [CloseReason; 2] = [
     CloseReason {
         word: "fault",
@@ -339,7 +339,7 @@ const OTHER_REASONS: [CloseReason; 2] = [
     },
 ];
 
-/// Every reason: those of [`Reason::ALL`], in their order, and then the others.
+/// All reasons: those of [`Reason::ALL`], in order, then the others.
 pub const CLOSE_REASONS: [CloseReason; Reason::ALL.len() + OTHER_REASONS.len()] = {
     let mut all = [OTHER_REASONS[0]; Reason::ALL.len() + OTHER_REASONS.len()];
     let mut index = 0;

@@ -9,16 +9,16 @@ pub enum Need {
     Value(&'static str),
     /// This variable has this value.
     Is(&'static str, &'static str),
-    /// One of the two is there.
+    /// One of the two is met.
     Either(&'static Self, &'static Self),
-    /// A destination is a name, which is looked up.
+    /// A destination is a name that is looked up.
     NamedDestination,
-    /// The folder that the variable names is there.
+    /// The folder named by the variable exists.
     Folder,
 }
 
 impl Need {
-    /// The variables that it is about.
+    /// The variables that it depends on.
     pub fn variables(&self) -> Vec<&'static str> {
         match self {
             Self::On(name) | Self::Value(name) | Self::Is(name, _) => vec![name],
@@ -35,7 +35,7 @@ impl Need {
             Self::Is(name, value) => format!("`{name}` is `{value}`"),
             Self::Either(one, other) => format!("{} or {}", one.about(), other.about()),
             Self::NamedDestination => "a destination is a name".to_owned(),
-            Self::Folder => "the folder is there".to_owned(),
+            Self::Folder => "the folder exists".to_owned(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The members of what `websocket_status` answers as JSON. `cargo xtask docs` writes
+//! The members of the JSON that `websocket_status` returns. `cargo xtask docs` writes
 //! `docs/status.schema.json` from them.
 
 use super::{StatusPart, CLOSE_REASONS, METRICS};
@@ -9,16 +9,16 @@ use crate::metrics::{Health, CODES};
 pub struct Member {
     /// Its key.
     pub name: &'static str,
-    /// What it means.
+    /// Its meaning.
     pub about: About,
-    /// Its values.
+    /// The type of its values.
     pub shape: Shape,
 }
 
-/// What a member means.
+/// The meaning of a member.
 #[derive(Clone, Copy, Debug)]
 pub enum About {
-    /// Nothing beyond its name, or what its shape says.
+    /// Clear from its name or its type.
     Nothing,
     /// A sentence.
     Text(&'static str),
@@ -27,10 +27,10 @@ pub enum About {
 }
 
 impl About {
-    /// The sentence.
+    /// The description.
     ///
     /// # Panics
-    /// There is no such metric family, which a test would show.
+    /// No metric family has this name; a test would fail.
     pub fn text(&self) -> Option<&'static str> {
         match self {
             Self::Nothing => None,
@@ -43,7 +43,7 @@ impl About {
     }
 }
 
-/// The values of a member.
+/// The type of a member.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     /// Text.
@@ -68,12 +68,12 @@ pub enum Shape {
     Settings,
 }
 
-/// A kind of object that is used more than once.
+/// A type of object that is used more than once.
 #[derive(Debug)]
 pub struct Definition {
     /// Its name.
     pub name: &'static str,
-    /// What it is.
+    /// Its meaning.
     pub about: Option<&'static str>,
     /// Its members.
     pub members: &'static [Member],
@@ -87,17 +87,17 @@ const fn count(name: &'static str, about: &'static str) -> Member {
     member(name, Shape::Whole(0), about)
 }
 
-/// The number that a metric family has too.
+/// A number that is also a metric family.
 const fn metric(name: &'static str, family: &'static str) -> Member {
     Member { name, about: About::Metric(family), shape: Shape::Whole(0) }
 }
 
-/// A member that its shape explains.
+/// A member without a description.
 const fn plain(name: &'static str, shape: Shape) -> Member {
     Member { name, about: About::Nothing, shape }
 }
 
-/// The members of everything.
+/// The members of the top-level object.
 pub fn status_members() -> Vec<Member> {
     with_totals(INSTANCE, StatusPart::Instance)
 }
@@ -168,7 +168,7 @@ const DESTINATION: &[Member] = &[
     count("connections", "Connections to it, those of WebSockets included."),
 ];
 
-/// The kinds of objects that are used more than once.
+/// The types of objects that are used more than once.
 pub const DEFINITIONS: &[&Definition] = &[&KINDS, &LABELLED, &SIDE, &TIMES];
 
 const KINDS: Definition = Definition {

@@ -20,7 +20,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The text of every test that runs nginx.
+/// The source of every test that runs nginx.
 fn tests_of_nginx() -> String {
     let files = ["t", "image/t"].into_iter().flat_map(|folder| fs::read_dir(at(folder)).unwrap());
     let tests = files
@@ -29,7 +29,7 @@ fn tests_of_nginx() -> String {
     tests.map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
-/// Whether `name` stands in `text` as a word of its own.
+/// Whether `text` contains `name` as a separate word.
 fn has_word(text: &str, name: &str) -> bool {
     let of_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.match_indices(name).any(|(at, _)| {
@@ -37,7 +37,7 @@ fn has_word(text: &str, name: &str) -> bool {
     })
 }
 
-/// The words of a configuration, without its comments. One in quotes that begins with a reference is
+/// The words of a configuration, without comments. A quoted string that begins with a reference is
 /// one word.
 fn words_of_conf(conf: &str) -> impl Iterator<Item = &str> {
     let lines = conf.lines().filter(|line| !line.trim_start().starts_with('#'));
@@ -55,7 +55,7 @@ fn words_of_conf(conf: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `(variable, default, directive)`, as often as it stands in `nginx/nginx.conf`.
+/// `(variable, default, directive)` for each reference in `nginx/nginx.conf`.
 fn defaults_in_conf() -> BTreeSet<(String, String, String)> {
     let conf = read("nginx/nginx.conf");
     let words: Vec<_> = words_of_conf(&conf).collect();
@@ -111,12 +111,12 @@ fn samples_and_defaults_are_what_they_are_declared_to_be() {
             assert_eq!(declaration.check(good), Ok(()), "{name}={good}");
         }
         if !declaration.is_checked() {
-            // nginx refuses the bad ones: t/shipped_samples.t
+            // nginx refuses the invalid ones: t/shipped_samples.t
             continue;
         }
         for bad in declaration.bad {
             let must = declaration.check(bad).expect_err(&format!("{name}={bad}"));
-            // DESTINATIONS has one more rule than its words
+            // DESTINATIONS has a rule in addition to the type
             let other = must == "name at least one destination that is not a backup";
             let expected = must.starts_with(&format!("be {}", declaration.takes.expected()));
             assert!(expected || other, "{name}={bad}: {must}");
@@ -129,13 +129,13 @@ fn samples_and_defaults_are_what_they_are_declared_to_be() {
 fn nginx_conf_has_the_declared_defaults() {
     let declared = VARIABLES.iter().filter(|declaration| match declaration.default {
         Default::Conf(_) => true,
-        // what a reference repeats
+        // the values that a reference repeats
         Default::Own(_) => declaration.read_by.contains(&"elb_proxy_set_header"),
         _ => false,
     });
     let declared: BTreeSet<_> = declared
         .flat_map(|declaration| {
-            // elb_redirect has HTTPS_PORT without a reference
+            // elb_redirect reads HTTPS_PORT without a reference
             let read_by = declaration.read_by.iter().filter(|name| **name != "elb_redirect");
             read_by.map(|directive| {
                 let default = declaration.default.value().unwrap_or_default();
@@ -188,7 +188,7 @@ fn each_checked_variable_is_in_the_test_of_their_messages() {
     }
 }
 
-/// A snapshot with something in each of its lists.
+/// A snapshot with an entry in each of its lists.
 fn snapshot() -> Snapshot {
     let destination = Destination {
         upstream: "app".to_owned(),
@@ -276,9 +276,9 @@ fn each_metric_family_and_close_reason_is_in_a_test_of_nginx() {
         };
         assert!(found, "no test in t or image/t has {name}");
     }
-    // a fault is one of memory or of the system, which no test brings about: src/metrics/slot.rs
+    // a fault is caused by memory or the system, which no test can cause: src/metrics/slot.rs
     for reason in CLOSE_REASONS.iter().filter(|reason| reason.word != "fault") {
-        // in quotes, alone or with the code behind it: some of them are everyday words
+        // in quotes, alone or followed by the code, because some reasons are ordinary words
         let quoted = ['"', '\''].iter().any(|quote| {
             [format!("{quote}{}{quote}", reason.word), format!("{quote}{} ", reason.word)]
                 .iter()
@@ -288,7 +288,7 @@ fn each_metric_family_and_close_reason_is_in_a_test_of_nginx() {
     }
 }
 
-/// Whether an object in JSON has the declared members, and no others.
+/// Whether a JSON object has exactly the declared members.
 fn assert_members(object: &serde_json::Value, members: &[Member], path: &str) {
     let found: BTreeSet<_> = object.as_object().expect(path).keys().map(String::as_str).collect();
     assert_eq!(found, members.iter().map(|member| member.name).collect(), "{path}");
@@ -353,7 +353,7 @@ fn a_line_of_the_log_has_the_declared_fields() {
     }
 }
 
-/// The text of what knows nginx.
+/// The source of the nginx-facing code.
 fn sources(folder: &Path) -> String {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
@@ -364,8 +364,8 @@ fn sources(folder: &Path) -> String {
         .collect()
 }
 
-/// Whether what follows `before` is the name of a command that is made there: `main(`,
-/// `Command::main::<M>(` or the like.
+/// Whether the text after `before` is the name of a command created there: `main(`,
+/// `Command::main::<M>(` or similar.
 fn makes_command(before: &str) -> bool {
     let Some(function) = before.trim_end().strip_suffix('(') else { return false };
     let function = match function.rsplit_once("::<") {

@@ -1,45 +1,45 @@
-//! What a declaration of an environment variable says.
+//! The declaration of an environment variable.
 
 use super::need::Need;
 use crate::settings::FromText;
 use crate::settings::{destinations, listeners};
 
-/// An environment variable that has a meaning of its own.
+/// An environment variable with a declared meaning.
 #[derive(Debug)]
 pub struct Declaration {
     /// Its name.
     pub name: &'static str,
-    /// Its value where it is not set.
+    /// Its value if it is not set.
     pub default: Default,
-    /// The values that it takes, and who refuses others.
+    /// Its valid values, and which code checks them.
     pub takes: Takes,
     /// The directives that read it.
     pub read_by: &'static [&'static str],
-    /// What has to be there for it to have an effect: all of these.
+    /// The conditions under which it has an effect: all must be met.
     pub needs: &'static [Need],
-    /// What it is for, in Markdown, as a cell of a table.
+    /// Its purpose, in Markdown, as a cell of a table.
     pub about: &'static str,
-    /// Values that it takes.
+    /// Valid values.
     pub good: &'static [&'static str],
-    /// Values that it does not take.
+    /// Invalid values.
     pub bad: &'static [&'static str],
 }
 
-/// The value of a variable that is not set.
+/// The value if a variable is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {
-    /// There is none, and nginx does not start.
+    /// None: the variable is required, and nginx does not start.
     Required,
-    /// There is none, and none is needed.
+    /// None: the variable is optional.
     None,
-    /// The default of the directive that reads it, whatever the configuration file.
+    /// The default of the directive that reads it, independent of the configuration file.
     Own(&'static str),
     /// The default that `nginx/nginx.conf` writes in its reference.
     Conf(&'static str),
 }
 
 impl Default {
-    /// The value, as far as there is one.
+    /// The value, if there is one.
     pub const fn value(self) -> Option<&'static str> {
         match self {
             Self::Required | Self::None => None,
@@ -48,25 +48,25 @@ impl Default {
     }
 }
 
-/// The values that a variable takes.
+/// The valid values of a variable.
 #[derive(Clone, Copy, Debug)]
 pub enum Takes {
-    /// Values that are checked wherever the variable is asked for.
+    /// Values that are checked whenever the variable is read.
     Checked {
-        /// What they are, for "it must be ...".
+        /// What a valid value is, for "it must be ...".
         expected: &'static str,
-        /// Checks one.
+        /// Checks a value.
         ///
         /// # Errors
         /// What the value must do or be, for "it must ...".
         check: fn(&str) -> Result<(), String>,
     },
-    /// Values that the directives which read it check, and what those are.
+    /// Values that are checked by the directives that read the variable; and what a valid value is.
     Directive(&'static str),
 }
 
 impl Takes {
-    /// What the values are, for "it must be ...".
+    /// What a valid value is, for "it must be ...".
     pub const fn expected(&self) -> &'static str {
         match self {
             Self::Checked { expected, .. } | Self::Directive(expected) => expected,
@@ -75,7 +75,7 @@ impl Takes {
 }
 
 impl Declaration {
-    /// Checks a value as far as this module does, before a directive sees it.
+    /// Checks a value as far as this module does, before a directive receives it.
     ///
     /// # Errors
     /// What the value must do or be, for "it must ...".
@@ -86,13 +86,13 @@ impl Declaration {
         }
     }
 
-    /// Whether the module itself knows which values are right.
+    /// Whether the module itself checks the values.
     pub const fn is_checked(&self) -> bool {
         matches!(self.takes, Takes::Checked { .. })
     }
 }
 
-/// The values that are read as a `T`.
+/// Values that are parsed as a `T`.
 pub(super) const fn text<T: FromText>() -> Takes {
     Takes::Checked {
         expected: T::EXPECTED,
@@ -109,13 +109,13 @@ pub(super) const DESTINATIONS: Takes = Takes::Checked {
     check: |value| destinations::parse(value).map(drop),
 };
 
-/// The values of a variable that names addresses to listen at.
+/// The values of a variable that holds listen addresses.
 pub(super) const LISTEN: Takes = Takes::Checked {
     expected: listeners::EXPECTED,
     check: |value| listeners::parse(value).map(drop),
 };
 
-/// The same where there may be none.
+/// The same, if `off` is allowed.
 pub(super) const LISTEN_OR_OFF: Takes = Takes::Checked {
     expected: listeners::EXPECTED_OR_OFF,
     check: |value| listeners::parse_or_off(value).map(drop),

@@ -9,12 +9,12 @@ use crate::settings::types::{
     TimeAboveZero, TrustedProxies, WorkerConnections, WorkerProcesses,
 };
 
-/// Loopback, the private networks (RFC 1918), carrier-grade NAT (RFC 6598), link-local
-/// (RFC 3927, RFC 4291) and unique local addresses (RFC 4193): where load balancers live.
+/// Loopback, the private networks (RFC 1918), carrier-grade NAT (RFC 6598), link-local (RFC 3927,
+/// RFC 4291) and unique local addresses (RFC 4193): the usual networks of load balancers.
 const PRIVATE_NETWORKS: &str = "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 \
                                 100.64.0.0/10 169.254.0.0/16 fc00::/7 fe80::/10";
 
-/// Every variable.
+/// All variables.
 pub const VARIABLES: &[Declaration] = &[
     Declaration {
         name: "LISTEN_ON",

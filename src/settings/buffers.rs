@@ -1,11 +1,11 @@
-//! How large the headers of requests and responses may be.
+//! Limits for the headers of requests and responses.
 
 use std::fmt;
 
 use super::types::{decimal, FromText};
 
-/// A size in bytes, from 1k to 1m. Less does not hold an ordinary header, and more for each
-/// connection is the memory of the machine.
+/// A size in bytes, from 1k to 1m. A smaller buffer would not hold an ordinary header, and larger
+/// ones for each connection would exhaust the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(u32);
 
@@ -25,7 +25,7 @@ impl FromText for Size {
     }
 }
 
-/// The size as nginx reads it.
+/// The size in nginx's notation.
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 % KILO {
@@ -36,21 +36,22 @@ impl fmt::Display for Size {
 }
 
 impl Size {
-    /// How many buffers of this size the body of a response gets: 64k of them, and at least four.
+    /// The number of buffers of this size for the body of a response: 64k in total, and at least
+    /// four.
     ///
     /// nginx sends from two of them while it reads into others (`proxy_busy_buffers_size`, twice
-    /// the size), and wants one more than those. With four it takes any size, without a directive
-    /// for the busy ones, so a `location` may still have another `proxy_buffer_size`.
+    /// the size), and requires one more than those. Four buffers satisfy this for any size without
+    /// a directive for the busy ones, so a `location` may still set another `proxy_buffer_size`.
     pub fn body_buffers(self) -> u32 {
         (64 * KILO).div_ceil(self.0).max(4)
     }
 }
 
-/// The buffers for a request header that does not fit into nginx's first one of 1k: how many, and
-/// the size of each, which is the most that the request line or one field may have.
+/// The buffers for a request header that does not fit into nginx's first buffer of 1k: their
+/// number, and the size of each, which is the maximum for the request line and for one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestBuffers {
-    /// At most so many for one request.
+    /// The maximum number for one request.
     pub number: u32,
     /// The size of each.
     pub size: Size,
@@ -73,45 +74,44 @@ impl fmt::Display for RequestBuffers {
     }
 }
 
-/// What `elb_header_buffers` says.
+/// The arguments of `elb_header_buffers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeaderBuffers {
-    /// For the request.
+    /// For the request header.
     pub request: RequestBuffers,
-    /// For the header of the destination's response.
+    /// For the response header of the upstream.
     pub response: Size,
 }
 
-/// What was too large for its buffer.
+/// The item that was too large for its buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooLarge {
     /// The request line: 414.
     RequestLine,
-    /// A field of the request's header, or all of it: 400.
+    /// A field of the request header, or the whole header: 400.
     RequestHeader,
-    /// The header of the destination's response: 502.
+    /// The response header of the upstream: 502.
     ResponseHeader,
 }
 
 /// What is known of a request when it is logged.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Seen {
-    /// The status of the answer.
+    /// The status of the response.
     pub status: usize,
-    /// Whether a destination was asked, which may have answers of its own with any status.
+    /// Whether an upstream was contacted, which may itself answer with any status.
     pub proxied: bool,
-    /// Whether a part of the request was still to be read when its answer began.
+    /// Whether part of the request was still unread when its response began.
     pub unread: bool,
-    /// Whether the last buffer for its header is full.
+    /// Whether the last buffer for the request header is full.
     pub request_full: bool,
-    /// Whether the buffer for the response's header is full, and that had not ended.
+    /// Whether the buffer for the response header is full before the header ended.
     pub response_full: bool,
 }
 
 impl TooLarge {
-    /// Why a request was refused, if that was for the size of a header. nginx itself says so at
-    /// level info, and keeps nothing but the status: what a header was too large for has its
-    /// buffer full.
+    /// Why a request was refused, if a header was too large. nginx itself logs this at level info
+    /// and stores only the status, so the full buffer shows which header was too large.
     pub fn of(seen: &Seen) -> Option<Self> {
         let request_full = seen.request_full && !seen.proxied;
         match seen.status {
@@ -122,7 +122,7 @@ impl TooLarge {
         }
     }
 
-    /// The words for the operator: who, what, and what to raise.
+    /// The message for the operator: the cause, the client, and the variable to increase.
     pub fn message(self, buffers: &HeaderBuffers, client: &str, destination: &str) -> String {
         let HeaderBuffers { request, response } = buffers;
         match self {
@@ -145,7 +145,7 @@ impl TooLarge {
     }
 }
 
-/// The client in words: its address, and the one that its PROXY header names where that is another.
+/// The client in words: its address, and the address in its PROXY header if it differs.
 pub fn client(address: &str, named: Option<&str>) -> String {
     match named.filter(|named| !named.is_empty() && *named != address) {
         Some(named) => format!("{address} (\"{named}\" in its PROXY header)"),
@@ -209,7 +209,7 @@ mod tests {
         }
     }
 
-    /// The rules of `ngx_http_proxy_merge_loc_conf`, with its defaults.
+    /// The rules of `ngx_http_proxy_merge_loc_conf`, with nginx's defaults.
     #[test]
     fn nginx_takes_what_comes_of_each_size() {
         for size in (KILO..=KILO * KILO).step_by(997).chain([KILO * KILO]) {
@@ -229,7 +229,7 @@ mod tests {
         let cases = [
             (Seen { status: 414, ..all }, Some(TooLarge::RequestLine)),
             (Seen { status: 414, unread: false, ..all }, Some(TooLarge::RequestLine)),
-            // `return 414`, and an answer of the application
+            // `return 414`, and a response of the application
             (Seen { status: 414, request_full: false, ..all }, None),
             (Seen { status: 414, proxied: true, ..all }, None),
             (Seen { status: 400, proxied: true, ..all }, None),

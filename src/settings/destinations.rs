@@ -1,4 +1,5 @@
-//! Where requests go: `DESTINATION_HOSTNAME` and `DESTINATION_PORT`, or `DESTINATIONS` as JSON.
+//! The destinations of requests: `DESTINATION_HOSTNAME` and `DESTINATION_PORT`, or `DESTINATIONS`
+//! as JSON.
 
 use serde::Deserialize;
 
@@ -12,9 +13,9 @@ pub struct Destination {
     pub host: Host,
     /// Its TCP port.
     pub port: u16,
-    /// Its share of the requests among all weights; `None` leaves nginx's default of 1.
+    /// Its weight; `None` for nginx's default of 1.
     pub weight: Option<u32>,
-    /// Whether it is used only while no other is there.
+    /// Whether it is used only if no other is available.
     pub backup: bool,
 }
 
@@ -51,7 +52,7 @@ pub fn destinations(env: &Environment) -> Result<Vec<Destination>, Vec<Fault>> {
     Err(faults)
 }
 
-/// The variables that the destinations come from.
+/// The variables that define the destinations.
 pub fn variables(env: &Environment) -> Vec<String> {
     let names: &[&str] = match env.variable("DESTINATIONS") {
         Ok(None) => &["DESTINATION_HOSTNAME", "DESTINATION_PORT"],
@@ -70,10 +71,10 @@ fn single(env: &Environment) -> Result<Destination, Vec<Fault>> {
 /// What `DESTINATIONS` must be.
 pub const EXPECTED: &str = "a JSON list such as [{\"hostname\":\"app-1\",\"port\":45490}]";
 
-/// Reads the list of `DESTINATIONS`.
+/// Parses the value of `DESTINATIONS`.
 ///
 /// # Errors
-/// It is no such list, or an entry is faulty: what it must be or do, for "it must ...".
+/// It is not a valid list, or an entry is invalid: what it must be or do, for "it must ...".
 pub fn parse(list: &str) -> Result<Vec<Destination>, String> {
     let entries: Vec<Entry> =
         serde_json::from_str(list).map_err(|error| format!("be {EXPECTED}: {error}"))?;

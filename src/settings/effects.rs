@@ -1,4 +1,4 @@
-//! Variables that are set and have no effect as things stand.
+//! Variables that are set but have no effect with the other settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,18 +6,18 @@ use super::types::Host;
 use super::{destinations, shown, Environment, Variable};
 use crate::registry::{self, Declaration, Need, VARIABLES};
 
-/// What a configuration has asked the environment for.
+/// The variables that a configuration refers to.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// The names of all variables.
     pub names: BTreeSet<String>,
-    /// What became of references with a default: the value of the variable, or that default.
+    /// The results of references with a default: the value of the variable, or that default.
     pub used: BTreeMap<String, String>,
 }
 
 impl Asked {
-    /// The value with which a variable takes part, empty for none; `None` for one that the
-    /// configuration does not know.
+    /// The value that takes effect for the variable, empty for none; `None` if the configuration
+    /// does not refer to it.
     fn value(&self, env: &Environment, name: &str) -> Option<String> {
         if !self.names.contains(name) {
             return None;
@@ -31,12 +31,12 @@ impl Asked {
     }
 }
 
-/// Says of each variable that is set, to another value than its default, what it lacks to have an
-/// effect. One that the configuration does not ask for is not looked at, nor missed.
+/// Reports each variable that is set, to another value than its default, and what it lacks to have
+/// an effect. A variable that the configuration does not refer to is neither reported nor required.
 pub fn without_effect(env: &Environment, asked: &Asked) -> Vec<String> {
     let message = |declaration: &Declaration| {
         let name = declaration.name;
-        // where no destination is a name, nobody asks for what is about names
+        // if no destination is a name, nothing refers to the variables for names
         let of_names = declaration.needs.iter().any(|need| matches!(need, Need::NamedDestination));
         let known = of_names || asked.names.contains(name);
         let variable = env.variable(name).ok()?.filter(|_| known)?;
@@ -49,7 +49,7 @@ pub fn without_effect(env: &Environment, asked: &Asked) -> Vec<String> {
     VARIABLES.iter().filter_map(message).collect()
 }
 
-/// What is lacking of a need.
+/// The unmet part of a need.
 fn lack(need: &Need, env: &Environment, asked: &Asked, variable: &Variable) -> Option<String> {
     let value = |name: &str| asked.value(env, name);
     match need {
@@ -72,7 +72,7 @@ fn lack(need: &Need, env: &Environment, asked: &Asked, variable: &Variable) -> O
             (!named).then(|| "no destination is a name".to_owned())
         }
         Need::Folder => {
-            // where other paths begin is for nginx to say
+            // nginx decides what a relative path is relative to
             let path = variable.text();
             let missing = path.starts_with('/') && !env.is_folder(path);
             missing.then(|| match variable.from_file {
@@ -88,7 +88,7 @@ mod tests {
     use super::super::tests::{Table, Variables};
     use super::*;
 
-    /// What is said of an environment where the shipped configuration asks for all variables.
+    /// The reports for an environment if the shipped configuration refers to all variables.
     fn said(table: Variables) -> Vec<String> {
         let asked = Asked {
             names: VARIABLES.iter().map(|declaration| declaration.name.to_owned()).collect(),
@@ -111,7 +111,7 @@ mod tests {
                 &[("DESTINATION_CHECK_STATUS", "200"), ("DESTINATION_CHECK", "5s")],
                 Some(("DESTINATION_CHECK_STATUS", "\"DESTINATION_CHECK_PATH\" is not set")),
             ),
-            // the default, whoever writes it
+            // the default, even if it is set explicitly
             (&[("DESTINATION_CHECK_TIMEOUT", "2s")], None),
             (
                 &[("DRAIN_FILE", "/d"), ("STATUS_LISTEN_ON", "off")],
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn each_need_can_be_lacking() {
-        // what lacks all that there is a need for; the rest are the samples
+        // variables that lack something; the others have valid samples
         let lacking = [
             ("DESTINATION_HOSTNAME", "10.0.0.1"),
             ("DESTINATION_PORT", "80"),

@@ -1,7 +1,7 @@
 //! `${NAME}`, `${NAME:-default}` and `${NAME:+word}` in the arguments of a directive.
 //!
-//! Only names of capitals, digits and `_` are variables of the environment: `$host` and `${host}`
-//! stay nginx's own. `default` and `word` may hold further references.
+//! Only names of capitals, digits and `_` are environment variables: `$host` and `${host}` remain
+//! nginx's own. `default` and `word` may contain further references.
 
 use super::{check, Environment, Fault};
 
@@ -10,21 +10,21 @@ use super::{check, Environment, Fault};
 pub struct Expanded {
     /// The argument.
     pub text: String,
-    /// Whether it had a reference.
+    /// Whether it contained a reference.
     pub refers: bool,
-    /// The variables that it has its text from: those that it asked for and that are set.
+    /// The variables whose values are part of the argument.
     pub variables: Vec<String>,
-    /// The variables that it refers to, set or not, and what stands in place of each: its value or
-    /// a default, and `None` for `${NAME:+word}`.
+    /// The variables that it refers to, set or not, with their replacements: the value or a
+    /// default, and `None` for `${NAME:+word}`.
     pub asked: Vec<(String, Option<String>)>,
 }
 
 /// Why an argument cannot be expanded.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The reference is malformed: a fault of the configuration file.
+    /// The reference is malformed: an error in the configuration file.
     Syntax(String),
-    /// The environment is at fault.
+    /// The environment has an error.
     Environment(Fault),
 }
 
@@ -38,7 +38,7 @@ impl From<Fault> for Error {
 ///
 /// # Errors
 /// A malformed reference, a variable that is not set and has no default, or a value that nginx
-/// could not take literally: nginx has no way to escape a `$`.
+/// would not take literally: nginx cannot escape a `$`.
 pub fn expand(env: &Environment, argument: &str) -> Result<Expanded, Error> {
     let mut out = Expanded::default();
     expand_into(env, argument, &mut out)?;
@@ -63,7 +63,7 @@ fn expand_into(env: &Environment, mut rest: &str, out: &mut Expanded) -> Result<
     Ok(())
 }
 
-/// The name of ours that `text` begins with; empty where it is a variable of nginx.
+/// The environment variable at the start of `text`; empty if it is a variable of nginx.
 fn name_at(text: &str) -> &str {
     let of_name = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     let len = text.bytes().take_while(|b| of_name(*b)).count();
@@ -132,7 +132,7 @@ fn replace(
     Ok(())
 }
 
-/// Why a value cannot stand in an argument of a directive.
+/// Why a value cannot be part of an argument.
 fn unfit(text: &str) -> Option<&'static str> {
     if text.contains('$') {
         return Some("contains \"$\", which nginx would take for the start of a variable");

@@ -1,30 +1,29 @@
-//! Where servers listen, and that no two of them do at the same address.
+//! The addresses at which servers listen, each used only once.
 
 use super::types::{FromText, Listen};
 use super::{Environment, Fault};
 use crate::registry;
 
-/// The variables of the table that name addresses to listen at; each must have none in common with
-/// those before it.
+/// The declared variables that hold listen addresses; each must share none with those before it.
 const LISTENERS: &[&str] = &["LISTEN_ON", "LISTEN_ON_TLS", "STATUS_LISTEN_ON"];
 
-/// What the value of a variable must be that names addresses, for "it must be ...".
+/// What the value of a variable with listen addresses must be, for "it must ...".
 pub const EXPECTED: &str =
     "a port from 1 to 65535 or address:port, or several of them separated by commas";
 
-/// The same where there may be none.
+/// The same for a variable that may be `off`.
 pub const EXPECTED_OR_OFF: &str =
     "a port from 1 to 65535 or address:port, several of them separated by commas, or \"off\"";
 
-/// Reads a list of addresses.
+/// Parses a list of addresses.
 ///
 /// # Errors
-/// What it must do or be, for "it must ...".
+/// What the value must do or be, for "it must ...".
 pub fn parse(text: &str) -> Result<Vec<Listen>, String> {
     addresses(text, EXPECTED)
 }
 
-/// Reads a list of addresses, or `off`, which gives none.
+/// Parses a list of addresses, or `off`, which results in an empty list.
 ///
 /// # Errors
 /// As [`parse`].
@@ -46,21 +45,21 @@ fn addresses(text: &str, expected: &str) -> Result<Vec<Listen>, String> {
     }
 }
 
-/// Where a server listens.
+/// The addresses of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listening {
-    /// The addresses; none where the variable is `off`.
+    /// The addresses; empty if the variable is `off`.
     pub addresses: Vec<Listen>,
-    /// Whether the variable is not set, and these are the directive's default.
+    /// Whether the variable is not set, and the addresses are the directive's default.
     pub is_default: bool,
 }
 
-/// The addresses for an `elb_listen` directive, `default` where the variable is not set. It may be
-/// `off` where there is a default, or where it is declared so.
+/// The addresses for an `elb_listen` directive, `default` if the variable is not set. The value may
+/// be `off` if there is a default or the declaration allows it.
 ///
 /// # Errors
-/// The variable is faulty, it is missing and there is no default, or an earlier listener has one of
-/// its addresses.
+/// The variable is invalid, or it is not set and there is no default, or an earlier listener uses
+/// one of its addresses.
 pub fn listen(
     env: &Environment,
     name: &str,
@@ -91,7 +90,7 @@ fn differs(
 ) -> Result<(), Fault> {
     let earlier = LISTENERS.iter().position(|listener| *listener == name).unwrap_or(0);
     for other in &LISTENERS[..earlier] {
-        // a faulty one is reported where it is asked for
+        // an invalid variable is reported where it is used
         let Ok(Some(others)) = read(env, other, true) else { continue };
         let Some(common) = addresses.iter().find(|address| others.contains(address)) else {
             continue;
@@ -145,7 +144,7 @@ mod tests {
                 "127.0.0.2:81",
                 Ok("127.0.0.2:81".to_owned()),
             ),
-            // the fault of LISTEN_ON is its own
+            // the fault of LISTEN_ON is reported separately
             ("LISTEN_ON", "x", "LISTEN_ON_TLS", "81", Ok("81".to_owned())),
             (
                 "LISTEN_ON",
@@ -176,7 +175,7 @@ mod tests {
                 fault("LISTEN_ON_TLS", "82,[0::0]:81", "LISTEN_ON"),
             ),
             ("LISTEN_ON", "off", "LISTEN_ON_TLS", "81", Ok("81".to_owned())),
-            // any other variable is free
+            // any other variable may be used
             ("LISTEN_ON", "81", "MY_PORT", "81", Ok("81".to_owned())),
         ];
         for (one, value, other, same, expected) in cases {

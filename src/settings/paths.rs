@@ -1,19 +1,19 @@
-//! Files and folders that variables name and nginx opens: why one cannot be opened, and what to do.
+//! Files and folders that variables name and nginx opens: why one cannot be opened, and the remedy.
 
 use std::io::{Error, ErrorKind};
 
 use super::Fault;
 
-/// What nginx does with a path.
+/// How nginx uses a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// It writes lines to it.
+    /// nginx appends lines to it.
     Log,
-    /// It makes the folder and files in it.
+    /// nginx creates the folder and files in it.
     Folder,
 }
 
-/// The path in the words of a directive that nginx will open once the configuration is read.
+/// The path in the arguments of a directive, which nginx opens after it has read the configuration.
 pub fn path_in<'a>(words: &[&'a str]) -> Option<(Use, &'a str)> {
     match words {
         ["access_log" | "websocket_log", "off", ..]
@@ -28,7 +28,7 @@ pub fn path_in<'a>(words: &[&'a str]) -> Option<(Use, &'a str)> {
     }
 }
 
-/// The device of a standard stream, for a word that means it.
+/// The device of a standard stream, for the word that names the stream.
 pub fn stream(word: &str) -> Option<&'static str> {
     match word {
         "stdout" => Some("/dev/stdout"),
@@ -37,19 +37,19 @@ pub fn stream(word: &str) -> Option<&'static str> {
     }
 }
 
-/// What failed.
+/// The operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Opening or making it.
+    /// Opening or creating the path.
     Open,
-    /// Giving it to the user of the workers.
+    /// Changing its owner to the user of the workers.
     Give(u32),
 }
 
-/// `No such device or address`: opening a socket by its path, or a pipe that nobody reads.
+/// `No such device or address`: opening a socket by its path, or a pipe without a reader.
 const ENXIO: i32 = 6;
 
-/// The fault of a path that comes from a variable, or from its default.
+/// The fault of a path that a variable or its default names.
 pub fn fault(variable: &str, what_for: Use, path: &str, step: Step, error: &Error) -> Fault {
     let why = error.to_string();
     let why = why.split(" (os error").next().unwrap_or_default();
@@ -73,7 +73,7 @@ pub fn fault(variable: &str, what_for: Use, path: &str, step: Step, error: &Erro
     Fault::new(format!("environment variable \"{variable}\": {what}: {why}; {remedy}"))
 }
 
-/// What to do about the path itself.
+/// The remedy for a problem of the path itself.
 fn mend(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => "create the folder that it is in",

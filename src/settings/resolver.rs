@@ -2,19 +2,19 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What `/etc/resolv.conf` says, as resolv.conf(5) has it.
+/// The content of `/etc/resolv.conf`, as defined by resolv.conf(5).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ResolvConf {
-    /// The nameservers that nginx's resolver can ask.
+    /// The nameservers that nginx's resolver can query.
     pub nameservers: Vec<IpAddr>,
-    /// Those it cannot, as written.
+    /// The other nameservers, as written.
     pub unusable: Vec<String>,
     search: Vec<String>,
     ndots: usize,
 }
 
 impl ResolvConf {
-    /// Reads the text of a resolv.conf; lines that it does not know are passed over.
+    /// Parses the text of a resolv.conf; unknown lines are skipped.
     pub fn parse(text: &str) -> Self {
         let mut conf = Self { ndots: 1, ..Self::default() };
         for line in text.lines() {
@@ -22,7 +22,7 @@ impl ResolvConf {
             let mut words = line.split_whitespace();
             match words.next() {
                 Some("nameserver") => conf.nameserver(words.next().unwrap_or_default()),
-                // the last one counts
+                // the last one applies
                 Some("domain") => conf.search = words.take(1).map(str::to_owned).collect(),
                 Some("search") => conf.search = words.map(str::to_owned).collect(),
                 Some("options") => {
@@ -36,7 +36,7 @@ impl ResolvConf {
         conf
     }
 
-    /// nginx's resolver takes an address, but no scoped one (`fe80::1%eth0`) and no `::`.
+    /// nginx's resolver accepts an address, but neither a scoped one (`fe80::1%eth0`) nor `::`.
     fn nameserver(&mut self, word: &str) {
         match word.parse() {
             Ok(address) if address != IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
@@ -46,7 +46,7 @@ impl ResolvConf {
         }
     }
 
-    /// The names to ask for, in order: `name` as it is, and with each domain of the search list.
+    /// The names to look up, in order: `name` itself, and with each domain of the search list.
     pub fn candidates(&self, name: &str) -> Vec<String> {
         if let Some(absolute) = name.strip_suffix('.') {
             return vec![absolute.to_owned()];
@@ -73,14 +73,14 @@ pub fn in_hosts(text: &str, name: &str) -> bool {
     })
 }
 
-/// What a lookup of one candidate found.
+/// The result of looking up one candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
     /// It has an address.
     Found,
-    /// There is no such name.
+    /// The name does not exist.
     NotFound,
-    /// Nobody answered: asking for further names would only take time.
+    /// No nameserver answered: looking up further names would only take time.
     NoAnswer,
 }
 

@@ -1,15 +1,15 @@
-//! The types that a variable's text can have.
+//! The types of values of variables.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-/// A type that is read from a variable's text.
+/// A type that is parsed from a variable's text.
 pub trait FromText: Sized {
-    /// What would be right, for "it must be ...".
+    /// What a valid value is, for "it must be ...".
     const EXPECTED: &'static str;
 
-    /// Reads the text, `None` where it is not [`Self::EXPECTED`].
+    /// Parses the text, `None` if it is not [`Self::EXPECTED`].
     fn from_text(text: &str) -> Option<Self>;
 }
 
@@ -25,12 +25,12 @@ impl FromText for Port {
     }
 }
 
-/// A number in decimal digits only: `from_str` would take `+1` too.
+/// A number of decimal digits only: `from_str` would also accept `+1`.
 pub(super) fn decimal<T: FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// Where nginx listens: a port of all IPv4 addresses, or one address and port.
+/// A listen address: a port on all IPv4 addresses, or one address and port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen(SocketAddr);
 
@@ -47,7 +47,7 @@ impl FromText for Listen {
     }
 }
 
-/// An address as it stands before a port: IPv4 bare, IPv6 in brackets.
+/// An address as written before a port: IPv4 plain, IPv6 in brackets.
 fn bracketed(text: &str) -> Option<IpAddr> {
     match text.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
@@ -55,7 +55,7 @@ fn bracketed(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// The argument of nginx's `listen`.
+/// The address as an argument of nginx's `listen`.
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.ip() {
@@ -66,7 +66,7 @@ impl fmt::Display for Listen {
 }
 
 impl Listen {
-    /// The address, that of all interfaces included, and the port.
+    /// The address and the port; without an address, all interfaces.
     pub fn address(&self) -> SocketAddr {
         self.0
     }
@@ -77,7 +77,7 @@ impl Listen {
 pub enum Host {
     /// An address literal, IPv6 with or without brackets.
     Address(IpAddr),
-    /// A name (RFC 1123 2.1; `_` as container names have it), a trailing dot kept.
+    /// A name (RFC 1123 2.1; `_` as in container names); a trailing dot is preserved.
     Name(String),
 }
 
@@ -93,14 +93,14 @@ impl FromText for Host {
             (1..=63).contains(&label.len())
                 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
-        // digits and dots alone would be a mistyped address
+        // digits and dots alone are probably a mistyped address
         let numeric = name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         (name.len() <= 253 && !numeric && name.split('.').all(label))
             .then(|| Self::Name(text.to_owned()))
     }
 }
 
-/// The host as it stands before `:port`.
+/// The host as written before `:port`.
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -127,7 +127,7 @@ impl FromText for Switch {
     }
 }
 
-/// A redirect's status.
+/// The status of a redirect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RedirectStatus(pub u16);
 
@@ -139,7 +139,7 @@ impl FromText for RedirectStatus {
     }
 }
 
-/// The scheme that the application is told the client used (`X-Forwarded-Proto`).
+/// The scheme that is sent to the application as the client's (`X-Forwarded-Proto`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForwardedProto;
 
@@ -151,7 +151,7 @@ impl FromText for ForwardedProto {
     }
 }
 
-/// The path of the health check, as it stands in a request line.
+/// The path of the health check, as in a request line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PingPath(pub String);
 
@@ -166,7 +166,7 @@ impl FromText for PingPath {
     }
 }
 
-/// What a health check is told.
+/// What a health check reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PingMode {
     /// That nginx answers.
@@ -187,9 +187,9 @@ impl FromText for PingMode {
     }
 }
 
-/// How long a drain is waited for before nginx is stopped, in seconds. The image's entry point
-/// (`nginx/entrypoint`) reads the same variable in the same way, so it takes less than nginx's own
-/// times.
+/// How long to wait for a drain before nginx is stopped, in seconds. The image's entry point
+/// (`nginx/entrypoint`) parses the same variable in the same way, so nginx's own units of time are
+/// not supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrainDelay(pub u16);
 
@@ -203,18 +203,18 @@ impl FromText for DrainDelay {
     }
 }
 
-/// The number of worker processes: nginx has 1,024 processes at most (`NGX_MAX_PROCESSES`), and a
-/// reload takes twice as many. With none it listens and serves nobody.
+/// The number of worker processes: nginx supports at most 1,024 processes (`NGX_MAX_PROCESSES`),
+/// and a reload needs twice as many. With 0, nginx listens but serves no one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerProcesses {
     /// One for each processor that the container may use.
     Auto,
-    /// So many, from 1 to 500.
+    /// This many, from 1 to 500.
     Number(u16),
 }
 
 impl WorkerProcesses {
-    /// The most that there may be.
+    /// The maximum.
     pub const MOST: u16 = 500;
 }
 
@@ -229,9 +229,10 @@ impl FromText for WorkerProcesses {
     }
 }
 
-/// Connections of one worker, 10 to 1,048,576. Listeners take some, and a proxied connection two:
-/// with fewer, requests fail. More need more open files than Linux grants unless told otherwise
-/// (`fs.nr_open`); memory for all of them is taken at once, and a worker that gets none ends.
+/// Connections of one worker, 10 to 1,048,576. Listeners use some, and a proxied connection two:
+/// with fewer, requests fail. More connections need more open files than Linux allows by default
+/// (`fs.nr_open`), and the memory for all of them is allocated at the start: a worker that cannot
+/// allocate it exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerConnections(pub u32);
 
@@ -243,8 +244,8 @@ impl FromText for WorkerConnections {
     }
 }
 
-/// A time that nginx is to wait for something: with 0 it waits for nothing, and each request fails.
-/// Whether other text is a time is left to nginx.
+/// A timeout of nginx, above 0: with 0 nginx does not wait, and each request fails. nginx itself
+/// checks whether other text is a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeAboveZero;
 
@@ -256,7 +257,7 @@ impl FromText for TimeAboveZero {
     }
 }
 
-/// Who may name the client's address.
+/// The addresses trusted to name the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedProxies {
     /// Addresses and CIDR blocks, each an argument of `set_real_ip_from`.
@@ -285,8 +286,8 @@ impl FromText for TrustedProxies {
     }
 }
 
-/// An address or CIDR block in its canonical form: the bits behind the prefix cleared, as nginx
-/// does after a warning (`ngx_ptocidr`).
+/// An address or CIDR block in canonical form: the bits after the prefix are cleared, as nginx does
+/// with a warning (`ngx_ptocidr`).
 fn cidr(entry: &str) -> Option<String> {
     let Some((address, prefix)) = entry.split_once('/') else {
         return entry.parse::<IpAddr>().ok().map(|address| address.to_string());

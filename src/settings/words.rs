@@ -1,12 +1,12 @@
-//! Words that `elb_env` understands where nginx has none, or another meaning for them.
+//! Words that `elb_env` interprets because nginx does not, or interprets differently.
 
 use super::paths::stream;
 use crate::container::workers;
 
-/// The words of a directive as nginx is to read them. `processors` is asked where it counts.
+/// The words of a directive, replaced for nginx. `processors` is called only if needed.
 ///
 /// # Errors
-/// A word would not mean what it says; the message is for the operator.
+/// A word would not have its intended meaning; the message is for the operator.
 pub fn understood(
     words: &[&str],
     processors: impl FnOnce() -> usize,
@@ -15,11 +15,11 @@ pub fn understood(
     match words {
         // nginx counts the processors of the machine
         ["worker_processes", "auto"] => understood[1] = workers(processors()).to_string(),
-        // nginx refuses a format behind it
+        // nginx refuses a format after `off`
         ["access_log", "off", ..] => understood.truncate(2),
-        // nginx knows this one
+        // nginx accepts this word itself
         ["error_log", "stderr", ..] => {}
-        // nginx would call a file so
+        // nginx would create a file of this name
         ["error_log", "off", ..] => {
             return Err("invalid value \"off\" in \"error_log\" directive, it must be a file, \
                         \"stdout\" or \"stderr\"; a log of nothing is \"/dev/null\""

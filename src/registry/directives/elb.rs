@@ -5,7 +5,7 @@ use super::Arguments::{AtLeast, Between};
 use super::Context::{Any, Http, Location, Server, Upstream};
 use super::{Directive, ANYWHERE};
 
-/// Every one.
+/// All of them.
 pub const ALL: &[Directive] = &[
     Directive {
         name: "elb_listen",

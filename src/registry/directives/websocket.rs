@@ -4,7 +4,7 @@ use super::Arguments::{AtLeast, Between};
 use super::Context::{Http, Location};
 use super::{Directive, ANYWHERE};
 
-/// Every one.
+/// All of them.
 pub const ALL: &[Directive] = &[
     Directive {
         name: "websocket_tunnel",

@@ -90,7 +90,7 @@ const REASONS: [(Reason, &str, &str); 11] = [
         Reason::Dead(End::Destination),
         "dead_destination",
         "the host of the destination acknowledged nothing (`pong_timeout`), or the destination did \
-         not answer a Ping in time (`destination_pong_timeout`)",
+         not answer a Ping in time (`pong_timeout` with `destination=`)",
     ),
     (Reason::Idle, "idle_timeout", "only Pings of the proxy and their Pongs passed (`idle_timeout`)"),
     (
