@@ -22,7 +22,7 @@ pub const LOG_FIELDS: &[LogField] = &[
         name: "time",
         json_type: "string",
         value: |line| LogValue::Word(line.time),
-        about: "when it ended, ISO 8601",
+        about: "when the tunnel ended, ISO 8601",
     },
     LogField {
         name: "remote_addr",
@@ -34,9 +34,9 @@ pub const LOG_FIELDS: &[LogField] = &[
         name: "uri",
         json_type: "string",
         value: |line| LogValue::Quoted(line.uri),
-        about: "as the client sent it, without its query where \
-                [elb_log_query](directives.md#elb_log_query) is off; cut if the line's head would pass \
-                440 bytes; in quotes in text",
+        about: "as the client sent it, without its query if \
+                [elb_log_query](directives.md#elb_log_query) is off; truncated if client, URI, destination \
+                and request id together exceed 440 bytes; quoted in the text format",
     },
     LogField {
         name: "upstream_addr",
@@ -48,45 +48,44 @@ pub const LOG_FIELDS: &[LogField] = &[
         name: "duration",
         json_type: "number",
         value: |line| LogValue::Seconds(line.duration),
-        about: "seconds since the handshake, to the millisecond",
+        about: "seconds since the handshake, with milliseconds",
     },
     LogField {
         name: "close_reason",
         json_type: "string",
-        value: |line| {
-            LogValue::Word(line.summary.reason.map_or("fault", |reason| reason.as_str()))
-        },
-        about: "what came first, one of the [reasons](metrics.md#why-websockets-end)",
+        value: |line| LogValue::Word(line.summary.reason.map_or("fault", |reason| reason.as_str())),
+        about: "the first cause, one of the [reasons](metrics.md#why-websockets-end)",
     },
     LogField {
         name: "close_code",
         json_type: "number, null",
         value: |line| LogValue::Code(line.summary.code),
-        about: "of the first Close frame, ours included; `-` or null without one",
+        about: "status code of the first Close frame, the proxy's included; `-` or null without \
+                one",
     },
     LogField {
         name: "client_bytes",
         json_type: "number",
         value: |line| LogValue::Number(line.summary.client.received),
-        about: "what came from the client",
+        about: "bytes received from the client",
     },
     LogField {
         name: "client_frames",
         json_type: "number",
         value: |line| LogValue::Number(line.summary.client.frames),
-        about: "the same in frames",
+        about: "frames received from the client",
     },
     LogField {
         name: "upstream_bytes",
         json_type: "number",
         value: |line| LogValue::Number(line.summary.destination.received),
-        about: "what came from the destination",
+        about: "bytes received from the destination",
     },
     LogField {
         name: "upstream_frames",
         json_type: "number",
         value: |line| LogValue::Number(line.summary.destination.frames),
-        about: "the same in frames",
+        about: "frames received from the destination",
     },
     LogField {
         name: "pings",
@@ -95,28 +94,28 @@ pub const LOG_FIELDS: &[LogField] = &[
             let [client, destination] = [line.summary.client, line.summary.destination];
             LogValue::Number(u64::from(client.pings) + u64::from(destination.pings))
         },
-        about: "Pings of the proxy's own, to both ends",
+        about: "Pings sent by the proxy, to both ends",
     },
     LogField {
         name: "request_id",
         json_type: "string, null",
         value: |line| LogValue::OneWord((!line.id.is_empty()).then_some(line.id)),
-        about: "`id=` of `websocket_log`, at most 128 bytes; `-` or null for nothing. In text it is \
-                one word, whatever is in it",
+        about: "`id=` of `websocket_log`, at most 128 bytes; `-` or null if empty. The text \
+                format escapes it to one word",
     },
     LogField {
         name: "passthrough",
         json_type: "boolean",
         value: |line| LogValue::Flag(line.summary.passthrough),
-        about: "whether the ends did not speak WebSocket frames; in text, the word `passthrough` or \
-                nothing",
+        about: "whether an end did not send WebSocket frames; in the text format, the word \
+                `passthrough` or nothing",
     },
     LogField {
         name: "proof",
         json_type: "string, null",
         value: |line| LogValue::Named(line.summary.proof.map(|proof| proof.as_str())),
-        about: "of `dead_client` and `dead_destination`: `pong`, a Pong was owed and did not come, \
-                or `unacknowledged`, its host acknowledged nothing; in text, `proof=` and the word, \
-                or nothing",
+        about: "for `dead_client` and `dead_destination`: `pong` (a Ping was not answered in \
+                time) or `unacknowledged` (the host acknowledged nothing); in the text format, \
+                `proof=` and the word, or nothing",
     },
 ];

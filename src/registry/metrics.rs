@@ -145,7 +145,7 @@ pub const METRICS: &[Family] = &[
     Family {
         name: "elb_generation",
         values: Values::Gauge(|all, sink| sink(&[], all.generation)),
-        help: "Number of the newest configuration; each reload raises it.",
+        help: "Number of the newest configuration; each reload increments it.",
         labels: &[],
         about: "",
     },
@@ -156,7 +156,7 @@ pub const METRICS: &[Family] = &[
                 sink(&[state.as_str()], (state == all.health).into());
             }
         }),
-        help: "The state that /ready tells: 1 for the one that holds.",
+        help: "The state that /ready reports: 1 for the current state, 0 for the others.",
         labels: &["state"],
         about: "`state` is `ok`, `draining` or `destination down`",
     },
@@ -168,7 +168,7 @@ pub const METRICS: &[Family] = &[
                 sink(&[state], alike.count() as u64);
             }
         }),
-        help: "Worker processes, by whether they are leaving.",
+        help: "Worker processes, by whether they are shutting down.",
         labels: &["state"],
         about: "`state` is `serving` or `draining`",
     },
@@ -177,14 +177,14 @@ pub const METRICS: &[Family] = &[
         values: Values::Total(Total::Redirects),
         help: "Requests redirected to https.",
         labels: &[],
-        about: "answers of `elb_redirect`",
+        about: "responses of `elb_redirect`",
     },
     Family {
         name: "elb_health_checks",
         values: Values::Total(Total::HealthChecks),
         help: "Health checks answered.",
         labels: &[],
-        about: "answers of `elb_ping` and `elb_ready`",
+        about: "responses of `elb_ping` and `elb_ready`",
     },
     Family {
         name: "websocket_active",
@@ -196,7 +196,7 @@ pub const METRICS: &[Family] = &[
     Family {
         name: "websocket_buffered_bytes",
         values: Values::Gauge(|all, sink| sink(&[], all.websockets.buffered_bytes)),
-        help: "Bytes kept for ends that are slow to take them.",
+        help: "Bytes buffered for ends that read slowly.",
         labels: &[],
         about: "",
     },
@@ -205,7 +205,7 @@ pub const METRICS: &[Family] = &[
         values: Values::Counter(|all, sink| sink(&[], all.websockets.opened)),
         help: "WebSockets tunnelled since the start.",
         labels: &[],
-        about: "always `websocket_active` and the sum of `websocket_closed_total`",
+        about: "always the sum of `websocket_active` and all of `websocket_closed_total`",
     },
     Family {
         name: "websocket_closed",
@@ -215,32 +215,31 @@ pub const METRICS: &[Family] = &[
         help: "WebSockets that ended, by reason and class of the Close code.",
         labels: &["reason", "code"],
         about: "`reason` is one of the [reasons](#why-websockets-end); `code` is `1000`, `1001`, \
-                `1xxx` (the other codes of the protocol), `3xxx`, `4xxx`, `other`, or `none` \
-                without a Close",
+                `1xxx` (other codes of the protocol), `3xxx`, `4xxx`, `other`, or `none` without a \
+                Close",
     },
     Family {
         name: "websocket_passthrough",
         values: Values::Total(Total::Passthrough),
-        help: "WebSockets with a stream that could not be followed.",
+        help: "WebSockets whose frames could not be followed.",
         labels: &[],
-        about: "an end of them did not speak WebSocket frames",
+        about: "one of their ends did not send WebSocket frames",
     },
     Family {
         name: "websocket_left_to_nginx",
         values: Values::Counter(|all, sink| labelled(&all.websockets.left_by_reason, sink)),
-        help: "Upgrades that were not tunnelled, by reason.",
+        help: "Upgraded connections that were not tunnelled, by reason.",
         labels: &["reason"],
-        about: "`reason` is `not_websocket`, `not_of_its_own` (HTTP/2), `busy`, or \
-                `unexplained`, which calls for an alert",
+        about: "`reason` is `not_websocket`, `not_of_its_own` (HTTP/2), `busy`, or `unexplained`, \
+                which calls for an alert",
     },
     Family {
         name: "websocket_refused",
         values: Values::Counter(|all, sink| labelled(&all.websockets.refused_by_reason, sink)),
         help: "Handshakes refused, by reason.",
         labels: &["reason"],
-        about:
-            "`reason` is `destination`, `unreachable`, because no destination was to be reached, \
-                or `limit`, that of `websocket_limit_conn`",
+        about: "`reason` is `destination`, `unreachable` (no destination could be reached) or \
+                `limit` (that of `websocket_limit_conn`)",
     },
     Family {
         name: "websocket_duration_seconds",
@@ -252,14 +251,14 @@ pub const METRICS: &[Family] = &[
     Family {
         name: "websocket_handshake_seconds",
         values: Values::Histogram(|all| &all.websockets.handshake_seconds),
-        help: "How long destinations took for a 101.",
+        help: "How long destinations took to answer with a 101.",
         labels: &[],
         about: "",
     },
     Family {
         name: "websocket_frames",
         values: Values::Counter(|all, sink| by_kind(all, sink, |side| &side.frames)),
-        help: "Frames, by the end they came from and kind.",
+        help: "Frames, by sending end and kind.",
         labels: &["from", "kind"],
         about: "`from` is `client` or `destination`; `kind` is `text`, `binary`, `continuation`, \
                 `close`, `ping`, `pong` or `other`",
@@ -267,29 +266,28 @@ pub const METRICS: &[Family] = &[
     Family {
         name: "websocket_payload_bytes",
         values: Values::Counter(|all, sink| by_kind(all, sink, |side| &side.bytes)),
-        help: "Payload of frames, by the end they came from and kind.",
+        help: "Payload bytes of frames, by sending end and kind.",
         labels: &["from", "kind"],
         about: "the labels are those of `websocket_frames_total`",
     },
     Family {
         name: "websocket_messages",
         values: Values::Counter(|all, sink| by_end(all, sink, |side| side.messages)),
-        help: "Complete messages, by the end they came from.",
+        help: "Complete messages, by sending end.",
         labels: &["from"],
         about: "`from` is `client` or `destination`",
     },
     Family {
         name: "websocket_pings",
         values: Values::Counter(|all, sink| by_end(all, sink, |side| side.pings)),
-        help: "Pings put in, by the end they went to.",
+        help: "Pings inserted by the proxy, by receiving end.",
         labels: &["to"],
-        about: "`to` is `client` or `destination`; Pings of the ends themselves are not counted \
-                here",
+        about: "`to` is `client` or `destination`; Pings that the ends send are not included",
     },
     Family {
         name: "websocket_pongs",
         values: Values::Counter(|all, sink| by_end(all, sink, |side| side.pongs)),
-        help: "Pongs to those Pings, by the end they came from.",
+        help: "Pongs to those Pings, by sending end.",
         labels: &["from"],
         about: "`from` is `client` or `destination`",
     },
@@ -298,13 +296,14 @@ pub const METRICS: &[Family] = &[
         values: Values::Counter(|all, sink| by_end(all, sink, |side| side.pongs_missed)),
         help: "Ends that were dead because they did not answer a Ping in time.",
         labels: &["from"],
-        about: "`from` is `client` or `destination`; the others of `{reason=\"dead_...\"}` had a \
-                host that acknowledged nothing",
+        about: "`from` is `client` or `destination`; \
+                `websocket_closed_total{reason=\"dead_...\"}` also counts ends whose host \
+                acknowledged nothing",
     },
     Family {
         name: "elb_destination_up",
         values: Values::Gauge(|all, sink| by_destination(all, sink, |one| one.up.into())),
-        help: "Whether a destination gets requests.",
+        help: "Whether a destination receives requests.",
         labels: DESTINATION_LABELS,
         about: "1 or 0, for each address of the upstream blocks with `elb_destination` or \
                 `elb_check`",

@@ -115,19 +115,19 @@ const INSTANCE: &[Member] = &[
     member("module", Shape::Text, "Version of the module."),
     member("nginx", Shape::Text, "Version of nginx."),
     metric("started", "elb_start_time_seconds"),
-    count("uptime", "For how many seconds it has been running."),
-    member("health", Shape::Word(healths), "Whether the instance should get traffic."),
+    count("uptime", "Uptime in seconds."),
+    member("health", Shape::Word(healths), "Whether the instance should receive traffic."),
     metric("generation", "elb_generation"),
-    member("workers", Shape::List(WORKER), "Processes that serve."),
+    member("workers", Shape::List(WORKER), "Worker processes."),
     plain("websockets", Shape::Object(websockets)),
-    member("destinations", Shape::List(DESTINATION), "Where requests go to."),
+    member("destinations", Shape::List(DESTINATION), "The destinations of requests."),
     member("settings", Shape::Settings, "The settings in effect, by name."),
 ];
 
 const WORKER: &[Member] = &[
     count("pid", "Process id."),
     count("generation", "Number of its configuration."),
-    member("draining", Shape::Flag, "Whether it is leaving."),
+    member("draining", Shape::Flag, "Whether it is shutting down."),
     metric("active", "websocket_active"),
     metric("buffered_bytes", "websocket_buffered_bytes"),
 ];
@@ -135,10 +135,10 @@ const WORKER: &[Member] = &[
 const WEBSOCKETS: &[Member] = &[
     metric("active", "websocket_active"),
     metric("opened", "websocket_opened"),
-    count("left_to_nginx", "Upgrades that were not tunnelled."),
+    count("left_to_nginx", "Upgraded connections that were not tunnelled."),
     member("left_by_reason", Shape::ListOf(&LABELLED), LEFT),
-    count("refused", "Handshakes that were refused."),
-    member("refused_by_reason", Shape::ListOf(&LABELLED), "The same by reason."),
+    count("refused", "Refused handshakes."),
+    member("refused_by_reason", Shape::ListOf(&LABELLED), "The same, by reason."),
     metric("buffered_bytes", "websocket_buffered_bytes"),
     member("closed", Shape::List(CLOSED), "WebSockets that ended."),
     plain("client", Shape::Defined(&SIDE)),
@@ -147,25 +147,25 @@ const WEBSOCKETS: &[Member] = &[
     plain("handshake_seconds", Shape::Defined(&TIMES)),
 ];
 
-const LEFT: &str = "The same by reason: not_websocket, not_of_its_own (a subrequest, HTTP/2 or \
-                    HTTP/3), busy (nginx works on the request) or unexplained (it seems to, and \
-                    nothing bears it out).";
+const LEFT: &str = "The same, by reason: not_websocket, not_of_its_own (a subrequest, HTTP/2 or \
+                    HTTP/3), busy (nginx works on the request) or unexplained (it seems to, but \
+                    nothing confirms it).";
 
 const CLOSED: &[Member] = &[
-    member("reason", Shape::Word(reasons), "What ended them."),
+    member("reason", Shape::Word(reasons), "Why they ended."),
     member("code", Shape::Word(codes), "Class of the first Close frame's status code."),
-    member("count", Shape::Whole(1), "How many."),
+    member("count", Shape::Whole(1), "Number of WebSockets."),
 ];
 
 const DESTINATION: &[Member] = &[
     member("upstream", Shape::Text, "Name of the upstream block."),
     member("server", Shape::Text, "The server as configured."),
-    member("address", Shape::Text, "The address that is connected to."),
-    member("up", Shape::Flag, "Whether it gets requests."),
+    member("address", Shape::Text, "The resolved address."),
+    member("up", Shape::Flag, "Whether it receives requests."),
     member("checked", Shape::Flag, "Whether elb_check checks it."),
-    member("backup", Shape::Flag, "Whether it is used only while no other is up."),
-    count("weight", "Its share among all weights."),
-    count("connections", "Connections to it, those of WebSockets included."),
+    member("backup", Shape::Flag, "Whether it is used only if no other is up."),
+    count("weight", "Its weight."),
+    count("connections", "Open connections to it, including those of WebSockets."),
 ];
 
 /// The types of objects that are used more than once.
@@ -173,7 +173,7 @@ pub const DEFINITIONS: &[&Definition] = &[&KINDS, &LABELLED, &SIDE, &TIMES];
 
 const KINDS: Definition = Definition {
     name: "kinds",
-    about: Some("Numbers by kind of frame."),
+    about: Some("Counts by kind of frame."),
     members: &[
         plain("text", Shape::Whole(0)),
         plain("binary", Shape::Whole(0)),
@@ -188,18 +188,20 @@ const KINDS: Definition = Definition {
 const LABELLED: Definition = Definition {
     name: "labelled",
     about: None,
-    members: &[member("label", Shape::Text, "What was counted."), count("count", "How many.")],
+    members: &[member("label", Shape::Text, "The label."), count("count", "The count.")],
 };
 
 const SIDE: Definition = Definition {
     name: "side",
-    about: Some("What one end did: frames that came from it by kind, and their payload bytes."),
+    about: Some(
+        "The traffic of one end: frames received from it by kind, and their payload bytes.",
+    ),
     members: &[
         plain("frames", Shape::Defined(&KINDS)),
         plain("bytes", Shape::Defined(&KINDS)),
-        count("messages", "Complete messages that came from it."),
-        count("pings", "Pings put in towards it."),
-        count("pongs", "Its Pongs to those."),
+        count("messages", "Complete messages received from it."),
+        count("pings", "Pings inserted towards it."),
+        count("pongs", "Its Pongs to those Pings."),
         count("pongs_missed", "How often it was dead because it did not answer a Ping in time."),
     ],
 };
@@ -208,15 +210,15 @@ const TIMES: Definition = Definition {
     name: "times",
     about: Some("A histogram of times."),
     members: &[
-        count("count", "How many there were."),
-        member("sum", Shape::Number, "All together, in seconds."),
-        member("buckets", Shape::List(BUCKET), "Each with all that is below it."),
+        count("count", "Number of times."),
+        member("sum", Shape::Number, "Sum of the times, in seconds."),
+        member("buckets", Shape::List(BUCKET), "Cumulative counts by limit."),
     ],
 };
 
 const BUCKET: &[Member] = &[
     member("le", Shape::Number, "Limit, in seconds."),
-    count("count", "How many were no longer."),
+    count("count", "Number of times up to the limit."),
 ];
 
 fn healths() -> Vec<&'static str> {

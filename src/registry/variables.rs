@@ -22,8 +22,9 @@ pub const VARIABLES: &[Declaration] = &[
         takes: LISTEN_OR_OFF,
         read_by: &["elb_listen"],
         needs: &[],
-        about: "port or `address:port` for traffic that was not TLS: redirected to https; \
-                several separated by commas, as in `81,[::]:81`; `off` for no redirect",
+        about: "port or `address:port` for traffic that did not arrive over TLS, which is \
+                redirected to https; several separated by commas, as in `81,[::]:81`; `off` for no \
+                redirect",
         good: &["81", "*:81", "127.0.0.1:81", "[::1]:81", "81,127.0.0.1:83", "off"],
         bad: &["0", "65536", "80a", "localhost:81", "81 ssl", "81,", "81,off"],
     },
@@ -33,8 +34,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: LISTEN,
         read_by: &["elb_listen"],
         needs: &[],
-        about: "port or `address:port` for traffic whose TLS the load balancer ended: proxied; \
-                several separated by commas, as in `444,[::]:444`",
+        about: "port or `address:port` for traffic whose TLS the load balancer terminated, which \
+                is proxied; several separated by commas, as in `444,[::]:444`",
         good: &["82", "127.0.0.1:82", "[::]:82", "82, [::]:82"],
         bad: &["+82", "::1:82", "unix:/tmp/socket", "localhost:81", "off", "82;83"],
     },
@@ -44,8 +45,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: LISTEN_OR_OFF,
         read_by: &["elb_listen"],
         needs: &[],
-        about: "port or `address:port`, or several separated by commas, for the operator and for health checks, with or without \
-                the PROXY protocol; `off` for none",
+        about: "port or `address:port`, or several separated by commas, for the operator and for \
+                health checks, with or without the PROXY protocol; `off` for none",
         good: &["9145", "127.0.0.1:9145", "off"],
         bad: &["on", "0"],
     },
@@ -75,7 +76,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: DESTINATIONS,
         read_by: &["elb_destination"],
         needs: &[],
-        about: "instead of those two: a JSON list: several destinations, with weights and spares",
+        about: "replaces the previous two: a JSON list of several destinations, with weights and \
+                backups",
         good: &[
             r#"[{"hostname":"app-1","port":45490}]"#,
             r#"[{"hostname":"app-1","port":1,"weight":2},{"hostname":"::1","port":2,"backup":true}]"#,
@@ -93,7 +95,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<Switch>(),
         read_by: &["elb_listen", "elb_trusted_proxies"],
         needs: &[],
-        about: "`off` takes connections without PROXY header (an ALB, a laptop)",
+        about: "`off` accepts connections without a PROXY header (an ALB, a laptop)",
         good: &["on", "off"],
         bad: &["yes", "On"],
     },
@@ -103,8 +105,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<TrustedProxies>(),
         read_by: &["elb_trusted_proxies"],
         needs: &[],
-        about: "who may name the client's address: addresses and CIDR blocks separated by commas \
-                or spaces; `none` trusts nobody",
+        about: "the addresses trusted to name the client: addresses and CIDR blocks separated by \
+                commas or spaces; `none` trusts nobody",
         good: &["none", "10.0.0.0/8, 192.168.1.7", "::1/128"],
         bad: &["all", "10.0.0.0/33"],
     },
@@ -114,9 +116,9 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<Header>(),
         read_by: &["elb_trusted_proxies"],
         needs: &[],
-        about: "the header in which a CDN before the load balancer names the client, such as \
-                `CloudFront-Viewer-Address`; believed from `TRUSTED_PROXIES` alone, which must then \
-                have the networks of the CDN too",
+        about: "the header in which a CDN in front of the load balancer names the client, such as \
+                `CloudFront-Viewer-Address`; accepted only from `TRUSTED_PROXIES`, which must then \
+                include the networks of the CDN",
         good: &["CloudFront-Viewer-Address", "CF-Connecting-IP"],
         bad: &["X-Forwarded-For", "CF_Connecting_IP", "X-Client: 1"],
     },
@@ -126,7 +128,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<Port>(),
         read_by: &["elb_redirect", "elb_proxy_set_header"],
         needs: &[],
-        about: "port in the redirect, left out of it when 443; also sent as `X-Forwarded-Port`",
+        about: "port of the redirect, omitted if it is 443; also sent as `X-Forwarded-Port`",
         good: &["443", "8443"],
         bad: &["0", "65536", "https"],
     },
@@ -136,8 +138,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<ForwardedProto>(),
         read_by: &["elb_proxy_set_header"],
         needs: &[],
-        about: "the scheme that the application is told the client used, `https` or `http`: sent \
-                as `X-Forwarded-Proto`",
+        about: "the scheme that is sent to the application as the client's in \
+                `X-Forwarded-Proto`, `https` or `http`",
         good: &["https", "http"],
         bad: &["HTTPS", "wss", "https://"],
     },
@@ -167,7 +169,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<PingMode>(),
         read_by: &["elb_ping"],
         needs: &[],
-        about: "what it tells: `alive`, that nginx answers, or `ready`, what `READY_PATH` tells",
+        about: "what the health check reports: `alive`, whether nginx answers, or `ready`, the \
+                same as `READY_PATH`",
         good: &["alive", "ready"],
         bad: &["on", "Ready"],
     },
@@ -177,7 +180,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<PingPath>(),
         read_by: &["elb_ready"],
         needs: &[On("STATUS_LISTEN_ON")],
-        about: "on the status listener, path of the check whether the instance should get \
+        about: "on the status listener, path of the check whether the instance should receive \
                 traffic: 200 `ok`, or 503 with `draining` or `destination down`",
         good: &["/ready", "/"],
         bad: &["ready", "/a;b"],
@@ -188,7 +191,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a path"),
         read_by: &["elb_drain_file"],
         needs: &[Either(&On("STATUS_LISTEN_ON"), &Is("PING_MODE", "ready"))],
-        about: "while this file exists, that check is told `draining`",
+        about: "while this file exists, that check answers `draining`",
         good: &["/tmp/drain"],
         bad: &["a$b"],
     },
@@ -198,8 +201,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<DrainDelay>(),
         read_by: &["elb_drain_file"],
         needs: &[],
-        about: "seconds between the file and the end of nginx, when the container is stopped, at \
-                most 3600",
+        about: "seconds from the creation of that file to the stop of nginx, when the container \
+                is stopped, at most 3600",
         good: &["0", "15", "15s", "3600"],
         bad: &["3601", "1m", "-1"],
     },
@@ -209,8 +212,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time, as in \"10s\""),
         read_by: &["elb_drain_file"],
         needs: &[],
-        about: "after how long the platform kills a container that it stops: not set by this, \
-                but compared with the time that a stop takes",
+        about: "the time after which the platform kills a container that it stops: this does not \
+                set it; nginx compares it with the time that a stop takes",
         good: &["10s", "2m"],
         bad: &["soon"],
     },
@@ -220,7 +223,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time, as in \"5s\""),
         read_by: &["elb_destination"],
         needs: &[NamedDestination],
-        about: "how often a destination's name is looked up again, whatever its TTL",
+        about: "how often the name of a destination is looked up again, regardless of its TTL",
         good: &["5s", "1m"],
         bad: &["often"],
     },
@@ -230,8 +233,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<TimeAboveZero>(),
         read_by: &["elb_destination"],
         needs: &[NamedDestination],
-        about: "how long the nameserver may take to answer, and how long to wait before it is \
-                asked again after it failed",
+        about: "timeout of a DNS query, and the wait before the next query after a failed one",
         good: &["2s", "500ms"],
         bad: &["0", "soon"],
     },
@@ -242,7 +244,7 @@ pub const VARIABLES: &[Declaration] = &[
         read_by: &["worker_processes"],
         needs: &[],
         about: "number of worker processes, 1 to 500; `auto` is one for each processor that the \
-                container may use, by its CPU set and its CPU quota",
+                container may use, according to its CPU set and its CPU quota",
         good: &["auto", "1", "500"],
         bad: &["0", "501", "Auto"],
     },
@@ -252,8 +254,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<WorkerConnections>(),
         read_by: &["worker_connections"],
         needs: &[],
-        about: "connections of one worker, 10 to 1048576; a proxied one takes two, and as many \
-                open files (`docker run --ulimit nofile=65536`)",
+        about: "connections of one worker, 10 to 1048576; a proxied client uses two, and two open \
+                files (`docker run --ulimit nofile=65536`)",
         good: &["10", "1048576"],
         bad: &["9", "1048577", "1k"],
     },
@@ -263,7 +265,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a size, as in \"1m\", or 0"),
         read_by: &["client_max_body_size"],
         needs: &[],
-        about: "largest request body; a larger one gets 413, `0` is no limit",
+        about: "maximum size of a request body; a larger one gets 413; `0` is no limit",
         good: &["1m", "0"],
         bad: &["lots"],
     },
@@ -273,8 +275,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<RequestBuffers>(),
         read_by: &["elb_header_buffers"],
         needs: &[],
-        about: "how many buffers a large request header may take, and the size of each: no request \
-                line, with a token in it, and no field may be longer than one",
+        about: "number and size of the buffers for a large request header: neither the request \
+                line, including a token in it, nor a header field may be longer than one buffer",
         good: &["4 16k", "1 1k", "64 1m"],
         bad: &["16k", "0 16k", "4 512"],
     },
@@ -284,8 +286,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<Size>(),
         read_by: &["elb_header_buffers"],
         needs: &[],
-        about: "how long the header of the application's response may be; its body gets buffers \
-                of this size too",
+        about: "maximum size of the header of the application's response; the buffers for its \
+                body have this size too",
         good: &["16k", "1k", "5000", "1m"],
         bad: &["512", "2m", "large"],
     },
@@ -295,7 +297,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time, as in \"75s\""),
         read_by: &["keepalive_timeout"],
         needs: &[],
-        about: "how long an idle client connection is kept",
+        about: "how long an idle client connection stays open",
         good: &["75s", "0"],
         bad: &["long"],
     },
@@ -305,8 +307,9 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time, as in \"3s\", or 0"),
         read_by: &["elb_keepalive_min_timeout"],
         needs: &[],
-        about: "for so long after an answer a reload or a stop leaves a client connection open, \
-                so that it loses no request that is on its way; `0` is off. From nginx 1.27.4",
+        about: "a reload or a stop leaves a client connection open for this time after a \
+                response, so that a request already on its way is not lost; `0` is off. From nginx \
+                1.27.4",
         good: &["3s", "0"],
         bad: &["long"],
     },
@@ -316,8 +319,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time above 0, as in \"8s\", or \"off\""),
         read_by: &["elb_shutdown_timeout"],
         needs: &[],
-        about: "requests that are still under way so long after a stop are ended, or `off`; \
-                WebSockets have `WEBSOCKET_DRAIN`",
+        about: "requests still running this long after a stop are terminated, or `off`; for \
+                WebSockets see `WEBSOCKET_DRAIN`",
         good: &["8s", "off"],
         bad: &["0", "never"],
     },
@@ -337,7 +340,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<TimeAboveZero>(),
         read_by: &["proxy_connect_timeout"],
         needs: &[],
-        about: "for connecting to the application",
+        about: "timeout for connecting to the application",
         good: &["5s", "500ms"],
         bad: &["0", "0s"],
     },
@@ -347,7 +350,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<TimeAboveZero>(),
         read_by: &["proxy_read_timeout"],
         needs: &[],
-        about: "for the application's answer, between two reads",
+        about: "timeout for the application's response, between two reads",
         good: &["60s", "1h"],
         bad: &["0", "0h 0s"],
     },
@@ -357,7 +360,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<TimeAboveZero>(),
         read_by: &["proxy_send_timeout"],
         needs: &[],
-        about: "for the application to take a request, between two writes",
+        about: "timeout for sending a request to the application, between two writes",
         good: &["60s", "10"],
         bad: &["0", "off"],
     },
@@ -367,8 +370,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time, as in \"4s\""),
         read_by: &["keepalive_timeout"],
         needs: &[],
-        about: "how long an idle connection to the application is kept; shorter than the \
-                application keeps it",
+        about: "how long an idle connection to the application stays open; must be shorter than \
+                the application's own timeout",
         good: &["4s", "1m"],
         bad: &["long"],
     },
@@ -378,7 +381,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time, as in \"5s\", or \"off\""),
         read_by: &["elb_check"],
         needs: &[],
-        about: "how often each destination is checked; a failed one gets no requests",
+        about: "how often each destination is checked; a failed one receives no requests",
         good: &["off", "5s"],
         bad: &["on"],
     },
@@ -388,7 +391,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a path of visible characters that begins with \"/\""),
         read_by: &["elb_check"],
         needs: &[On("DESTINATION_CHECK")],
-        about: "the check is a GET of this path; without one it is a TCP connection",
+        about: "the check is a GET of this path; without a path it is a TCP connection",
         good: &["/health"],
         bad: &["health"],
     },
@@ -398,8 +401,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a host name or an IP address, with or without a port"),
         read_by: &["elb_check"],
         needs: &[On("DESTINATION_CHECK"), Value("DESTINATION_CHECK_PATH")],
-        about: "`Host` of that request, for an application that answers known hosts alone; \
-                without one it is the destination, as in `app:45490`",
+        about: "`Host` of that request, for an application that accepts only known hosts; by \
+                default the destination, as in `app:45490`",
         good: &["app.example", "app.example:8080", "[::1]"],
         bad: &["app.example/health", "https://app.example"],
     },
@@ -409,7 +412,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("statuses and ranges of them, as in \"200-399\" or \"200,204\""),
         read_by: &["elb_check"],
         needs: &[On("DESTINATION_CHECK"), Value("DESTINATION_CHECK_PATH")],
-        about: "the statuses that are a success: a list of them and of ranges",
+        about: "the statuses that count as success: a list of statuses and ranges",
         good: &["200-399", "200,204"],
         bad: &["ok"],
     },
@@ -419,7 +422,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time, as in \"2s\""),
         read_by: &["elb_check"],
         needs: &[On("DESTINATION_CHECK")],
-        about: "how long a check may take",
+        about: "timeout of a check",
         good: &["2s", "500ms"],
         bad: &["soon"],
     },
@@ -429,7 +432,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a number above 0"),
         read_by: &["elb_check"],
         needs: &[On("DESTINATION_CHECK")],
-        about: "successes in a row that bring a destination up",
+        about: "consecutive successes that bring a destination up",
         good: &["1", "2"],
         bad: &["0", "two"],
     },
@@ -439,7 +442,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a number above 0"),
         read_by: &["elb_check"],
         needs: &[On("DESTINATION_CHECK")],
-        about: "failures in a row that take it down",
+        about: "consecutive failures that take it down",
         good: &["1", "3"],
         bad: &["0", "three"],
     },
@@ -449,8 +452,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time above 0, as in \"25s\", or \"off\""),
         read_by: &["websocket_ping"],
         needs: &[],
-        about: "an end of a WebSocket that is silent for so long gets a Ping; shorter than the \
-                balancer's idle timeout, or `off`",
+        about: "an end of a WebSocket that is silent for this time gets a Ping; must be shorter \
+                than the load balancer's idle timeout, or `off`",
         good: &["25s", "off"],
         bad: &["often"],
     },
@@ -460,8 +463,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time above 0, as in \"10s\", or \"off\""),
         read_by: &["websocket_pong_timeout"],
         needs: &[On("WEBSOCKET_PING")],
-        about: "a client without a Pong for so long after a Ping is dead, and so is an end whose \
-                host acknowledges nothing, or `off`",
+        about: "a client that does not answer a Ping for this time is dead, and so is an end \
+                whose host acknowledges nothing; or `off`",
         good: &["10s", "off"],
         bad: &["soon"],
     },
@@ -471,7 +474,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time above 0, as in \"10s\", or \"off\""),
         read_by: &["websocket_pong_timeout"],
         needs: &[On("WEBSOCKET_PING")],
-        about: "an application without a Pong for so long after a Ping is dead too",
+        about: "an application that does not answer a Ping for this time is dead too; or `off`",
         good: &["off", "10s"],
         bad: &["soon"],
     },
@@ -481,7 +484,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time above 0, as in \"1h\", or \"off\""),
         read_by: &["websocket_idle_timeout"],
         needs: &[],
-        about: "a WebSocket through which nothing but our Pings has passed for so long is closed",
+        about: "a WebSocket is closed when nothing passed through it for this time, the proxy's \
+                own Pings and their Pongs excluded; or `off`",
         good: &["off", "1h"],
         bad: &["never"],
     },
@@ -491,8 +495,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time above 0, as in \"60s\", or \"off\""),
         read_by: &["websocket_send_timeout"],
         needs: &[],
-        about: "a WebSocket is cut when an end has taken nothing of what is sent to it for so \
-                long, or `off`",
+        about: "a WebSocket is closed when an end has taken none of the bytes sent to it for this \
+                time, or `off`",
         good: &["60s", "off"],
         bad: &["never"],
     },
@@ -502,7 +506,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time above 0, as in \"12h\", or \"off\""),
         read_by: &["websocket_max_age"],
         needs: &[],
-        about: "after so long a WebSocket is asked to reconnect",
+        about: "a WebSocket of this age is closed with a request to reconnect (Close 1001), or \
+                `off`",
         good: &["off", "12h"],
         bad: &["never"],
     },
@@ -512,8 +517,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time, as in \"5s\", or \"off\""),
         read_by: &["websocket_drain"],
         needs: &[],
-        about: "nginx stops: the Closes are spread over so long; `0` for all at once, `off` for \
-                none",
+        about: "when nginx stops, the Closes are spread over this time; `0` sends all at once, \
+                `off` none",
         good: &["5s", "0", "off"],
         bad: &["slowly"],
     },
@@ -523,7 +528,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time, as in \"30s\""),
         read_by: &["websocket_drain"],
         needs: &[On("WEBSOCKET_DRAIN")],
-        about: "the same when nginx was reloaded",
+        about: "the same when nginx is reloaded",
         good: &["30s", "0"],
         bad: &["slowly", "off"],
     },
@@ -533,7 +538,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a time, as in \"1s\""),
         read_by: &["websocket_drain"],
         needs: &[On("WEBSOCKET_DRAIN")],
-        about: "how long each then waits for the end of a message",
+        about: "how long each WebSocket then waits for the end of a message",
         good: &["1s", "0"],
         bad: &["short"],
     },
@@ -543,7 +548,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a number above 0, or \"off\""),
         read_by: &["websocket_limit_conn"],
         needs: &[],
-        about: "how many WebSockets an address may have; one more gets 503",
+        about: "maximum number of WebSockets of one client address; further ones get 503; or \
+                `off`",
         good: &["off", "100"],
         bad: &["0", "many"],
     },
@@ -553,8 +559,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a size, as in \"256k\""),
         read_by: &["websocket_zone"],
         needs: &[],
-        about: "memory for what `/metrics` and `/status` tell; 2 kB for each worker, and for \
-                each that still drains",
+        about: "size of the shared memory for `/metrics` and `/status`; 2 kB for each worker, \
+                including workers that still drain",
         good: &["256k", "1m"],
         bad: &["large"],
     },
@@ -584,7 +590,7 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("\"text\" or \"json\""),
         read_by: &["access_log", "websocket_log"],
         needs: &[Either(&On("ACCESS_LOG"), &On("WEBSOCKET_LOG"))],
-        about: "`text` or `json`, of both logs",
+        about: "format of both logs, `text` or `json`",
         good: &["text", "json"],
         bad: &["xml"],
     },
@@ -594,9 +600,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: text::<Switch>(),
         read_by: &["elb_log_query"],
         needs: &[],
-        about:
-            "`off` leaves query strings, where browsers put tokens, out of the logs: of request \
-                lines, URIs and `Referer`",
+        about: "`off` removes query strings, in which browsers send tokens, from the logs: from \
+                request lines, URIs and `Referer`",
         good: &["on", "off"],
         bad: &["yes", "Off"],
     },
@@ -626,8 +631,8 @@ pub const VARIABLES: &[Declaration] = &[
         takes: Takes::Directive("a folder"),
         read_by: &["include"],
         needs: &[Folder],
-        about: "folder of configuration to add to that of the image, in \
-                [four places](configuration.md#adding-to-nginxconf)",
+        about: "folder of configuration files that are added to the image's, in [four \
+                places](configuration.md#adding-to-nginxconf)",
         good: &["/config-overrides"],
         bad: &["a$b"],
     },

@@ -12,9 +12,9 @@ pub const ALL: &[Directive] = &[
         default: Some("off"),
         contexts: ANYWHERE,
         arguments: Between(1, 1),
-        about: r"Takes over WebSockets of `proxy_pass` after their handshake, see [WebSockets](websockets.md). The
-other `websocket_*` directives say what then happens to them, and do nothing without it, except
-`websocket_limit_conn`. The handshake needs what it always needs in nginx:
+        about: r"Handles WebSockets of `proxy_pass` after their handshake, see [WebSockets](websockets.md). The other
+`websocket_*` directives configure this handling and have no effect without it, except
+`websocket_limit_conn`. The handshake needs the usual directives of nginx:
 
 ```nginx
 location / {
@@ -37,12 +37,13 @@ Limits: see [What is tunnelled](websockets.md#what-is-tunnelled).
         default: Some("25s"),
         contexts: ANYWHERE,
         arguments: Between(1, 1),
-        about: r"After `time` without a byte from an end, that end gets a Ping, each end by itself. While a Ping of
-the other end waits for its Pong, that one counts and there is none of ours; an application that need
-not answer gets a Pong that nobody asked for, as RFC 6455 section 5.5.3 allows.
+        about: r"After `time` without a byte from an end, the proxy sends a Ping to that end; each end is timed
+separately. While a Ping of the other end waits for its Pong, the proxy waits for that Pong instead
+of sending its own Ping. If the application need not answer, it then gets an unsolicited Pong, as RFC
+6455 section 5.5.3 allows.
 
-Limits: only between two frames. None once an end has sent its Close, nor where the stream cannot be
-followed.
+Limits: Pings are sent only between two frames, not after an end has sent its Close, and not in
+passthrough, when an end does not send valid frames.
 ",
         good: &["25s", "off"],
         bad: &["0", "often"],
@@ -53,21 +54,21 @@ followed.
         default: Some("10s destination=off"),
         contexts: ANYWHERE,
         arguments: Between(1, 2),
-        about: r"An end that sends nothing at all for `time` after a Ping is dead if
+        about: r"An end that sends no byte for `time` after a Ping is dead if
 
-- its host has not acknowledged the Ping: it vanished, or its network did; or
-- it owes a Pong: a client that does not stand in the middle of a frame of its own. A destination
-  owes none, as one that reads only now and then answers late, unless `destination=` gives it a
-  time, which then holds for it in both cases.
+- its host has not acknowledged the Ping, because the host or its network is down; or
+- it must answer with a Pong. A client must, unless it is in the middle of sending a frame. A
+  destination need not, because an application that reads only now and then answers late; with
+  `destination=` it must, and that time applies to it in both cases.
 
-Both ends get a Close 1001 where one may go, and `handshake` of `websocket_drain` to answer. The
-error log says at level info which it was (`client is dead: no Pong in 10s`, `destination is dead:
-its host has acknowledged nothing in 10s`), `websocket_log` in `proof`.
+Both ends get a Close 1001 if their streams are between two frames, and the time `handshake` of
+`websocket_drain` to answer. The error log names the cause at level info (`client is dead: no Pong in
+10s`, `destination is dead: its host has acknowledged nothing in 10s`), `websocket_log` in `proof`.
 
-Limits: an end that is not being read, since the other one is slow, is not judged; nor is one whose
-Ping stands in a queue that still moves. Bytes that a worker finds unread after it was held up give
-an end the time once more. A destination whose application hangs while its host lives is not found;
-`destination=`, `websocket_idle_timeout` or a check of destinations are for that.
+Limits: the silence of an end does not count while the proxy does not read it because the other end
+is slow, nor while its Ping is in a queue that still moves. If a delayed worker finds unread bytes,
+the time starts once more. An application that hangs on a host that is alive is not detected; use
+`destination=`, `websocket_idle_timeout` or a check of destinations for that.
 ",
         good: &["10s", "off", "10s destination=30s", "10s destination=off"],
         bad: &["soon", "10s client=30s"],
@@ -78,8 +79,8 @@ an end the time once more. A destination whose application hangs while its host 
         default: Some("off"),
         contexts: ANYWHERE,
         arguments: Between(1, 1),
-        about: r"Closes a tunnel through which nothing has passed for `time`, as `websocket_pong_timeout` does. Pings
-of the proxy's own and their Pongs do not count; those of the ends do.
+        about: r"Closes a tunnel through which nothing has passed for `time`, in the same way as
+`websocket_pong_timeout`. The proxy's own Pings and their Pongs do not count; those of the ends do.
 ",
         good: &["1h", "off"],
         bad: &["never"],
@@ -90,7 +91,7 @@ of the proxy's own and their Pongs do not count; those of the ends do.
         default: Some("60s"),
         contexts: ANYWHERE,
         arguments: Between(1, 1),
-        about: r"Cuts a tunnel when the host of an end has acknowledged nothing for `time` of what waits to be sent.
+        about: r"Closes a tunnel when bytes wait to be sent to an end and its host has acknowledged none for `time`.
 ",
         good: &["60s", "off"],
         bad: &["never"],
@@ -101,11 +102,11 @@ of the proxy's own and their Pongs do not count; those of the ends do.
         default: Some("off"),
         contexts: ANYWHERE,
         arguments: Between(1, 2),
-        about: r#"Closes a tunnel that has lived for `time`, less a random part of up to `jitter` (10%), in the way
-that a drain does, with `grace` and `handshake` of `websocket_drain`, also where that is off.
+        about: r#"Closes a tunnel that has been open for `time`, shortened by a random part of up to `jitter` (10%). It
+closes like a drain, with `grace` and `handshake` of `websocket_drain`, even if that is off.
 
-The code is 1001, as in a drain. 1012, "service restart", would say it better, but it was registered
-after RFC 6455, and a library that knows only the codes of that may take it for an error. So one
+The code is 1001, as in a drain. 1012, "service restart", would be more precise, but it was registered
+after RFC 6455, and a library that knows only the codes of the RFC may treat it as an error. So one
 rule is enough for an application: reconnect on 1001.
 "#,
         good: &["12h", "12h jitter=25%", "off"],
@@ -117,13 +118,13 @@ rule is enough for an application: reconnect on 1001.
         default: Some("5s reload=30s grace=1s handshake=2s"),
         contexts: ANYWHERE,
         arguments: AtLeast(1),
-        about: r"What happens to tunnels when their worker leaves, see
-[When nginx stops or is reloaded](stopping.md#when-nginx-stops-or-is-reloaded). The Closes are spread over the
-first `time`, or over `reload` where a newer configuration has taken over. `0` is all at once. With
-`off` the worker stays until the ends close, as nginx does without the module.
+        about: r"Closes tunnels in an orderly way when their worker shuts down, see
+[When nginx stops or is reloaded](stopping.md#when-nginx-stops-or-is-reloaded). The Closes are spread
+over `time` after a stop, and over `reload` after a reload. `0` sends all at once. With `off` the
+worker keeps running until the ends close, as nginx does without the module.
 
-Limits: a tunnel in the middle of a frame at the end of that time is closed without a Close in that
-direction. One whose stream cannot be followed is just closed when its moment comes.
+Limits: a direction that is within a frame when the times are over is closed without a Close. A tunnel
+in passthrough is closed without a Close too.
 ",
         good: &["5s", "off", "5s reload=30s grace=1s handshake=2s"],
         bad: &["slowly", "5s reload=off"],
@@ -137,9 +138,9 @@ direction. One whose stream cannot be followed is just closed when its moment co
         default: Some("off"),
         contexts: ANYWHERE,
         arguments: Between(1, 3),
-        about: r"A line at the end of each tunnel, see [Logs and counts](logs.md). The variables in the
-`value` of `id=` are read at the handshake; what they come to is kept for the line, at most 128
-bytes, so that it can be found with the line of the access log.
+        about: r"Writes a line at the end of each tunnel, see [Logs and counts](logs.md). The variables in the `value`
+of `id=` are evaluated at the handshake, and the result, truncated to 128 bytes, is stored for the
+line, which can so be matched with a line of the access log.
 
 ```nginx
 websocket_log /var/log/nginx/websocket.log json id=$request_id;
@@ -147,8 +148,8 @@ websocket_log /var/log/nginx/websocket.log json id=$request_id;
 
 `stdout` and `stderr` are the standard streams.
 
-Limits: one log a location. A path only, without variables, `syslog:` or buffer. It is opened again
-on SIGUSR1, with nginx's other logs.
+Limits: one log per location. Only a path, without variables, `syslog:` or buffer. It is reopened on
+SIGUSR1, with nginx's other logs.
 ",
         good: &["/dev/null", "/dev/null json", "/dev/null text id=$request_id", "stdout", "off"],
         bad: &["/dev/null xml", "/nowhere/websocket.log"],
@@ -159,22 +160,21 @@ on SIGUSR1, with nginx's other logs.
         default: None,
         contexts: ANYWHERE,
         arguments: Between(2, 3),
-        about: r"At most `number` WebSockets for what the variables in `key` come to, all workers together; one more
-is answered with `status`, 503 when left out, or with the `error_page` of that; as with core's
-`limit_conn` it is not limited again there. A request whose `Upgrade` names `websocket` counts from
-its handshake on. An empty `key` is not counted.
+        about: r"Allows at most `number` WebSockets for each value of `key`, summed over all workers. Further ones are
+answered with `status`, by default 503, or with the `error_page` for it; as with nginx's `limit_conn`,
+the limit is not applied again there. A request whose `Upgrade` names `websocket` counts from its
+handshake on. An empty `key` is not counted.
 
 ```nginx
 websocket_limit_conn $remote_addr 20 status=429;
 ```
 
-Limits: one limit a location, and one count for each value of `key` over all locations, in 1.75 MB of
-shared memory named `websocket_limit_conn`. There is room for 65,536 values, however many workers
-there are; a value that several workers have WebSockets of takes as many places. Where there is no
-room, WebSockets are refused too; the error log says which of the two it was. A value is counted by
-a hash of it, whose key nobody knows. What a worker that is killed has counted is taken back when
-another one takes its place, else within a second of a refusal. With `master_process off` nothing is
-counted.
+Limits: one limit per location, and one count for each value of `key` over all locations, in 1.75 MB
+of shared memory named `websocket_limit_conn`. It has 65,536 entries, independent of the number of
+workers; a value uses one entry for each worker that has WebSockets of it. If no entry is free,
+WebSockets are refused too; the error log says which was the case. Values are counted by a hash with a
+secret key. The counts of a killed worker are removed when another worker replaces it, otherwise
+within a second after a refusal. With `master_process off` nothing is counted.
 ",
         good: &["$remote_addr 20", "$remote_addr 20 status=429", "$remote_addr off"],
         bad: &["$remote_addr 0", "$remote_addr 20 status=200"],
@@ -185,13 +185,13 @@ counted.
         default: None,
         contexts: &[Http],
         arguments: Between(1, 1),
-        about: r"Shared memory for what `websocket_metrics` and `websocket_status` tell: at least 64k. A worker takes
-2 kB of it, and so does each that still drains after a reload; 256k, as in `nginx.conf`, is enough
-for some 110. A worker for which there is no room says so in the error log, and serves uncounted.
+        about: r"Shared memory for `websocket_metrics` and `websocket_status`: at least 64k. Each worker uses 2 kB,
+including workers that still drain after a reload; 256k, as in `nginx.conf`, is enough for about 110.
+A worker that finds no room logs an error and serves without counting.
 
-A reload keeps the counts. One that changes the name or the size starts from zero; one with another
-version of the module is refused if the memory is laid out differently. With `master_process off`
-the one process counts in memory of its own.
+The counts survive a reload. A reload that changes the name or the size starts from zero; one with
+another version of the module is refused if the memory layout differs. With `master_process off` the
+single process counts in its own memory.
 ",
         good: &["elb:256k"],
         bad: &["elb", "elb:32k"],
@@ -202,9 +202,9 @@ the one process counts in memory of its own.
         default: None,
         contexts: &[Location],
         arguments: Between(0, 0),
-        about: r"Answers GET and HEAD with the counters, see [Metrics and status](metrics.md): as
-OpenMetrics where the `Accept` header wants `application/openmetrics-text` more than `text/plain`,
-as Prometheus sends it, else in the text format of Prometheus. Needs a `websocket_zone`.
+        about: r"Answers GET and HEAD with the counters, see [Metrics and status](metrics.md): as OpenMetrics if the
+`Accept` header prefers `application/openmetrics-text` to `text/plain`, as that of Prometheus does,
+otherwise in the text format of Prometheus. Requires a `websocket_zone`.
 ",
         good: &[""],
         bad: &["now"],
@@ -215,8 +215,8 @@ as Prometheus sends it, else in the text format of Prometheus. Needs a `websocke
         default: None,
         contexts: &[Location],
         arguments: Between(0, 0),
-        about: r"Answers GET and HEAD with the same as JSON, or, where `Accept` wants `text/html` more, with the
-page. The `websocket_*` settings it tells are those of its location. Needs a `websocket_zone`.
+        about: r"Answers GET and HEAD with the same data as JSON, or with the status page if `Accept` prefers
+`text/html`. It shows the `websocket_*` settings of its own location. Requires a `websocket_zone`.
 
 ```nginx
 location = /status {
