@@ -1,11 +1,12 @@
 //! The nginx side of the module: its directives, variables and handlers. Everything that depends on
-//! nginx's structures, and all `unsafe` code, is in the crate `nginx`.
+//! nginx's structures is in the crate `nginx`.
 //!
 //! Each module uses only those before it in this list:
 //!
 //! - `environment`: the core module that collects the faults of a start, what directives share, and
 //!   `elb_env`, which is allowed in every context.
 //! - `counting`: the counters of a process, in `websocket_zone`.
+//! - `handshake`: whether a client asks for a WebSocket.
 //! - `elb`: the HTTP module for listening and upstreams, with most `elb_*` directives.
 //! - `websocket`: the HTTP module of the tunnel, with most `websocket_*` directives.
 //! - `operator`: the HTTP module for the operator: health checks, shutdown, metrics and status.
@@ -13,19 +14,12 @@
 mod counting;
 mod elb;
 mod environment;
+mod handshake;
 mod operator;
 mod websocket;
 
-use nginx::request::Request;
-
-use crate::handshake::has_websocket;
-
-/// Whether the client asks for a WebSocket in `Upgrade`.
-fn asks_for_websocket(request: &Request) -> bool {
-    request.has_upgrade() && has_websocket(request.headers(b"upgrade"))
-}
-
-/// The symbols that `load_module` looks up. Rust counts exported statics as unsafe code.
+/// The symbols that `load_module` looks up. The lint `unsafe_code` refuses exported
+/// statics elsewhere.
 #[allow(unsafe_code, non_upper_case_globals)]
 mod exported {
     use std::ffi::c_char;

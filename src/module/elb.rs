@@ -161,7 +161,7 @@ fn checks(cycle: Cycle<'_>) -> &[Check] {
 /// of a phase and filters run in the reverse order of their registration, and this module comes
 /// before those modules; so this is to be called in the `postconfiguration` of a later module.
 pub fn register_first(cf: &mut Conf) -> Outcome {
-    cf.filter_headers::<Elb>();
+    cf.filter_headers::<Elb>()?;
     cf.register::<OnPostRead>(POST_READ)
 }
 

@@ -14,6 +14,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic;
 use std::path::Path;
 
+use nginx::conf::{Conf, Error, Outcome};
 use nginx::cycle::Cycle;
 use nginx::log::Level;
 use nginx::module::{CoreModule, Module};
@@ -24,7 +25,6 @@ pub mod elb_env;
 mod files;
 pub mod included;
 
-use directive::{Conf, Error, Outcome};
 use files::Named;
 use included::Included;
 

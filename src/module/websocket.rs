@@ -60,8 +60,7 @@ impl HttpModule for WebSocket {
 
     fn postconfiguration(cf: &mut Conf) -> Outcome {
         cf.register::<CountHandshake>(PREACCESS)?;
-        cf.filter_headers::<Self>();
-        Ok(())
+        cf.filter_headers::<Self>()
     }
 
     fn init_module(cycle: Cycle) {

@@ -10,15 +10,16 @@ use ngx::ffi::{
 use ngx::http::{HttpModuleMainConf, NgxHttpCoreModule};
 
 use crate::conf::{Conf, Error};
+use crate::life::Life;
 use crate::request::Request;
 
-/// Text with variables. It must not be kept beyond its configuration: it recognizes that by the
-/// address, which a later configuration may have too.
-#[derive(Clone, Copy)]
+/// Text with variables. It may be kept: it has no value after its configuration is freed.
+#[derive(Clone)]
 pub struct ComplexValue {
     value: NonNull<ngx_http_complex_value_t>,
     /// The main configuration of the core module, where its variables are defined.
     of: NonNull<ngx_http_core_main_conf_t>,
+    life: Life,
 }
 
 impl ComplexValue {
@@ -30,7 +31,7 @@ impl ComplexValue {
     pub fn new(cf: &mut Conf, text: &str) -> Result<Self, Error> {
         // SAFETY: nginx passes a valid configuration
         let of = NgxHttpCoreModule::main_conf(unsafe { &*cf.as_ptr() }).ok_or(Error::Logged)?;
-        let of = NonNull::from(of);
+        let (of, life) = (NonNull::from(of), cf.life()?);
         let value = NonNull::new(cf.pool().calloc_type::<ngx_http_complex_value_t>());
         let value = value.ok_or_else(Error::no_memory)?;
         let mut text = cf.string(text)?;
@@ -42,7 +43,7 @@ impl ComplexValue {
         // SAFETY: the structure has what ngx_http_compile_complex_value reads; nginx stores
         // pointers to the text, which is in the pool of the configuration
         match unsafe { ngx_http_compile_complex_value(&raw mut compile) } == NGX_OK as ngx_int_t {
-            true => Ok(Self { value, of }),
+            true => Ok(Self { value, of, life }),
             false => Err(Error::Logged),
         }
     }
@@ -51,7 +52,8 @@ impl ComplexValue {
     /// is empty, if evaluation fails, or if the request belongs to another configuration.
     pub fn of<'r>(&self, request: &'r Request) -> Option<&'r [u8]> {
         let core = NgxHttpCoreModule::main_conf(request.raw())?;
-        if !std::ptr::eq(from_ref(core), self.of.as_ptr()) {
+        // a later configuration may have the address of one that is freed
+        if !self.life.goes_on() || !std::ptr::eq(from_ref(core), self.of.as_ptr()) {
             return None;
         }
         let mut value = ngx_str_t::default();

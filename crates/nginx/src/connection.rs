@@ -16,6 +16,7 @@ use ngx::ffi::{
 
 use crate::bits::Bits;
 use crate::event::{ngx_add_timer, ngx_del_timer, ngx_post_event};
+use crate::guard::guarded;
 use crate::log::Log;
 use crate::process::is_exiting;
 
@@ -113,6 +114,11 @@ impl Connection {
             // (ngx_ssl_new_client_session)
             ssl.save_session = None;
         }
+    }
+
+    /// Removes the handlers of an owner or a request that no longer has the connection.
+    pub(crate) fn abandon(&self) {
+        self.adopt(null_mut(), Some(ignore), Some(ignore));
     }
 
     /// The read handler, even while nginx has replaced it because TLS has to read before it can
@@ -447,4 +453,9 @@ fn is_armed_for_edges(event: &ngx_event_t) -> bool {
     // SAFETY: nginx sets this global before the event loop starts
     let by_changes = unsafe { ngx_event_flags } & NGX_USE_CLEAR_EVENT as usize != 0;
     by_changes && event.bits().active() != 0
+}
+
+/// The handler of a connection without an owner.
+unsafe extern "C" fn ignore(_: *mut ngx_event_t) {
+    guarded((), || {});
 }

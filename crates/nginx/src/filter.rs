@@ -5,7 +5,7 @@ use ngx::ffi::{
     NGX_ERROR, NGX_OK,
 };
 
-use crate::conf::Conf;
+use crate::conf::{Conf, Outcome};
 use crate::guard::guarded;
 use crate::module::HttpModule;
 use crate::request::{Request, Status};
@@ -40,14 +40,21 @@ impl Status {
 }
 
 impl Conf<'_> {
-    /// Adds `F` in front of the filters registered so far. To be called once for each configuration
-    /// and module, in `postconfiguration`: a second call would make the filter call itself.
-    pub fn filter_headers<F: HeaderFilter>(&mut self) {
+    /// Adds `F` in front of the filters registered so far. To be called in `postconfiguration`; a
+    /// second call for the same configuration has no effect, as the filter would call itself.
+    ///
+    /// # Errors
+    /// Memory is exhausted.
+    pub fn filter_headers<F: HeaderFilter>(&mut self) -> Outcome {
+        if !self.life()?.is_first::<F>() {
+            return Ok(());
+        }
         // SAFETY: only nginx's thread uses the chain, and it is reading the configuration
         unsafe {
             F::module().next_header_filter.set(ngx_http_top_header_filter);
             ngx_http_top_header_filter = Some(filter::<F>);
         }
+        Ok(())
     }
 }
 

@@ -109,7 +109,8 @@
 //!   modules. Each reference to one borrows the `Conf`, so no two exist at a time.
 //! - Values that refer to a configuration and may be kept ([`Place`](conf::Place),
 //!   [`Block`](block::Block), [`OpenFile`](open_file::OpenFile), [`Zone`](zone::Zone),
-//!   [`Share`](share::Share)) contain its [`Life`](life::Life), and check it before each use.
+//!   [`Share`](share::Share), [`ComplexValue`](complex_value::ComplexValue)) contain its
+//!   [`Life`](life::Life), and check it before each use.
 //! - Connections, timers, locks and shares of peers are owned; dropping them closes or releases them.
 //! - One owner of connections works at a time ([`owner`]), and has the worker's state to itself.
 //! - The build fails if Rust and the C compiler disagree on the layout of a structure ([`bits`]).
@@ -124,10 +125,6 @@
 //!   [`Cycle::keep_variable`](cycle::Cycle::keep_variable),
 //!   [`Conf::find_peers`](conf::Conf::find_peers) and
 //!   [`clients::end_requests`], which use structures that nginx itself changes in other phases.
-//! - A [`ComplexValue`](complex_value::ComplexValue) is not kept beyond its configuration. It
-//!   compares the address of the configuration, which a later one may have too.
-//! - The configurations and contexts of modules have at most the alignment of a pointer, since nginx
-//!   allocates no other. (For zones the build checks this.)
 //! - [`HttpModule::module`](module::HttpModule::module) returns the static that is in the table of
 //!   modules.
 //! - Functions that take a structure of `ngx::ffi` ([`text::owned`], [`request::values`]) trust its

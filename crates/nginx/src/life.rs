@@ -5,7 +5,9 @@
 //! the same time, but the type system does not prevent it from moving them elsewhere. So each
 //! wrapper of such a thing has a [`Life`] and checks it before use.
 
+use std::any::TypeId;
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::ffi::c_void;
 use std::rc::{Rc, Weak};
 
@@ -20,6 +22,8 @@ pub struct Life(Rc<Inner>);
 struct Inner {
     cycle: *const ngx_cycle_t,
     over: Cell<bool>,
+    /// The types for which something has been done once.
+    done: RefCell<HashSet<TypeId>>,
 }
 
 thread_local! {
@@ -39,7 +43,7 @@ impl Life {
         {
             return Some(Self(last));
         }
-        let inner = Rc::new(Inner { cycle, over: Cell::new(false) });
+        let inner = Rc::new(Inner { cycle, over: Cell::new(false), done: RefCell::default() });
         // SAFETY: by contract the pool is valid; it calls `end` once, with the reference that
         // `into_raw` gives it
         unsafe {
@@ -55,6 +59,11 @@ impl Life {
     #[inline]
     pub fn goes_on(&self) -> bool {
         !self.0.over.get()
+    }
+
+    /// Whether this is the first call for `T` and this configuration.
+    pub(crate) fn is_first<T: 'static>(&self) -> bool {
+        self.0.done.borrow_mut().insert(TypeId::of::<T>())
     }
 
     /// Whether both are of the same configuration.

@@ -235,6 +235,7 @@ const fn table(commands: &'static [Command]) -> *mut ngx::ffi::ngx_command_t {
 /// type is `T`. The value is dropped with the pool of the configuration.
 unsafe extern "C" fn create<T: Default>(cf: *mut ngx_conf_t) -> *mut c_void {
     guarded(null_mut(), || {
+        const { assert!(align_of::<T>() <= align_of::<usize>(), "nginx aligns to no more") };
         // SAFETY: nginx passes the configuration with the pool of the cycle being built
         unsafe { Pool::from_ngx_pool((*cf).pool) }.allocate(T::default()).cast()
     })
@@ -297,6 +298,7 @@ unsafe extern "C" fn postconfiguration<M: HttpModule>(cf: *mut ngx_conf_t) -> ng
 
 unsafe extern "C" fn create_conf<M: CoreModule>(cycle: *mut ngx_cycle_t) -> *mut c_void {
     guarded(null_mut(), || {
+        const { assert!(align_of::<M::Conf>() <= align_of::<usize>(), "nginx aligns to no more") };
         M::begin();
         // SAFETY: nginx passes the cycle being built, with its pool
         unsafe { Pool::from_ngx_pool((*cycle).pool) }.allocate(M::Conf::default()).cast()

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr::NonNull;
@@ -55,19 +56,25 @@ impl OpenFile {
 }
 
 /// A file that nginx is about to open.
-pub struct Unopened<'a>(&'a mut ngx_open_file_t);
+pub struct Unopened<'a> {
+    file: *mut ngx_open_file_t,
+    of: PhantomData<&'a ()>,
+}
 
 impl Unopened<'_> {
     /// Its path.
     pub fn path(&self) -> String {
-        owned(&self.0.name)
+        // SAFETY: `for_each_file` lends it for this call, and the reference ends here
+        owned(unsafe { &(*self.file).name })
     }
 
     /// Makes nginx use this descriptor instead of opening the file. nginx does not reopen it on
     /// SIGUSR1, and closes it with the configuration.
     pub fn replace(&mut self, descriptor: OwnedFd) {
-        self.0.fd = descriptor.into_raw_fd();
-        self.0.name.len = 0;
+        // SAFETY: as in `path`
+        let file = unsafe { &mut *self.file };
+        file.fd = descriptor.into_raw_fd();
+        file.name.len = 0;
     }
 }
 
@@ -89,7 +96,8 @@ impl Cycle<'_> {
             let mut part = &raw const (*self.as_ptr()).open_files.part;
             while let Some(this) = part.as_ref() {
                 for index in 0..this.nelts {
-                    work(Unopened(&mut *this.elts.cast::<ngx_open_file_t>().add(index)))?;
+                    let file = this.elts.cast::<ngx_open_file_t>().add(index);
+                    work(Unopened { file, of: PhantomData })?;
                 }
                 part = this.next;
             }

@@ -173,6 +173,8 @@ unsafe fn end<O: Owner<N>, const N: usize>(link: *mut Link<O, N>) {
     guarded((), || {
         // SAFETY: by contract live and not used afterwards; allocated by `Box::into_raw` in `adopt`
         let Link { connections, owner } = *unsafe { Box::from_raw(link) };
+        // they may outlive this call
+        connections.iter().for_each(Connection::abandon);
         owner.end(connections);
     });
 }

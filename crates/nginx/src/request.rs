@@ -190,6 +190,7 @@ impl Request<'_> {
     /// an internal redirect: nginx clears `r->ctx` then, so the context is found through the
     /// cleanups of the request (as in `ngx_http_realip_get_module_ctx`).
     pub fn context<M: HttpModule>(&self) -> Option<&M::Context> {
+        const { assert!(align_of::<M::Context>() <= align_of::<usize>(), "nginx aligns to no more") };
         if let Some(found) = self.find_context::<M>() {
             return Some(found);
         }

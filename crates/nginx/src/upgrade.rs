@@ -446,6 +446,7 @@ unsafe fn detach<U: Upgrade>(handover: *mut Handover, request: &Request, worker:
 
         // neither a request nor an upstream refers to them any more, so they are owned
         let connections = [ManuallyDrop::into_inner(client), ManuallyDrop::into_inner(upstream)];
+        connections.iter().for_each(Connection::abandon);
         U::begin(kept, connections, [from_client.as_slice(), from_upstream.as_slice()], worker);
     }
 }

@@ -35,13 +35,15 @@ pub trait Shared: FromBytes + 'static {
 }
 
 /// See [`Shared::tag`].
-pub struct Tag<T: ?Sized>(#[allow(dead_code)] u8, PhantomData<fn() -> T>);
+///
+/// Its first byte is for a [`Zone`] and its second for an [`Exclusive`], so that no zone is both.
+pub struct Tag<T: ?Sized>([u8; 2], PhantomData<fn() -> T>);
 
 impl<T> Tag<T> {
     /// A tag, for a static.
     #[allow(clippy::new_without_default, reason = "a static is made of a constant")]
     pub const fn new() -> Self {
-        Self(0, PhantomData)
+        Self([0; 2], PhantomData)
     }
 }
 
@@ -99,7 +101,7 @@ impl<T: Shared + Sync> Zone<T> {
     /// # Errors
     /// A zone of this name has another use or size, or memory is exhausted.
     pub fn add<const MOST: usize>(cf: &mut Conf, name: &str, size: usize) -> Result<Self, Error> {
-        Inner::add::<MOST>(cf, name, size).map(Self)
+        Inner::add::<MOST>(cf, name, size, 0).map(Self)
     }
 
     /// The values. `None` unless this process is a worker ([`role`]) and the configuration is
@@ -140,7 +142,7 @@ impl<T: Shared> Exclusive<T> {
     /// # Errors
     /// As for [`Zone::add`].
     pub fn add(cf: &mut Conf, name: &str, size: usize) -> Result<Self, Error> {
-        Inner::add::<1>(cf, name, size).map(Self)
+        Inner::add::<1>(cf, name, size, 1).map(Self)
     }
 
     /// Calls `work` with the value and the random seed of the zone, under its lock. `work` must not
@@ -158,10 +160,16 @@ impl<T: Shared> Exclusive<T> {
 }
 
 impl<T: Shared> Inner<T> {
-    fn add<const MOST: usize>(cf: &mut Conf, name: &str, size: usize) -> Result<Self, Error> {
+    /// `byte` of the tag tells the two kinds of zones apart.
+    fn add<const MOST: usize>(
+        cf: &mut Conf,
+        name: &str,
+        size: usize,
+        byte: usize,
+    ) -> Result<Self, Error> {
         const { assert!(align_of::<T>() <= align_of::<Header>()) };
         let (mut name, life) = (cf.string(name)?, cf.life()?);
-        let tag = (&raw const *T::tag()).cast_mut().cast();
+        let tag = (&raw const T::tag().0[byte]).cast_mut().cast();
         // SAFETY: the name is in the pool of the configuration; nginx only compares the tag
         let zone = unsafe { ngx_shared_memory_add(cf.as_ptr(), &raw mut name, size, tag) };
         let zone = NonNull::new(zone).ok_or(Error::Logged)?;

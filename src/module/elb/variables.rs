@@ -8,8 +8,8 @@ use nginx::request::Request;
 use nginx::variable::{Prefix, Text, Variable};
 
 use super::{log_query, Elb};
-use crate::module::asks_for_websocket;
 use crate::module::environment::directive::{Conf, Outcome};
+use crate::module::handshake::asks_for_websocket;
 use crate::request_id::{hexadecimal, is_sane};
 
 /// The variables. Those that may change during a request are not cached; the request ID is the same

@@ -33,18 +33,27 @@ impl Times {
     pub fn longest(self) -> Option<u64> {
         self.stop.map(|stop| stop + self.grace + self.handshake)
     }
+
+    /// Over how long the Closes are spread, in milliseconds; `None` without a drain.
+    fn spread(self, why: Leaving) -> Option<u64> {
+        let stop = self.stop?;
+        Some(match why {
+            Leaving::Superseded => self.reload,
+            Leaving::Stopping => stop,
+        })
+    }
 }
 
-/// When and how to close one of many tunnels of an exiting worker; `None` if `websocket_drain` is
-/// off.
-pub fn plan(times: Times, now: u64, random: &mut Random) -> Option<Drain> {
+/// When and how to close one of many tunnels of a worker that is exiting for this reason, and since
+/// when; `None` if `websocket_drain` is off.
+pub fn plan(
+    times: Times,
+    (why, since): (Leaving, u64),
+    now: u64,
+    random: &mut Random,
+) -> Option<Drain> {
     let Times { grace, handshake, .. } = times;
-    let stop = times.stop?;
-    let (why, since) = lifecycle::begin_leaving();
-    let spread = match why {
-        Leaving::Superseded => times.reload,
-        Leaving::Stopping => stop,
-    };
+    let spread = times.spread(why)?;
     let at = now.max(since + random.next_u64() % (spread + 1));
     Some(Drain { at, grace, handshake, code: GOING_AWAY })
 }
@@ -52,10 +61,6 @@ pub fn plan(times: Times, now: u64, random: &mut Random) -> Option<Drain> {
 /// When the last tunnel with these times must be closed, on nginx's clock in milliseconds; `None`
 /// unless the worker is exiting, or without a drain.
 pub fn over_by(times: Times) -> Option<u64> {
-    let (stop, since) = (times.stop?, lifecycle::since()?);
-    let spread = match lifecycle::why() {
-        Leaving::Superseded => times.reload,
-        Leaving::Stopping => stop,
-    };
+    let (spread, since) = (times.spread(lifecycle::why())?, lifecycle::since()?);
     Some(since + spread + times.grace + times.handshake)
 }

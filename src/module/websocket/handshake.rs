@@ -10,7 +10,8 @@ use crate::busy::{Busy, Flags};
 use crate::handshake::has_websocket;
 use crate::metrics::{Left, RefusedBy, HANDSHAKE};
 use crate::minutely::Minutely;
-use crate::module::{asks_for_websocket, counting};
+use crate::module::counting;
+use crate::module::handshake::asks_for_websocket;
 
 /// The status code of an upgrade.
 const SWITCHING_PROTOCOLS: usize = 101;

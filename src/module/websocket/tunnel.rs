@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use nginx::connection::{Connection, Transfer};
+use nginx::lifecycle;
 use nginx::owner::{self, Flow, Owner};
 use nginx::process::{is_exiting, now};
 use nginx::random::Random;
@@ -279,7 +280,8 @@ impl At<'_> {
     fn drain(&mut self, worker: &mut Worker) -> Flow {
         counting::slot().set_draining();
         let times = self.tunnel.parts.conf.drain;
-        let Some(drain) = drain::plan(times, now(), &mut worker.random) else {
+        let leaving = lifecycle::begin_leaving();
+        let Some(drain) = drain::plan(times, leaving, now(), &mut worker.random) else {
             return Flow::Continue(());
         };
         let next = self.tunnel.session.begin_drain(&drain);
