@@ -1,28 +1,29 @@
 # The official nginx image with the module, a configuration that reads the environment, a health
-# check, and an entry point that can hold nginx back while the container is taken out.
-# docs/image.md tells how to build and to run it.
+# check, and an entry point that can delay the stop of nginx while the load balancer drains the
+# container. docs/image.md describes how to build and run it.
 
-# nginx/versions says the same, and nginx/SHA256SUMS has the checksum of that version.
+# nginx/versions has the same version, and nginx/SHA256SUMS its checksum.
 ARG NGINX_VERSION=1.30.6
 
-# nginx loads a module that was built for the same version with the same options, so it is asked.
+# nginx loads only modules built for the same version with the same options; these come from its
+# binary.
 FROM nginx:${NGINX_VERSION} AS official
 RUN nginx -V 2>&1 | sed -n 's/^configure arguments: //p' >/configure-arguments
 
-# Stands aside for `--build-context nginx-source=FOLDER`, the source of that version.
+# Empty unless replaced by `--build-context nginx-source=FOLDER`, the source of that version.
 FROM scratch AS nginx-source
 COPY nginx/SHA256SUMS /
 
 FROM rust:1.95.0-bookworm AS build
 
-# libclang reads nginx's headers for the bindings, and nginx's configure looks for the libraries.
+# libclang reads nginx's headers for the bindings, and nginx's configure checks for the libraries.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         ca-certificates clang curl libclang-dev libpcre2-dev libssl-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 
-# nginx's source, configured as the binary is. It is not compiled; the dynamic modules of others
-# are left out, with the libraries that they need.
+# nginx's source, configured as the binary was. It is not compiled; third-party dynamic modules and
+# their libraries are left out.
 ARG NGINX_VERSION
 WORKDIR /nginx
 COPY nginx/SHA256SUMS ./
@@ -44,10 +45,10 @@ ENV NGINX_SOURCE_DIR=/nginx/source NGINX_BUILD_DIR=/nginx/source/objs
 
 WORKDIR /src
 
-# The dependencies have a layer of their own, which a change in src/, crates/ or build.rs leaves alone:
-# what stands in for the crates is as old as can be. All of the workspace stand here, because
-# Cargo.lock is about all of them. The benchmarks and their like, which the Cargo.toml list, are not
-# copied, so they must not list them.
+# The dependencies have their own layer, which does not change with src/, crates/ or build.rs: the
+# placeholders for the crates have the oldest possible date. All members of the workspace are
+# needed, because Cargo.lock covers all of them. The benchmarks and similar targets are not copied,
+# so they are removed from the Cargo.toml files that list them.
 COPY Cargo.toml Cargo.lock ./
 COPY bench/Cargo.toml bench/
 COPY crates/nginx/Cargo.toml crates/nginx/
@@ -66,8 +67,8 @@ RUN sed -i '/^\[\[/,/^$/d' Cargo.toml */Cargo.toml crates/*/Cargo.toml \
     && cargo rustc --release --locked --lib --crate-type cdylib \
         --no-default-features --features export-modules
 
-# `cargo rustc` with one crate type, because a plain release build makes an rlib too and then
-# drops link-time optimization without a word. The build fails where the bindings do not fit nginx.
+# `cargo rustc` with one crate type, because a plain release build also makes an rlib and then
+# silently drops link-time optimization. The build fails if the bindings do not match nginx.
 COPY build.rs ./
 COPY crates/nginx/build crates/nginx/build
 COPY crates/nginx/src crates/nginx/src
@@ -92,11 +93,12 @@ COPY nginx/nginx.conf /etc/nginx/nginx.conf
 COPY nginx/healthcheck /usr/local/bin/elb-healthcheck
 COPY nginx/entrypoint /usr/local/bin/elb-entrypoint
 
-# Ours goes on with that of nginx's image. An ENTRYPOINT drops the CMD that is inherited.
+# This script continues with the entry point of nginx's image. An ENTRYPOINT resets the inherited
+# CMD.
 ENTRYPOINT ["elb-entrypoint", "/docker-entrypoint.sh"]
 CMD ["nginx", "-g", "daemon off;"]
 
-# Requests under way are answered before the container stops.
+# Requests in progress are answered before the container stops.
 STOPSIGNAL SIGQUIT
 
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["elb-healthcheck"]

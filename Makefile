@@ -1,4 +1,4 @@
-# Every target works alone, from a fresh clone: it installs what it needs where that is missing
+# Every target works alone, from a fresh clone: it installs missing dependencies
 # (scripts/install-deps) and builds what it needs.
 
 CARGO_MODULE := cargo rustc --release --locked --lib --crate-type cdylib

@@ -1,4 +1,4 @@
-"""A destination whose health a test decides, and which counts what it gets."""
+"""A destination whose health the test controls, and which counts its requests."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,9 @@ from peer import answer
 class Backend:
     """Listens between start() and stop(), always at the same address.
 
-    `how` is what it does to a check (a GET of /check): a status; bytes that it sends and then
-    closes, as they are; or None, which leaves it without an answer. Everything else is answered
-    with 200 and the name of the backend, a handshake with 101.
-    """
+    `how` is its response to a check (a GET of /check): a status; bytes that it sends unchanged
+    before it closes; or None, for no response. All other requests are answered with 200 and the
+    name of the backend, a handshake with 101."""
 
     def __init__(self, name, port=0, host="127.0.0.1", how=200):
         self.name, self.port, self.host, self.how = name, port, host, how
@@ -24,7 +23,7 @@ class Backend:
         self.writers = set()
 
     async def start(self):
-        """Begins to listen."""
+        """Starts to listen."""
         if str(self.host).startswith("/"):
             self.server = await asyncio.start_unix_server(self._serve, self.host)
             return
@@ -32,7 +31,7 @@ class Backend:
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def stop(self):
-        """Listens no longer, and ends its connections."""
+        """Stops to listen, and closes its connections."""
         if self.server:
             self.server.close()
             self.server = None
@@ -42,7 +41,7 @@ class Backend:
 
     @property
     def address(self):
-        """Where it listens."""
+        """The address."""
         return f"{self.host}:{self.port}"
 
     async def _serve(self, reader, writer):
@@ -74,7 +73,7 @@ class Backend:
         if self.how is None:
             return None
         if isinstance(self.how, int):
-            # with a body that does not fit one read
+            # with a body larger than one read
             writer.write(_response(self.how, "x" * 30000))
             return await writer.drain()
         for part in self.how if isinstance(self.how, list) else [self.how]:

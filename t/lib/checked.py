@@ -26,7 +26,7 @@ class Checked(Nginx):
             http=self.fill_in_servers(http), **parts)
 
     def fill_in_servers(self, text):
-        """A snippet of configuration with A and B replaced by their addresses."""
+        """A configuration snippet with A and B replaced by their addresses."""
         return re.sub(r"\b[AB]\b", lambda m: getattr(self, m[0].lower()).address, text)
 
     async def __aenter__(self):
@@ -35,7 +35,7 @@ class Checked(Nginx):
         return await super().__aenter__()
 
     async def __aexit__(self, *error):
-        # checks go on: there may never be a moment without a connection
+        # checks continue: there may never be a moment without a connection
         if not self.stopping:
             self.signal("QUIT")
         await super().__aexit__(*error)
@@ -43,18 +43,18 @@ class Checked(Nginx):
         await self.b.stop()
 
     def told(self, backend, pattern):
-        """What the log says of a destination."""
+        """The log messages about a destination."""
         start = re.escape(f"destination {backend.address} of upstream \"app\" ")
         return [line for line in self.messages() if re.search(start + pattern, line)]
 
     async def tells(self, backend, pattern, times=1):
-        """Waits for the log to say something of a destination."""
+        """Waits for a log message about a destination."""
         await until(lambda: len(self.told(backend, pattern)) >= times, 10,
                     f"{pattern} is not said of {backend.name}")
         return self.told(backend, pattern)[-1]
 
     async def get(self, path="/"):
-        """A request: status, who answered, and the worker that it went through."""
+        """Sends a request: status, name of the backend, and the worker."""
         client = await self.connect()
         await client.send(f"GET {path} HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n".encode())
         text = (await client.rest()).decode()
@@ -62,12 +62,12 @@ class Checked(Nginx):
         return int(text.split()[1]), text.split("\r\n\r\n")[1], worker and worker[1]
 
     async def answers(self, times=20):
-        """Who answers a row of requests."""
+        """The backends that answer several requests."""
         got = [await self.get() for _ in range(times)]
         return {name if status == 200 else status for status, name, _ in got}
 
     async def is_spread(self):
-        """Waits until both destinations get requests."""
+        """Waits until both destinations receive requests."""
         for _ in range(50):
             if await self.answers(4) == {"a", "b"}:
                 return
@@ -75,5 +75,5 @@ class Checked(Nginx):
         raise AssertionError("not both of them get requests")
 
     def refused(self):
-        """How often a request found nobody listening."""
+        """How often a request found no listener."""
         return sum("connect() failed" in line for line in self.messages())

@@ -1,4 +1,4 @@
-"""WebSocket frames as bytes, RFC 6455 section 5.2, valid or not."""
+"""WebSocket frames as bytes, RFC 6455 section 5.2, valid or invalid."""
 
 import struct
 from typing import NamedTuple, Optional
@@ -7,7 +7,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 
 class Frame(NamedTuple):
-    """A frame as it was received."""
+    """A received frame."""
 
     opcode: int
     payload: bytes
@@ -22,13 +22,13 @@ class Frame(NamedTuple):
 
 
 def masked(payload, mask):
-    """The payload with its mask put on, or taken off."""
+    """The payload, masked or unmasked."""
     key = int.from_bytes((mask * (len(payload) // 4 + 1))[: len(payload)], "big")
     return (int.from_bytes(payload, "big") ^ key).to_bytes(len(payload), "big")
 
 
 def encode(opcode, payload=b"", fin=True, rsv=0, mask=None):
-    """A frame, masked where there is a mask of four bytes."""
+    """A frame, masked if there is a mask of four bytes."""
     head = bytes([fin << 7 | rsv << 4 | opcode])
     bit = 0x80 if mask is not None else 0
     if len(payload) < 126:
@@ -46,7 +46,7 @@ def close(code, reason=b""):
 
 
 def decode(data):
-    """The first frame of the data and what follows it; no frame where that is incomplete."""
+    """The first frame of the data and the remaining bytes; None for an incomplete frame."""
     if len(data) < 2:
         return None, data
     size, at = data[1] & 0x7F, 2
@@ -68,7 +68,7 @@ def decode(data):
 
 
 def decode_all(data):
-    """All frames of the data, which has to end with one."""
+    """All frames of the data, which must end with a complete one."""
     frames = []
     while data:
         frame, data = decode(data)

@@ -1,4 +1,5 @@
-"""WebSocket software that is not ours: Python's websockets at both ends, kosoku with Autobahn's cases."""
+"""Independent WebSocket software: Python's websockets at both ends, kosoku with Autobahn's cases.
+"""
 
 import asyncio
 import contextlib
@@ -16,8 +17,8 @@ KOSOKU = ROOT / "build/venv/bin/kosoku"
 
 @contextlib.asynccontextmanager
 async def echo_server():
-    """An application that echoes messages, with permessage-deflate; its port."""
-    # what a client does wrong on purpose is no news
+    """An application that echoes messages, with permessage-deflate; returns its port."""
+    # deliberate errors of clients are not logged
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
 
     async def echo(socket):
@@ -30,7 +31,7 @@ async def echo_server():
 
 
 async def autobahn(port, *cases):
-    """The verdicts of Autobahn's cases on a server: by case, its behaviour and code."""
+    """The results of Autobahn's cases for a server: for each case, its behaviour and code."""
     with tempfile.TemporaryDirectory() as folder:
         includes = [word for case in cases for word in ("-i", case)]
         kosoku = await asyncio.create_subprocess_exec(
@@ -41,7 +42,7 @@ async def autobahn(port, *cases):
         if not index.exists():
             raise AssertionError(output.decode())
         (verdicts,) = json.loads(index.read_text()).values()
-    # whether an answer to what came before a violation makes it out is a matter of time: either way
-    # is good, and one of them is called "non-strict"
+    # whether the answer to bytes before a violation is still sent depends on timing: both results
+    # are valid, and one of them is called "non-strict"
     return {case: (verdict["behavior"].replace("NON-STRICT", "OK"), verdict["behaviorClose"],
                    verdict["remoteCloseCode"]) for case, verdict in verdicts.items()}

@@ -1,7 +1,6 @@
-"""Modules of nginx for tests, in C: t/modules/NAME.c defines ngx_http_NAME_module.
+"""nginx modules for tests, in C: t/modules/NAME.c defines ngx_http_NAME_module.
 
-They are compiled for the nginx under test, so they see its requests and connections from within.
-"""
+They are compiled for the nginx under test and inspect its requests and connections directly."""
 
 import filecmp
 import os
@@ -11,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# what nginx's configure writes for a dynamic module (auto/make)
+# the file that nginx's configure writes for a dynamic module (auto/make)
 TABLE = """
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -25,7 +24,7 @@ char *ngx_module_order[] = { NULL };
 
 
 def build(name, folder, binary):
-    """Compiles a module for an nginx into a folder; its path."""
+    """Compiles a module for an nginx into a folder; returns its path."""
     source, objects = _tree(binary)
     table, module = folder / f"{name}_table.c", folder / f"{name}.so"
     table.write_text(TABLE % {"name": name})
@@ -39,10 +38,10 @@ def build(name, folder, binary):
 
 
 def _tree(binary):
-    """The sources of an nginx and the folder that they were configured in."""
+    """The source folder of an nginx and the folder in which it was configured."""
     if objects := os.environ.get("NGINX_BUILD_DIR"):
         return Path(os.environ["NGINX_SOURCE_DIR"]), Path(objects)
-    # the one that cargo has built with the module
+    # the nginx that cargo built with the module
     for built in ROOT.glob("target/**/build/nginx-sys-*/out/objs/nginx"):
         if filecmp.cmp(built, binary, shallow=False):
             about = (built.parent / "last-build-info").read_text()
@@ -51,6 +50,6 @@ def _tree(binary):
 
 
 def _includes(objects):
-    """Folders with headers; those of nginx's sources are relative to them."""
+    """Header folders; those of nginx's source are relative to it."""
     listed = re.search(r"^ALL_INCS = ((?:.*\\\n)*.*)", (objects / "Makefile").read_text(), re.M)
     return re.findall(r"-I (\S+)", listed[1])

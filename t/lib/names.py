@@ -1,4 +1,4 @@
-"""A nameserver whose answers a test changes as it goes."""
+"""A nameserver whose answers a test can change."""
 
 import asyncio
 import socket
@@ -6,7 +6,7 @@ import struct
 
 
 class Names:
-    """Answers with the addresses of `known`, which live for a second; other names do not exist."""
+    """Answers with the addresses of `known`, with a TTL of one second; other names do not exist."""
 
     def __init__(self, **known):
         self.known = known

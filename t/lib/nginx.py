@@ -1,13 +1,13 @@
-"""An nginx of a test's own, with the module, in front of a destination in the test's hands.
+"""An nginx for a test, with the module, in front of a destination that the test controls.
 
     async with Nginx(location="websocket_ping 1s;") as nginx:
         client, destination = await nginx.tunnel("/chat")
 
-In the snippets of configuration FOLDER, PORT, DESTINATION and OTHER stand for the folder of this
-nginx, its port, the destination's address and a second free port. `with_modules` are names of
-modules of t/modules. As it is left, no worker may have a connection open, nginx stops
-by SIGQUIT, and the error log may not have an [alert], [crit] or [emerg] that `asks_for` does not
-name, nor a sanitizer or valgrind anything to say.
+In configuration snippets FOLDER, PORT, DESTINATION and OTHER stand for the folder of this nginx, its
+port, the destination's address and a second free port. `with_modules` are names of modules of
+t/modules. On exit from the context no worker may have an open connection, nginx must stop after
+SIGQUIT, and there must be no [alert], [crit] or [emerg] in the error log that `asks_for` does not
+name, and no report of a sanitizer or valgrind.
 """
 
 import asyncio
@@ -74,17 +74,17 @@ http {
 """
 
 
-# Tests run beside each other: each process has a hundred ports of its own to choose from, as
-# free_port of Process.pm has, so that a port which is to stay closed is not another test's.
+# Tests run in parallel: each process has its own range of a hundred ports, as in free_port of
+# Process.pm, so that no other test uses a port that must stay closed.
 PORTS = 10000 + os.getpid() % 200 * 100
 
 
-# Those given last, which may not be in use yet.
+# The ports returned last, which may not be in use yet.
 GIVEN = collections.deque(maxlen=50)
 
 
 def free_port():
-    """A port that nobody listens on, below those that the kernel gives to clients."""
+    """A port without a listener, below the kernel's range of ephemeral ports."""
     while True:
         port = PORTS + random.randrange(100)
         if port in GIVEN:
@@ -105,22 +105,22 @@ def version():
 
 
 def built_with(module):
-    """Whether nginx has a module that it does not have by default."""
+    """Whether nginx has a module that is not built by default."""
     return f"--with-{module}" in _about()
 
 
 def methods():
-    """Ways to wait for events that nginx has, each with what is said to get it. Those beside epoll
-    wait for states and not for changes; binaries of distributions do not have them."""
+    """nginx's event methods, each with the arguments of Nginx that select it. Those other than
+    epoll are level-triggered; nginx binaries of distributions do not have them."""
     also = [method for method in ("poll", "select") if built_with(f"{method}_module")]
     if not also and "NGINX_BUILD_DIR" not in os.environ:
         raise RuntimeError("the vendored nginx has neither poll nor select")
-    # select takes descriptors up to 1023
+    # select supports descriptors up to 1023
     return {method: {"events": f"use {method};", "connections": 512} for method in ["epoll", *also]}
 
 
 class Nginx:
-    """See the module; what is not said has the defaults above."""
+    """See the module; omitted arguments have the defaults above."""
 
     def __init__(self, location="", server="", http="", main="", events="", workers=1,
                  connections=4096, level="info", respond=answer,
@@ -141,7 +141,7 @@ class Nginx:
         self.stack = contextlib.AsyncExitStack()
         self.folder = Path(tempfile.mkdtemp(prefix="websocket-test-"))
         self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        # workers of another user look into it
+        # workers of another user need access
         self.folder.chmod(0o755)
         await self.stack.enter_async_context(self.destination)
         self.port, self.other = free_port(), free_port()
@@ -180,7 +180,7 @@ class Nginx:
         try:
             for peer in [*self.peers, *self.destination.all]:
                 peer.close()
-            # where a test has failed already, this would only hide why
+            # if a test has failed already, this would only hide the cause
             if kind is None:
                 await self._stop()
             if loud := "\n".join(self.loud()):
@@ -189,28 +189,28 @@ class Nginx:
             await self.stack.aclose()
 
     async def _stop(self):
-        """Stops nginx as an operator does."""
+        """Stops nginx as an operator would."""
         if not self.stopping:
             await self.has_no_connections()
             self.signal("QUIT")
         equal(await self.has_ended(20), 0, "status of nginx")
 
     def _kill(self):
-        """Ends what is left of nginx, workers without a master included."""
+        """Kills the remaining processes of nginx, including workers without a master."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def fill_in(self, text):
-        """A snippet of configuration with the words in capitals replaced."""
+        """A configuration snippet with the words in capitals replaced."""
         words = {"FOLDER": self.folder, "PORT": self.port, "OTHER": self.other,
                  "DESTINATION": f"127.0.0.1:{self.destination.port}"}
         return re.sub(r"\b(FOLDER|PORT|OTHER|DESTINATION)\b", lambda m: str(words[m[1]]), text)
 
     def configure(self, **parts):
-        """Writes the configuration, with some of it changed."""
+        """Writes the configuration, with some parts changed."""
         self.parts.update(parts)
-        # an nginx that was not built with all of its own modules has them beside ours
+        # an nginx built without some of its own modules has them in the folder of ours
         beside = sorted(set(MODULES.glob("*.so")) - {OWN})
         text = self.configuration % {
             **self.parts, "user": "user root;" if os.geteuid() == 0 else "",
@@ -219,14 +219,14 @@ class Nginx:
         (self.folder / "nginx.conf").write_text(self.fill_in(text))
 
     def make_certificate(self):
-        """Leaves a certificate for TLS in the folder: cert.pem and key.pem."""
+        """Writes a TLS certificate to the folder: cert.pem and key.pem."""
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
              "-nodes", "-subj", "/CN=test", "-days", "2", "-keyout", f"{self.folder}/key.pem",
              "-out", f"{self.folder}/cert.pem"], check=True, capture_output=True)
 
     def check(self):
-        """What nginx has to say against the configuration."""
+        """The errors that nginx reports for the configuration."""
         tried = subprocess.run(
             [BINARY, "-p", PREFIX, "-c", f"{self.folder}/nginx.conf", "-e", "stderr", "-t", "-q"],
             capture_output=True, text=True, env=self._environment(), check=False)
@@ -238,7 +238,8 @@ class Nginx:
         os.kill(int((self.folder / "nginx.pid").read_text()), getattr(signal, "SIG" + name))
 
     async def reload(self, **parts):
-        """Reloads, with some of the configuration changed; the process ids of the old workers."""
+        """Reloads, with some parts of the configuration changed; returns the process ids of the old
+        workers."""
         old = self.workers()
         self.configure(**parts)
         self.signal("HUP")
@@ -248,7 +249,7 @@ class Nginx:
         return old
 
     async def are_leaving(self, workers):
-        """Waits until workers take no new connections any more."""
+        """Waits until workers accept no new connections."""
         def all_leave():
             log = "\n".join(self.messages())
             return all(f"{pid}#{pid}: gracefully shutting down" in log for pid in workers
@@ -256,7 +257,7 @@ class Nginx:
         await until(all_leave, what="the old workers go on")
 
     async def has_ended(self, timeout=10):
-        """Waits for the master to end; its status."""
+        """Waits for the master to exit; returns its status."""
         await until(lambda: self.process.poll() is not None, timeout, "nginx did not end")
         return self.process.returncode
 
@@ -277,16 +278,17 @@ class Nginx:
         return workers[-1] if workers else self.process.pid
 
     def connections(self, pid):
-        """How many connections a process has open, those included that their peers have closed."""
+        """The number of open connections of a process, including those closed by their peers."""
         found, links = set(), ()
-        # the process may end meanwhile
+        # the process may exit in the meantime
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             links = list(Path(f"/proc/{pid}/fd").iterdir())
         for link in links:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 if inode := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link)):
                     found.add(inode[1])
-        # the rest is listeners, the channels between nginx's processes, and the resolver's
+        # the others are listeners, the channels between nginx's processes, and the resolver's
+        # sockets
         return len(found - _inodes("tcp", 9, only="0A") - _inodes("tcp6", 9, only="0A")
                    - _inodes("udp", 9) - _inodes("unix", 6))
 
@@ -297,12 +299,12 @@ class Nginx:
         await until(none, timeout, "connections are left open")
 
     def ticks(self):
-        """How much of the processor's time the worker has had, in the system's ticks."""
+        """The CPU time of the worker, in the system's ticks."""
         fields = Path(f"/proc/{self.worker}/stat").read_text().rsplit(")", 1)[1].split()
         return int(fields[11]) + int(fields[12])
 
     async def is_idle(self, seconds=1):
-        """Waits until the worker does nothing for some time."""
+        """Waits until the worker has been idle for some time."""
         async def used():
             before = self.ticks()
             await asyncio.sleep(seconds)
@@ -315,7 +317,7 @@ class Nginx:
         raise AssertionError(f"the worker is never idle, it takes {shares} of a processor")
 
     def memory(self, pid=None):
-        """Memory of the worker's own, in bytes; always the same where something instruments it."""
+        """Private memory of the worker, in bytes; constant if the worker is instrumented."""
         if INSTRUMENTED:
             return 0
         text = Path(f"/proc/{pid or self.worker}/smaps_rollup").read_text()
@@ -327,7 +329,7 @@ class Nginx:
         return log.read_text(errors="replace").splitlines() if log.exists() else []
 
     def loud(self):
-        """What nobody asked for: messages, and findings of a sanitizer or valgrind."""
+        """Unexpected log messages, and findings of a sanitizer or valgrind."""
         loud = [line for line in self.messages() if LOUD.search(line)
                 and not (self.asks_for and re.search(self.asks_for, line))]
         for pattern in ("sanitizer.*", "valgrind.*"):
@@ -335,16 +337,16 @@ class Nginx:
         return loud
 
     def ended(self):
-        """What websocket_log says, a line each."""
+        """The lines of websocket_log."""
         log = self.folder / "websocket.log"
         if not log.exists():
             return []
-        # a line that is just being written has no end yet
+        # a line that is being written has no end yet
         return [json.loads(line) for line in log.read_text().splitlines(keepends=True)
                 if line.endswith("\n")]
 
     async def end_of(self, path, timeout=15):
-        """Waits for the tunnel with this path to end; its line of websocket_log."""
+        """Waits for the tunnel with this path to end; returns its line of websocket_log."""
         def line():
             return next((line for line in self.ended() if line["uri"] == path), None)
         return await until(line, timeout, f"no end of {path}")
@@ -356,20 +358,20 @@ class Nginx:
         return peer
 
     async def client(self, path, headers=(), early=b"", key=True, **how):
-        """A client that has sent a handshake and got the head of an answer."""
+        """A client that has sent a handshake and received the head of a response."""
         peer = await self.connect(**how)
         await peer.send(request(path, headers, key) + early)
         await peer.until_head()
         return peer
 
     async def tunnel(self, path, **how):
-        """Both ends of a new WebSocket, which is known to be one to nginx as well."""
+        """Both ends of a new WebSocket, once nginx has switched to it."""
         client = await self.client(path, **how)
         equal(client.status, 101, "status of the handshake")
         return client, await self.destination.peer(path)
 
     async def talk(self, client, destination, what=b"hello"):
-        """Has both ends exchange a message."""
+        """Exchanges a message between both ends."""
         await client.frame(frames.TEXT, what)
         equal((await destination.next()).payload, what, "message from the client")
         await destination.frame(frames.TEXT, what)
@@ -377,13 +379,13 @@ class Nginx:
 
 
 def _inodes(kind, column, only=None):
-    """The sockets that the kernel's table of a kind lists, of TCP in one state only."""
+    """The sockets in the kernel's table of this kind; for TCP, those in one state only."""
     lines = [line.split() for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
     return {fields[column] for fields in lines if only in (None, fields[3])}
 
 
 def is_running(pid):
-    """Whether a process has not ended."""
+    """Whether a process is still running."""
     try:
         return not re.search(r"\) [ZX] ", Path(f"/proc/{pid}/stat").read_text())
     except (FileNotFoundError, ProcessLookupError):

@@ -1,5 +1,5 @@
-"""Ends of TLS in the hands of a test, by OpenSSL's own functions: Python's ssl module can neither
-ask for new keys nor send a ticket."""
+"""TLS ends under the control of a test, with OpenSSL's own functions: Python's ssl module can
+neither request a key update nor send a ticket."""
 
 import asyncio
 import ctypes
@@ -49,7 +49,7 @@ _clear_error = _declare(None, "ERR_clear_error")
 
 @functools.cache
 def _context(certificate):
-    """For clients, or for servers with a folder that has cert.pem and key.pem."""
+    """A context for clients, or for servers with a folder that contains cert.pem and key.pem."""
     context = _context_new(_server_method() if certificate else _client_method())
     if certificate and not (
             _use_certificate(context, f"{certificate}/cert.pem".encode(), _PEM) == 1
@@ -59,7 +59,7 @@ def _context(certificate):
 
 
 class Secure(Peer):
-    """An end of a connection with TLS 1.3: a client, which checks no certificate, or a server."""
+    """An end of a TLS 1.3 connection: a client, which does not verify certificates, or a server."""
 
     def __init__(self, connection, masks, certificate=None):
         super().__init__(connection, masks)
@@ -69,7 +69,7 @@ class Secure(Peer):
         _set_fd(self.tls, connection.fileno())
 
     async def begin(self):
-        """The handshake of TLS."""
+        """Performs the TLS handshake."""
         await self._until_done(_accept if self.is_server else _connect)
 
     async def send(self, data):
@@ -84,8 +84,8 @@ class Secure(Peer):
         return count > 0
 
     async def ask_for_keys(self, seconds):
-        """Has both ends take new keys again and again, without reading, until the other one reads
-        no more either; how often."""
+        """Requests key updates of both ends repeatedly, without reading, until the other end stops
+        reading too; returns their number."""
         loop = asyncio.get_running_loop()
         end, count = loop.time() + seconds * PATIENCE, 0
         while loop.time() < end:
@@ -95,7 +95,7 @@ class Secure(Peer):
                     raise ConnectionError(f"no new keys after {count} times")
             count += 200
             await asyncio.sleep(0)
-            # with more unsent, OpenSSL could not read before all of that is sent
+            # with more unsent bytes, OpenSSL could not read until all are sent
             if self._unsent() > 20_000 and await self._is_stuck():
                 return count
         raise AssertionError(f"the peer still reads after {count} times")
@@ -113,12 +113,12 @@ class Secure(Peer):
         return True
 
     async def send_ticket(self):
-        """A server sends a session ticket with its next bytes."""
+        """Makes a server send a session ticket with its next bytes."""
         if _new_session_ticket(self.tls) != 1:
             raise ConnectionError("no ticket is possible")
 
     def is_reused(self):
-        """Whether the handshake was that of a session from before."""
+        """Whether the handshake resumed an earlier session."""
         return _session_reused(self.tls) == 1
 
     def close(self):
@@ -128,7 +128,7 @@ class Secure(Peer):
             _free(tls)
 
     async def _until_done(self, call):
-        """Calls a function of OpenSSL until it has done its work; 0 at the end of the stream."""
+        """Calls a function of OpenSSL until it is complete; 0 at the end of the stream."""
         while True:
             if not self.tls:
                 raise ConnectionError("closed")
@@ -157,8 +157,9 @@ class Secure(Peer):
 
 
 class SecureNginx(Nginx):
-    """An nginx with TLS 1.3, whose tickets and new keys come in mid-stream, towards its clients, at
-    the port OTHER, or towards its destination. It is not nginx's default before 1.23.4."""
+    """An nginx with TLS 1.3, whose tickets and key updates arrive in mid-stream, towards its
+    clients at the port OTHER, or towards its destination. TLS 1.3 is not nginx's default before
+    1.23.4."""
 
     LISTEN = """
         ssl_protocols TLSv1.2 TLSv1.3;
@@ -181,7 +182,7 @@ class SecureNginx(Nginx):
         super().__init__(http=http + listen,
                          server=self.PASS if destinations else "", **more)
         if destinations:
-            # the kernel's send buffers, which nginx cannot set here, are a few segments large
+            # the kernel's send buffers, which nginx cannot set here, hold only a few segments
             self.destination.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
 
     def configure(self, **parts):
@@ -193,7 +194,7 @@ class SecureNginx(Nginx):
         super().configure(**parts)
 
     async def secure_tunnel(self, path, **how):
-        """Both ends of a new WebSocket whose client has TLS."""
+        """Both ends of a new WebSocket whose client uses TLS."""
         client = await connect_secure(self.other, **how)
         self.peers.append(client)
         await client.send(request(path))
@@ -203,7 +204,7 @@ class SecureNginx(Nginx):
 
 
 async def connect_secure(port, receive_buffer=None):
-    """A client that has a connection with TLS."""
+    """A client with a TLS connection."""
     connection = socket.socket()
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

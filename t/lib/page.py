@@ -1,12 +1,12 @@
-"""A browser that looks at the status page: headless Chromium, by WebDriver over HTTP.
+"""A browser that shows the status page: headless Chromium, by WebDriver over HTTP.
 
     async with Browser() as browser:
         page = await browser.open_status("http://127.0.0.1:8081/status", PHONE, dark=True)
         equal(await page.text("#health"), "ok")
 
-The browser has a folder of its own and talks to nobody but the page's server. What the page's
-console says is kept: `page.complaints()`. StatusServer is a server of the page alone, for tests
-that decide what the page gets to see.
+The browser has its own folder and connects only to the page's server. `page.complaints()` returns
+the messages of the page's console. StatusServer is a server for the page alone, for tests that
+choose the data of the page.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 
 
 class Browser:
-    """A Chromium that lives as long as the context."""
+    """A Chromium that runs within the context."""
 
     async def __aenter__(self):
         self.folder = tempfile.mkdtemp(prefix="status-page-test-")
@@ -82,7 +82,7 @@ class Browser:
 
     @staticmethod
     def _ask(method, url, body=None):
-        """What WebDriver answers to a command."""
+        """The result of a WebDriver command."""
         data = json.dumps(body or {}).encode() if method == "POST" else None
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"},
                                          method=method)
@@ -93,18 +93,18 @@ class Browser:
             raise AssertionError(json.load(error)["value"]["message"]) from None
 
     async def command(self, path, **body):
-        """One command to the browser."""
+        """Sends a command to the browser."""
         return await asyncio.to_thread(self._ask, "POST", f"{self.session}/{path}", body)
 
     async def devtools(self, command, **parameters):
-        """One command of the DevTools protocol."""
+        """Sends a command of the DevTools protocol."""
         return await self.command("goog/cdp/execute", cmd=command, params=parameters)
 
     async def open_status(self, url, size=DESKTOP, dark=False):
-        """The status page of an instance, as soon as it shows what it has been told."""
+        """The status page of an instance, once it shows the first snapshot."""
         await self.command("url", url="about:blank")
         await self.command("se/log", type="browser")
-        # windows have a least width, this has none
+        # windows have a minimum width, this setting has none
         await self.devtools("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1],
                             deviceScaleFactor=1, mobile=size == PHONE)
         await self.devtools("Emulation.setEmulatedMedia", features=[
@@ -116,13 +116,13 @@ class Browser:
 
 
 class Page:
-    """The page that the browser shows."""
+    """The page in the browser."""
 
     def __init__(self, browser):
         self.browser = browser
 
     async def run(self, script, *arguments):
-        """The value of a JavaScript function's body; the page's own CSP does not apply to it."""
+        """The result of a JavaScript function body; the page's CSP does not apply to it."""
         return await self.browser.command("execute/sync", script=script, args=list(arguments))
 
     async def value(self, expression):
@@ -130,7 +130,7 @@ class Page:
         return await self.run(f"return {expression}")
 
     async def comes_true(self, expression, timeout=15):
-        """Waits for a JavaScript expression to hold."""
+        """Waits until a JavaScript expression is true."""
         for _ in range(int(timeout * PATIENCE / 0.1)):
             if await self.value(expression):
                 return
@@ -138,17 +138,17 @@ class Page:
         raise AssertionError(f"it never came true: {expression}\n{await self.text('header')} {await self.text('main')}")
 
     async def text(self, selector):
-        """The text of an element, as its source has it."""
+        """The text of an element, as in the source."""
         return (await self.run("return document.querySelector(arguments[0]).textContent",
                                selector)).strip()
 
     async def complaints(self):
-        """What the console has said since the last time."""
+        """The console messages since the last call."""
         return [f"{entry['level']}: {entry['message']}"
                 for entry in await self.browser.command("se/log", type="browser")]
 
     async def overflow(self):
-        """Elements that stick out of the page to the right."""
+        """Elements that overflow the page on the right."""
         return await self.run("""
             const width = document.documentElement.clientWidth;
             const wide = [...document.querySelectorAll('body *:not(.unseen)')]
@@ -157,18 +157,19 @@ class Page:
             return document.documentElement.scrollWidth > width ? ['the page', ...wide] : wide;""")
 
     async def contrasts(self, least=4.5):
-        """Texts that differ less than that from their background, as WCAG 2 computes it."""
+        """Texts whose contrast with their background is lower than that, computed as in WCAG 2."""
         return await self.run(CONTRASTS, least)
 
     async def is_fine(self):
-        """Fails if the console complains, something sticks out or a text is hard to read."""
+        """Fails if the console has messages, an element overflows or a text has too little
+        contrast."""
         await self.comes_true("document.getAnimations().length === 0")
         equal(await self.complaints(), [], "complaints in the console")
         equal(await self.overflow(), [], "what sticks out")
         equal(await self.contrasts(), [], "texts of little contrast")
 
     async def screenshot(self, name):
-        """Keeps a picture of the whole page as target/status-page-NAME.png."""
+        """Saves a picture of the whole page as target/status-page-NAME.png."""
         size = (await self.browser.devtools("Page.getLayoutMetrics"))["cssContentSize"]
         shot = await self.browser.devtools(
             "Page.captureScreenshot", format="png", captureBeyondViewport=True,
@@ -203,7 +204,7 @@ CONTRASTS = """
 
 
 def content_security_policy(page):
-    """The header that the page is served with: its one style and its one script, and itself."""
+    """The page's CSP header: its one style, its one script, and its own origin."""
     def digest(tag):
         (inside,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
         return "sha256-" + base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
@@ -212,8 +213,8 @@ def content_security_policy(page):
 
 
 class StatusServer:
-    """A server of the page that tells what the test wants: `told`, as JSON. With None there it cuts
-    the connections, `delay` has it answer late, and `asked` is what it was asked for."""
+    """A server for the page alone; it returns `told`, as JSON. If that is None it closes the
+    connections; `delay` delays its responses, and `asked` lists the requests."""
 
     def __init__(self, told):
         self.told = told
@@ -227,9 +228,9 @@ class StatusServer:
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            """Answers as the module does."""
+            """Responds as the module does."""
             def do_GET(self):
-                """The page, or what it asks for."""
+                """The page, or the requested data."""
                 if self.path != "/status":
                     outer.asked.append(self.path)
                     self.send_error(404)
@@ -243,7 +244,7 @@ class StatusServer:
                     self.answer("text/html; charset=utf-8", page)
 
             def answer(self, kind, body, status=200):
-                """Sends an answer."""
+                """Sends a response."""
                 body = body.encode()
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
@@ -254,7 +255,7 @@ class StatusServer:
                     self.wfile.write(body)
 
             def log_message(self, *_):
-                """Nobody wants to know."""
+                """Logs nothing."""
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True

@@ -1,5 +1,5 @@
-"""The two ends of a tunnel in the hands of a test: a client, and the destination that nginx
-connects to. Nothing is read or written that the test does not ask for."""
+"""The two ends of a tunnel under the control of a test: a client, and the destination to which
+nginx connects. They read and write only when the test asks for it."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Peer:
-    """One end of a connection. `head` is the head of the request, or of the answer."""
+    """One end of a connection. `head` is the head of the request, or of the response."""
 
     def __init__(self, connection, masks):
         self.connection = connection
@@ -28,11 +28,11 @@ class Peer:
 
     @property
     def status(self):
-        """The status of the answer that a client got."""
+        """The status of the response to a client."""
         return int(self.head.split()[1]) if self.head else None
 
     async def begin(self):
-        """What comes before the first byte."""
+        """A hook, called before the first byte."""
 
     async def send(self, data):
         """Sends bytes."""
@@ -43,7 +43,7 @@ class Peer:
         await self.send(self.encode(opcode, payload, **how))
 
     def encode(self, opcode, payload=b"", **how):
-        """A frame as this end would send it."""
+        """A frame as this end sends it."""
         if self.masks:
             how.setdefault("mask", os.urandom(4))
         return frames.encode(opcode, payload, **how)
@@ -68,7 +68,7 @@ class Peer:
                 return None
 
     async def exactly(self, size, timeout=10):
-        """So many bytes."""
+        """This many bytes."""
         while len(self.buffer) < size:
             if not await self.receive(timeout=timeout):
                 raise AssertionError(f"the stream ended after {len(self.buffer)} of {size} bytes")
@@ -77,7 +77,7 @@ class Peer:
         return data
 
     async def rest(self, timeout=10):
-        """All bytes to the end of the stream."""
+        """All bytes up to the end of the stream."""
         while await self.receive(timeout=timeout):
             pass
         data = bytes(self.buffer)
@@ -85,12 +85,12 @@ class Peer:
         return data
 
     async def until_gone(self, timeout=15):
-        """Reads to the end of the connection, whether that is orderly or not."""
+        """Reads until the connection ends, in an orderly way or not."""
         with contextlib.suppress(ConnectionError):
             await self.rest(timeout)
 
     async def is_silent(self, seconds):
-        """Whether nothing comes in that time."""
+        """Whether nothing arrives within this time."""
         if self.buffer:
             return False
         with contextlib.suppress(asyncio.TimeoutError):
@@ -99,7 +99,7 @@ class Peer:
         return True
 
     async def until_head(self):
-        """Reads the head of a request or an answer; what is behind it stays in the buffer."""
+        """Reads the head of a request or a response; further bytes stay in the buffer."""
         while b"\r\n\r\n" not in self.buffer:
             if not await self.receive():
                 return False
@@ -109,17 +109,17 @@ class Peer:
         return True
 
     def finish(self):
-        """Says that nothing more is sent."""
+        """Shuts down the sending direction."""
         self.connection.shutdown(socket.SHUT_WR)
 
     def reset(self):
-        """Closes the connection with a reset."""
+        """Resets the connection."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
     def vanish(self):
-        """Has its host neither hear nor acknowledge anything any more, as one that lost its network:
-        a filter on the socket drops all that comes (socket(7), SO_ATTACH_FILTER)."""
+        """Makes its host neither receive nor acknowledge anything, as if it had lost its network: a
+        filter on the socket drops all packets (socket(7), SO_ATTACH_FILTER)."""
         drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
         program = struct.pack("HP", 1, ctypes.addressof(drop_all))
         self.connection.setsockopt(socket.SOL_SOCKET, 26, program)
@@ -130,7 +130,7 @@ class Peer:
 
 
 def request(path, headers=(), key=True):
-    """A handshake as a client sends it."""
+    """A handshake request of a client."""
     lines = [f"GET {path} HTTP/1.1", "Host: app.example", "Upgrade: websocket",
              "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
     if key:
@@ -139,7 +139,7 @@ def request(path, headers=(), key=True):
 
 
 def answer(head, headers=()):
-    """What a destination answers to it."""
+    """The response of a destination to the handshake."""
     key = re.search(rb"(?i)\r\nsec-websocket-key: *(\S*)", head)
     digest = hashlib.sha1((key[1] if key else b"") + _GUID).digest()
     lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
@@ -148,7 +148,7 @@ def answer(head, headers=()):
 
 
 async def connect(port, receive_buffer=None, address="127.0.0.1"):
-    """A connection of a client, with nothing sent yet."""
+    """A client's connection, before the first byte is sent."""
     connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -159,19 +159,18 @@ async def connect(port, receive_buffer=None, address="127.0.0.1"):
 
 
 class Destination:
-    """An application that leaves its WebSockets to the test.
+    """An application that passes its WebSockets to the test.
 
-    `respond` makes what it answers to the head of a request, of a WebSocket unless told.
-    """
+    `respond` returns its response to the head of a request, by default that of a WebSocket."""
 
     def __init__(self, respond=answer, receive_buffer=None):
         self.respond = respond
-        # what an accepted connection becomes
+        # the class for an accepted connection
         self.make_peer = lambda connection: Peer(connection, masks=False)
         self.peers = {}
         self.all = []
         self.listener = socket.socket()
-        # so that a test can have one die and come back
+        # so that a test can close it and listen at the same address again
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -1,4 +1,4 @@
-"""What an nginx of a test tells of itself."""
+"""The status that the nginx of a test reports."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ SERVER = """
 
 
 async def fetch(port, path, accept="*/*", method="GET"):
-    """An answer: its status, header and text."""
+    """A response: its status, header and text."""
     def ask():
         url = f"http://127.0.0.1:{port}{path}"
         headers = {"Accept": accept, "Connection": "close"}
@@ -34,14 +34,14 @@ async def status(port, path="/status"):
 
 
 async def metrics(port):
-    """The samples of /metrics: by name and labels, the number."""
+    """The samples of /metrics: numbers by name and labels."""
     _, _, text = await fetch(port, "/metrics")
     samples = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, value in samples}
 
 
 async def until_status(port, condition, what, timeout=15):
-    """Waits until the snapshot is as wanted; the snapshot."""
+    """Waits until the snapshot satisfies a condition; returns it."""
     for _ in range(timeout * 20):
         told = await status(port)
         if condition(told):
@@ -51,10 +51,10 @@ async def until_status(port, condition, what, timeout=15):
 
 
 def closed(told):
-    """Ended WebSockets, as {"by code": count}."""
+    """Ended WebSockets, as {"reason code": count}."""
     return {f"{one['reason']} {one['code']}": one["count"] for one in told["websockets"]["closed"]}
 
 
 def nonzero(kinds):
-    """The numbers that are not 0."""
+    """The numbers other than 0."""
     return {kind: count for kind, count in kinds.items() if count}

@@ -1,4 +1,4 @@
-"""Tests as coroutines that run at the same time, each one line of TAP.
+"""Tests as coroutines that run concurrently, each with one line of TAP.
 
     @test
     async def a_silent_client_gets_a_ping(nginx):
@@ -6,8 +6,8 @@
 
     run(Nginx(location="websocket_ping 1s;"))
 
-run() enters the context managers, gives them to each test and prints the lines. What a context
-manager raises as it is left, an alert in the error log for example, is a failed line of its own.
+run() enters the context managers, passes them to each test and prints the lines. An exception of a
+context manager on exit, for example for an alert in the error log, is a failed line of its own.
 """
 
 import asyncio
@@ -21,32 +21,32 @@ import warnings
 
 _tests = []
 
-# with valgrind or a sanitizer everything takes longer, and memory says nothing
+# with valgrind or a sanitizer everything takes longer, and memory use means nothing
 VALGRIND = bool(os.environ.get("TEST_NGINX_USE_VALGRIND"))
 INSTRUMENTED = VALGRIND or "ASAN_OPTIONS" in os.environ
 PATIENCE = 6 if VALGRIND else 2 if INSTRUMENTED else 1
 
 
 def test(function):
-    """Makes a coroutine function one of the tests of the file."""
+    """Registers a coroutine function as a test of the file."""
     _tests.append(function)
     return function
 
 
 def equal(actual, expected, what="value"):
-    """Fails unless both are equal, and shows them, shortened."""
+    """Fails unless both are equal, and prints them, shortened."""
     if actual != expected:
         raise AssertionError(f"{what}\n     got: {_show(actual)}\nexpected: {_show(expected)}")
 
 
 def between(low, actual, high, what="value"):
-    """Fails unless a number lies between two others or is one of them."""
+    """Fails unless a number is between two others, inclusive."""
     if not low <= actual <= high:
         raise AssertionError(f"{what}: {actual} is not between {low} and {high}")
 
 
 async def until(condition, timeout=10, what="it never came true"):
-    """Waits for a condition to hold; its value."""
+    """Waits until a condition is true; returns its value."""
     end = asyncio.get_running_loop().time() + timeout * PATIENCE
     while not (value := condition()):
         if asyncio.get_running_loop().time() > end:
@@ -56,13 +56,13 @@ async def until(condition, timeout=10, what="it never came true"):
 
 
 def run(*fixtures, limit=60, together=True):
-    """Runs the tests of the file, together or one after the other, and exits."""
-    # some tests have many sockets
+    """Runs the tests of the file, in parallel or one after the other, and exits."""
+    # some tests use many sockets
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    # a socket that a test leaves to the garbage collector is nothing to warn of
+    # a socket that a test leaves to the garbage collector needs no warning
     warnings.simplefilter("ignore", ResourceWarning)
-    # the collector would stop everything for as long as it takes
+    # the garbage collector would pause all tests
     gc.freeze()
     sys.exit(asyncio.run(_run(fixtures, limit * PATIENCE, together)))
 
@@ -99,7 +99,7 @@ async def _run(fixtures, limit, together):
 
 
 async def _problem(awaitable):
-    """What an awaitable raises, as text; None if nothing."""
+    """The exception that an awaitable raises, as text; None if there is none."""
     try:
         await awaitable
     except AssertionError as error:

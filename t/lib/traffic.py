@@ -1,4 +1,4 @@
-"""What the ends of a tunnel do in several tests."""
+"""Behaviour of the ends of a tunnel, for several tests."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,8 @@ from frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 
 async def answer_all(peer, answer=True, timeout=20):
-    """Answers Pings and the Close, as RFC 6455 wants it, to the end; all frames but the Pings."""
+    """Answers Pings and the Close, as RFC 6455 requires, until the end; returns all frames but the
+    Pings."""
     received = []
     while (frame := await peer.next(timeout)) is not None:
         if frame.opcode == PING:
@@ -24,8 +25,8 @@ async def answer_all(peer, answer=True, timeout=20):
 
 
 async def _answer_close(peer, close):
-    """Answers a Close; what comes behind it, and should not."""
-    # who has sent it may have closed the connection as well
+    """Answers a Close; returns further bytes, which should not exist."""
+    # the sender may have closed the connection as well
     with contextlib.suppress(ConnectionError):
         await peer.frame(CLOSE, close.payload)
         # the server closes the connection first
@@ -36,7 +37,7 @@ async def _answer_close(peer, close):
 
 
 async def next_close(peer, timeout=20):
-    """The Close that an end gets, whatever comes before."""
+    """The Close that an end receives, after any other frames."""
     while (frame := await peer.next(timeout)) is not None:
         if frame.opcode == CLOSE:
             return frame
@@ -44,13 +45,13 @@ async def next_close(peer, timeout=20):
 
 
 async def echo(peer):
-    """Sends back every frame, until the connection is closed."""
+    """Sends back every frame until the connection is closed."""
     while (frame := await peer.next()) is not None:
         await peer.frame(frame.opcode, frame.payload, fin=frame.fin, rsv=frame.rsv)
 
 
 def stream(peer, size, seed):
-    """Frames of all kinds as one end might send them, about so many bytes."""
+    """Frames of all kinds as one end might send them, about this many bytes."""
     chance = random.Random(seed)
     data = bytearray()
     while len(data) < size:
