@@ -7,61 +7,62 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::handshake::Proxy;
 
-/// Open files are limited for each process, commonly to 20,000; some are needed for other things.
+/// Each process may have a limited number of open files, commonly 20,000; some are needed for other
+/// purposes.
 const SOCKETS_A_PROCESS: u32 = 15_000;
 
-/// Load for a WebSocket proxy and the destination behind it. Every byte that comes back is
-/// checked. Prints JSON lines: `ready` when all sockets are open, `round` after each round; exits
-/// with 1 if anything went wrong.
+/// Load for a WebSocket proxy and the destination behind it. Every byte that returns is verified.
+/// Prints JSON lines: `ready` when all sockets are open, `round` after each round; exits with 1 if
+/// there was an error.
 #[derive(Parser)]
 #[command(version)]
 pub struct Cli {
-    /// What to do.
+    /// The mode.
     #[command(subcommand)]
     pub mode: Mode,
 }
 
-/// What to do.
+/// The mode.
 #[derive(Subcommand)]
 pub enum Mode {
-    /// Be the destination: /echo, /bulk, and GET /bytes/N.
+    /// Run the destination: /echo, /bulk, and GET /bytes/N.
     Serve(Serve),
     /// Open WebSockets and hold them.
     Idle(Idle),
-    /// One message at a time on each WebSocket, each echoed before the next is sent.
+    /// One message at a time on each WebSocket; the next is sent after the echo.
     Echo(Echo),
-    /// Messages as fast as they go in one direction, each acknowledged.
+    /// Messages at full speed in one direction, each acknowledged.
     Bulk(Bulk),
-    /// Send messages now and then, open again what ends, for --seconds; for reloads under load.
+    /// Send messages periodically and reopen ended sockets, for --seconds; for reloads under load.
     Reload(Watch),
-    /// Send messages now and then until all sockets have ended, and tell how and when.
+    /// Send messages periodically until all sockets have ended, and report how and when.
     Drain(Watch),
-    /// Open, one echo, close; latency is that of the handshake.
+    /// Open, echo one message, close; the latency is that of the handshake.
     Handshakes(Handshakes),
-    /// GET PATH (/ping) on kept-alive connections, answered 200.
+    /// GET PATH (/ping) on keepalive connections, answered with 200.
     Ping(Requests),
-    /// GET on kept-alive connections, answered by a redirect to https.
+    /// GET on keepalive connections, answered with a redirect to https.
     Redirect(Redirect),
-    /// GET of so many bytes from the destination on kept-alive connections.
+    /// GET of this many bytes from the destination on keepalive connections.
     Get(Get),
 }
 
 /// Options of the destination.
 #[derive(Args)]
 pub struct Serve {
-    /// Where to listen.
+    /// The listen address.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9000")]
     pub listen: Vec<SocketAddr>,
-    /// How many processes share the work.
+    /// Number of processes that share the work.
     #[arg(long, default_value_t = 1)]
     pub processes: u32,
-    /// End when standard input does.
+    /// End when standard input ends.
     #[arg(long)]
     pub until_eof: bool,
-    /// End after this long in any case.
+    /// End after this time in any case.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub max_seconds: u64,
-    /// Which of several processes this is.
+    /// The number of this process among several.
     #[arg(long, hide = true)]
     pub part: Option<Part>,
 }
@@ -72,53 +73,53 @@ pub struct Load {
     /// The proxy, or several in turn.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8444")]
     pub connect: Vec<SocketAddr>,
-    /// The header in front of each connection.
+    /// The PROXY header at the start of each connection.
     #[arg(long, value_enum, default_value = "v1")]
     pub proxy: Proxy,
-    /// TLS after that header; any certificate will do.
+    /// TLS after that header; certificates are not verified.
     #[arg(long)]
     pub tls: bool,
     /// The Host header.
     #[arg(long, default_value = "app.example.org")]
     pub host: String,
-    /// Path of the request instead of the mode's own.
+    /// Path of the request instead of the mode's default.
     #[arg(long)]
     pub path: Option<String>,
     /// Length of a Cookie header.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub cookie_bytes: usize,
-    /// How many connections.
+    /// Number of connections.
     #[arg(long, default_value_t = 1)]
     pub sockets: u32,
-    /// How many connections are being opened at once, in each process.
+    /// How many connections each process opens concurrently.
     #[arg(long, default_value_t = 32)]
     pub opening: usize,
-    /// How many processes share the sockets, 0: as many as the limit of open files asks for.
+    /// Number of processes that share the sockets; 0: as many as the limit of open files requires.
     #[arg(long, default_value_t = 0)]
     pub processes: u32,
-    /// Addresses to connect from instead of the kernel's choice, each for --source-ports.
+    /// Source addresses instead of the kernel's choice, each with --source-ports.
     #[arg(long, value_name = "ADDRESS")]
     pub source: Vec<IpAddr>,
     /// First port of each source address.
     #[arg(long, default_value_t = 10_000)]
     pub source_port: u16,
-    /// How many ports of each source address are used.
+    /// Number of ports used of each source address.
     #[arg(long, default_value_t = 50_000)]
     pub source_ports: u16,
-    /// Do one round for each line `go` on standard input (`go 100`: with so many of the sockets of
-    /// each process), end with it; sockets stay open between.
+    /// Do one round for each line `go` on standard input (`go 100`: with 100 sockets of each
+    /// process), end with it; sockets stay open in between.
     #[arg(long)]
     pub gate: bool,
-    /// Give up after this long.
+    /// Give up after this time.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub max_seconds: u64,
-    /// Which of several processes this is.
+    /// The number of this process among several.
     #[arg(long, hide = true)]
     pub part: Option<Part>,
 }
 
 impl Load {
-    /// How many processes it takes.
+    /// The number of processes required.
     pub fn processes(&self) -> u32 {
         match self.processes {
             0 => self.sockets.div_ceil(SOCKETS_A_PROCESS).max(1),
@@ -134,7 +135,7 @@ impl Load {
         before(index)..before(index + 1)
     }
 
-    /// How many of `total` messages each socket gets, at least one.
+    /// The share of each socket in `total` messages, at least one.
     pub fn quota(&self, total: u64) -> u64 {
         total.div_ceil(u64::from(self.sockets.max(1))).max(1)
     }
@@ -143,9 +144,9 @@ impl Load {
 /// One of several processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Counted from 0.
+    /// Its number, from 0.
     pub index: u32,
-    /// How many there are.
+    /// The number of processes.
     pub of: u32,
 }
 
@@ -190,15 +191,15 @@ pub struct Echo {
     /// Options of every client.
     #[command(flatten)]
     pub load: Load,
-    /// Payload of a message, at least 8.
+    /// Payload bytes of a message, at least 8.
     #[arg(long, value_name = "BYTES", default_value_t = 64)]
     pub size: usize,
-    /// How many messages in a round, over all sockets.
+    /// Messages per round, over all sockets.
     #[arg(long, default_value_t = 10_000)]
     pub messages: u64,
 }
 
-/// Which way bulk goes.
+/// The direction of bulk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Direction {
     /// To the destination.
@@ -213,13 +214,13 @@ pub struct Bulk {
     /// Options of every client.
     #[command(flatten)]
     pub load: Load,
-    /// Payload of a message, at least 8.
+    /// Payload bytes of a message, at least 8.
     #[arg(long, value_name = "BYTES", default_value_t = 1_000_000)]
     pub size: usize,
-    /// How many messages in a round, over all sockets.
+    /// Messages per round, over all sockets.
     #[arg(long, default_value_t = 1000)]
     pub messages: u64,
-    /// Which way.
+    /// The direction.
     #[arg(long, value_enum, default_value = "to")]
     pub direction: Direction,
 }
@@ -230,13 +231,13 @@ pub struct Watch {
     /// Options of every client.
     #[command(flatten)]
     pub load: Load,
-    /// Payload of a message, at least 8.
+    /// Payload bytes of a message, at least 8.
     #[arg(long, value_name = "BYTES", default_value_t = 64)]
     pub size: usize,
-    /// How often each socket sends a message, 0: never.
+    /// The interval between messages of a socket, 0: no messages.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000)]
     pub every: u64,
-    /// How long, at most.
+    /// The maximum duration.
     #[arg(long, default_value_t = 30)]
     pub seconds: u64,
 }
@@ -244,10 +245,10 @@ pub struct Watch {
 /// Options of `handshakes`.
 #[derive(Args)]
 pub struct Handshakes {
-    /// Options of every client; --opening says how many are under way at once.
+    /// Options of every client; --opening sets how many handshakes run concurrently.
     #[command(flatten)]
     pub load: Load,
-    /// How many handshakes in a round.
+    /// Handshakes per round.
     #[arg(long, default_value_t = 1000)]
     pub count: u32,
 }
@@ -258,7 +259,7 @@ pub struct Requests {
     /// Options of every client.
     #[command(flatten)]
     pub load: Load,
-    /// How many requests in a round, over all connections.
+    /// Requests per round, over all connections.
     #[arg(long, default_value_t = 10_000)]
     pub requests: u64,
 }
@@ -280,7 +281,7 @@ pub struct Get {
     /// Options of plain requests.
     #[command(flatten)]
     pub requests: Requests,
-    /// How many bytes of body.
+    /// Number of bytes of the body.
     #[arg(long, value_name = "BYTES", default_value_t = 1024)]
     pub size: u64,
 }

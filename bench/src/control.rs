@@ -1,4 +1,4 @@
-//! What a script tells a running process, line by line on its standard input.
+//! Orders from a script to a running process, one per line of its standard input.
 
 use std::io::BufRead;
 use std::sync::mpsc::{self, Receiver};
@@ -9,14 +9,14 @@ use mio::Waker;
 /// One order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Do a round (`go`), or one with so many of the sockets (`go 100`).
+    /// Do a round (`go`), or one with this many of the sockets (`go 100`).
     Go(Option<usize>),
-    /// Standard input ended: so does the process.
+    /// Standard input has ended: the process ends too.
     End,
 }
 
 impl Order {
-    /// What a line says; a line that says nothing known is no order.
+    /// The order of a line; none for an unknown line.
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         if words.next() != Some("go") {
@@ -29,7 +29,7 @@ impl Order {
     }
 }
 
-/// Reads orders in a thread of their own, so that sockets are served while none comes.
+/// Reads orders in a separate thread, so that sockets are served in between.
 pub fn orders(waker: Arc<Waker>) -> Receiver<Order> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Many client connections of one process: opened a few at a time, then worked in rounds.
+//! The client connections of one process: opened a few at a time, then used in rounds.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -20,49 +20,49 @@ use crate::tally::{Event, Line, Tally};
 
 const WAKER: Token = Token(usize::MAX);
 
-/// What the sessions of a process share.
+/// Data shared by the sessions of a process.
 pub struct Shared {
-    /// The header in front of each connection.
+    /// The PROXY header at the start of each connection.
     pub proxy: Proxy,
-    /// What each request says.
+    /// The texts of each request.
     pub request: Request,
-    /// The counts.
+    /// The results.
     pub tally: Tally,
 }
 
 /// The client's side of a protocol.
 pub trait Client: Session<Shared = Shared> {
-    /// The connection is made.
+    /// The connection is established.
     fn greet(&mut self, out: &mut Outbox, shared: &mut Shared);
 
-    /// Whether it is open and waits for rounds.
+    /// Whether the session is open and waits for rounds.
     fn waits(&self) -> bool;
 
     /// A round begins.
     fn start(&mut self, out: &mut Outbox, shared: &mut Shared);
 
-    /// It is time for a message of a watched socket.
+    /// A watched socket should send a message.
     fn tick(&mut self, _out: &mut Outbox) {}
 
-    /// Code and time of the proxy's Close.
+    /// Code and time of the Close from the proxy.
     fn farewell(&self) -> Option<(u16, Instant)> {
         None
     }
 
-    /// Messages that have been sent and not come back.
+    /// Messages sent that have not returned.
     fn unanswered(&self) -> u64 {
         0
     }
 }
 
-/// Where connections come from: by default the kernel chooses.
+/// The source addresses of connections: by default chosen by the kernel.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// Addresses, each with a run of ports from `first_port`.
+    /// Source addresses, each with a range of ports from `first_port`.
     pub addresses: Vec<std::net::IpAddr>,
     /// First port of each address.
     pub first_port: u16,
-    /// How many ports of each are used.
+    /// Number of ports of each address.
     pub ports: u32,
 }
 
@@ -81,11 +81,11 @@ impl Sources {
 pub struct Plan {
     /// The proxies, in turn.
     pub targets: Vec<SocketAddr>,
-    /// Where connections come from.
+    /// The sources of connections.
     pub sources: Sources,
-    /// TLS below everything but the PROXY header.
+    /// TLS, after the PROXY header.
     pub tls: Option<Tls>,
-    /// How many connections are being opened at once.
+    /// How many connections are opened concurrently.
     pub opening: usize,
     /// When the process gives up.
     pub deadline: Instant,
@@ -98,11 +98,11 @@ pub struct Fleet<C> {
     waker: Arc<Waker>,
     links: Slab<Entry<C>>,
     buffers: Buffers,
-    /// What the sessions share.
+    /// Data shared by the sessions.
     pub shared: Shared,
     opening: usize,
     lost: u64,
-    /// Begin of a watch: ends are expected, and counted by kind and time.
+    /// Start of a watch: ends of connections are expected, and counted by kind and time.
     watch: Option<Instant>,
     /// Numbers of the watched sockets that have ended.
     ended: Vec<u32>,
@@ -144,8 +144,8 @@ impl<C: Client> Fleet<C> {
         self.links.len() as u64
     }
 
-    /// Makes `clients`, each with the number of its source, and returns when each of them waits
-    /// or has ended.
+    /// Opens `clients`, each with the number of its source, and returns when each of them waits or
+    /// has ended.
     pub fn open(&mut self, clients: impl IntoIterator<Item = (u32, C)>) -> Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut clients = clients.into_iter();
@@ -161,8 +161,7 @@ impl<C: Client> Fleet<C> {
         }
     }
 
-    /// Has every open connection, or `sample` of them, do its share, and returns how long that
-    /// took.
+    /// Runs a round on every open connection, or on `sample` of them, and returns its duration.
     pub fn round(&mut self, sample: Option<usize>) -> Result<Duration> {
         let mut events = Events::with_capacity(1024);
         let began = Instant::now();
@@ -186,7 +185,7 @@ impl<C: Client> Fleet<C> {
         Ok(began.elapsed())
     }
 
-    /// Serves the connections until there is an order.
+    /// Serves the connections until an order arrives.
     pub fn wait(&mut self, orders: &Receiver<Order>) -> Result<Order> {
         let mut events = Events::with_capacity(1024);
         loop {
@@ -197,7 +196,7 @@ impl<C: Client> Fleet<C> {
         }
     }
 
-    /// Serves the connections for this long.
+    /// Serves the connections for this time.
     pub fn serve_for(&mut self, time: Duration) -> Result<()> {
         let mut events = Events::with_capacity(1024);
         let until = Instant::now() + time;
@@ -210,8 +209,8 @@ impl<C: Client> Fleet<C> {
         }
     }
 
-    /// Has every socket send a message each `every`, for `time` or until all have ended; those
-    /// that end are opened anew if `again` makes another client.
+    /// Makes every socket send a message each `every`, for `time` or until all have ended; ended
+    /// ones are reopened if `again` makes another client.
     pub fn watch(
         &mut self,
         every: Duration,
@@ -291,7 +290,7 @@ impl<C: Client> Fleet<C> {
         Ok(())
     }
 
-    /// A connection is made, or has failed.
+    /// A connection is established, or has failed.
     fn connected(&mut self, key: usize) {
         let tls = self.plan.tls.take();
         self.with(key, |link, buffers, shared| {
@@ -304,7 +303,7 @@ impl<C: Client> Fleet<C> {
         self.plan.tls = tls;
     }
 
-    /// Lets something happen to a connection and draws the consequences.
+    /// Passes an event to a connection and handles the result.
     fn with(
         &mut self,
         key: usize,
@@ -333,7 +332,7 @@ impl<C: Client> Fleet<C> {
                     return;
                 }
             }
-            // a socket that was to be closed has ended well if both sides said so
+            // a socket that was to be closed has ended correctly if both sides sent a Close
             if entry.waits || end != End::Orderly {
                 self.shared.tally.lost(end);
             }
@@ -341,7 +340,7 @@ impl<C: Client> Fleet<C> {
     }
 }
 
-/// Writes the PROXY header, which a new connection takes whole, and begins TLS.
+/// Writes the PROXY header, which a new connection always accepts in one write, and starts TLS.
 fn greet<C>(link: &mut Link<C>, tls: Option<&Tls>, proxy: Proxy) -> io::Result<()> {
     let tcp = link.stream.tcp();
     if let Some(error) = tcp.take_error()? {
@@ -356,7 +355,7 @@ fn greet<C>(link: &mut Link<C>, tls: Option<&Tls>, proxy: Proxy) -> io::Result<(
     Ok(())
 }
 
-/// Begins a connection.
+/// Starts a connection.
 fn dial(target: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;

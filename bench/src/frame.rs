@@ -1,4 +1,4 @@
-//! RFC 6455 frames: headers, masks, and an incremental reader that hands out unmasked pieces.
+//! RFC 6455 frames: headers, masks, and an incremental reader that returns unmasked pieces.
 
 /// Opcode of a text message.
 pub const TEXT: u8 = 1;
@@ -16,7 +16,7 @@ const MAX_HEADER: usize = 14;
 /// RFC 6455 5.5: all control frames must have a payload length of 125 bytes or less.
 const MAX_CONTROL: u64 = 125;
 
-/// The stream is not what a peer without extensions may send.
+/// The stream violates the protocol without extensions.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -25,16 +25,17 @@ pub struct Malformed;
 pub struct Header {
     /// The low four bits of the first byte.
     pub opcode: u8,
-    /// The mask, if there is one.
+    /// The mask, if any.
     pub mask: Option<[u8; 4]>,
     /// Bytes of payload.
     pub len: u64,
 }
 
 impl Header {
-    /// Reads a header: nothing if `bytes` end inside it, else the header and its length.
+    /// Parses a header: `None` if `bytes` end within it, otherwise the header and its length.
     ///
-    /// Neither end of this tool fragments, so every frame is final and no continuation is one.
+    /// Neither end of this tool fragments messages, so every frame is final and none is a
+    /// continuation.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Malformed> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
         let opcode = first & 0x0f;
@@ -89,11 +90,11 @@ impl Header {
     }
 }
 
-/// Masks or unmasks `bytes`, the first of which stands at `offset` of its payload.
+/// Masks or unmasks `bytes`, which begin at `offset` of the payload.
 pub fn apply_mask(bytes: &mut [u8], mask: [u8; 4], offset: u64) {
     let mut mask = mask;
     mask.rotate_left((offset % 4) as usize);
-    // eight bytes at a time become one instruction or a few
+    // eight bytes at a time compile to one instruction or a few
     let wide = [mask[0], mask[1], mask[2], mask[3], mask[0], mask[1], mask[2], mask[3]];
     let mut words = bytes.chunks_exact_mut(8);
     for word in &mut words {
@@ -106,7 +107,7 @@ pub fn apply_mask(bytes: &mut [u8], mask: [u8; 4], offset: u64) {
     }
 }
 
-/// Appends one whole frame whose payload `fill` writes; masked with `mask` if there is one.
+/// Appends one frame whose payload `fill` writes; masked if there is a mask.
 pub fn append(
     out: &mut Vec<u8>,
     opcode: u8,
@@ -127,7 +128,7 @@ pub fn append(
 pub struct Piece<'a> {
     /// The frame's header.
     pub header: Header,
-    /// Where in the payload `bytes` start; 0 for the first piece, which every frame has.
+    /// The offset of `bytes` in the payload; 0 for the first piece, which every frame has.
     pub offset: u64,
     /// Payload, empty only in an empty frame.
     pub bytes: &'a [u8],
@@ -140,7 +141,7 @@ impl Piece<'_> {
     }
 }
 
-/// Finds frames in a stream that arrives in arbitrary cuts. Payload is never stored.
+/// Finds frames in a stream that arrives in arbitrary pieces. Payload is never stored.
 #[derive(Default)]
 pub struct Reader {
     partial: [u8; MAX_HEADER],
@@ -154,8 +155,8 @@ impl Reader {
         self.have == 0 && self.current.is_none()
     }
 
-    /// Takes the next bytes of the stream, unmasks them in place and hands the pieces to `each`,
-    /// which ends the walk with an error of its own.
+    /// Parses the next bytes of the stream, unmasks them in place and passes the pieces to `each`,
+    /// whose error ends the parsing.
     pub fn feed<E: From<Malformed>>(
         &mut self,
         mut bytes: &mut [u8],
@@ -187,8 +188,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads a header from what is left of the last cut and `bytes`; says how many of `bytes` it
-    /// took. Too few take all of them.
+    /// Parses a header from the rest of the last bytes and `bytes`; returns how many of `bytes` it
+    /// used. An incomplete header uses all.
     fn header(&mut self, bytes: &[u8]) -> Result<Option<(Header, usize)>, Malformed> {
         if self.have == 0 {
             if let Some(found) = Header::parse(bytes)? {

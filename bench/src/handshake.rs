@@ -1,15 +1,15 @@
-//! The texts that open a connection: PROXY protocol header, request and its answer.
+//! The texts at the start of a connection: PROXY protocol header, request and response.
 
 use std::net::SocketAddr;
 
 use base64::prelude::{Engine, BASE64_STANDARD};
 use sha1::{Digest, Sha1};
 
-/// A request or response head longer than this is refused.
+/// Maximum length of a request or response head.
 pub const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 48;
 
-/// Which header a load balancer would have put in front.
+/// The PROXY header that a load balancer would send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Proxy {
     /// None: the connection starts with the request.
@@ -21,7 +21,7 @@ pub enum Proxy {
 }
 
 impl Proxy {
-    /// Appends the header that names `client` as the one who connects to `server`.
+    /// Appends the header for a connection from `client` to `server`.
     pub fn append(self, out: &mut Vec<u8>, client: SocketAddr, server: SocketAddr) {
         match self {
             Self::None => {}
@@ -54,7 +54,7 @@ impl Proxy {
     }
 }
 
-/// What every request of a run says.
+/// The parts common to all requests of a run.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Path and query.
@@ -123,7 +123,7 @@ fn accept_of(key: &str) -> String {
     BASE64_STANDARD.encode(hash.finalize())
 }
 
-/// What the client needs of a response head.
+/// The parts of a response head that the client needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Response {
     /// The status.
@@ -137,8 +137,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Reads a head: nothing if `bytes` end inside it, else the head and its length; an error if
-    /// it is no HTTP or too long.
+    /// Parses a head: `None` if `bytes` end within it, otherwise the head and its length; an error
+    /// if it is not HTTP or too long.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, httparse::Error> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Response::new(&mut headers);
@@ -161,20 +161,20 @@ impl Response {
     }
 }
 
-/// What the destination needs of a request head.
+/// The parts of a request head that the destination needs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The path without its query.
     pub path: String,
     /// The answer to `Sec-WebSocket-Key` if this is an upgrade.
     pub accept: Option<String>,
-    /// Whether the connection ends after the answer.
+    /// Whether the connection is closed after the response.
     pub close: bool,
 }
 
 impl Asked {
-    /// Reads a head: nothing if `bytes` end inside it, else the head and its length; an error if
-    /// it is no HTTP or too long.
+    /// Parses a head: `None` if `bytes` end within it, otherwise the head and its length; an error
+    /// if it is not HTTP or too long.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, httparse::Error> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut head = httparse::Request::new(&mut headers);

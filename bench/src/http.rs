@@ -1,4 +1,4 @@
-//! Plain requests on kept-alive connections: health check, redirect, proxied GET.
+//! Plain requests on keepalive connections: health check, redirect, proxied GET.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use crate::handshake::Response;
 use crate::link::{End, Outbox, Session};
 use crate::pattern;
 
-/// What the answer must be.
+/// The expected response.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// The status.
@@ -19,12 +19,12 @@ pub struct Expected {
     pub location: Option<String>,
 }
 
-/// What the body must be.
+/// The expected body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Whatever it is.
+    /// Any body.
     Any,
-    /// So many bytes of the destination's noise.
+    /// This many bytes of the destination's noise.
     Noise(u64),
 }
 
@@ -36,12 +36,12 @@ pub struct Http {
     connected: bool,
     sent: Instant,
     head: Vec<u8>,
-    /// Length and bytes so far of the body that is being read.
+    /// Length of the body that is being read, and bytes received so far.
     body: Option<(u64, u64)>,
 }
 
 impl Http {
-    /// A client that asks `quota` times in a round.
+    /// A client that sends `quota` requests in a round.
     pub fn new(expected: Arc<Expected>, quota: u64) -> Self {
         Self {
             expected,

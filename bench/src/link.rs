@@ -1,5 +1,5 @@
-//! A non-blocking socket with what is still to be written to it, and the walk from a readiness
-//! event to the protocol on top.
+//! A non-blocking socket with its unwritten bytes, and the handling of readiness events for the
+//! protocol above it.
 
 use std::io::{ErrorKind, Read, Write};
 
@@ -7,33 +7,33 @@ use mio::event::Event;
 
 use crate::stream::Stream;
 
-/// Buffers kept for reuse; sockets that have nothing to write own none.
+/// Buffers for reuse; a socket without unwritten bytes has none.
 const SPARES: usize = 64;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The peer closed it, or it was closed here, as the protocol wants.
+    /// The peer or this end closed it, as the protocol requires.
     Orderly,
-    /// The peer closed it without saying so.
+    /// The peer closed it without announcing it.
     Dropped,
-    /// The peer closed it in the middle of something.
+    /// The peer closed it within a message or response.
     CutOff,
-    /// The connection could not be made.
+    /// The connection could not be established.
     Unreachable,
     /// The connection was reset or failed.
     Reset,
-    /// The peer sent something that it should not have.
+    /// The peer sent something invalid.
     Fault(&'static str),
 }
 
-/// The protocol of one connection. It does no input or output: bytes come in, bytes to write are
-/// appended to `out`.
+/// The protocol of one connection. It does no I/O: it receives bytes, and appends bytes to write to
+/// `out`.
 pub trait Session {
-    /// What all sessions of the process share.
+    /// Data shared by all sessions of the process.
     type Shared;
 
-    /// Bytes arrived; the session may change them in place.
+    /// Bytes arrived; the session may modify them in place.
     fn received(
         &mut self,
         bytes: &mut [u8],
@@ -44,21 +44,21 @@ pub trait Session {
     /// All of `out` is written.
     fn drained(&mut self, out: &mut Outbox, shared: &mut Self::Shared);
 
-    /// The peer sent its last byte: how that is to be judged.
+    /// The peer sent its last byte; returns the verdict.
     fn peer_closed(&mut self) -> End;
 }
 
-/// Bytes on their way out.
+/// Bytes to be written.
 #[derive(Default)]
 pub struct Outbox {
-    /// What is to be written; sessions append.
+    /// The bytes; sessions append to them.
     pub bytes: Vec<u8>,
     written: usize,
-    /// Close the connection once everything is written.
+    /// Close the connection once all bytes are written.
     pub close: bool,
 }
 
-/// What a process's connections share for reading and writing.
+/// Buffers shared by the connections of a process.
 pub struct Buffers {
     read: Box<[u8]>,
     spare: Vec<Vec<u8>>,
@@ -80,12 +80,12 @@ pub struct Link<S> {
 }
 
 impl<S: Session> Link<S> {
-    /// A connection, perhaps still being made.
+    /// A connection that may still be being established.
     pub fn new(stream: Stream, session: S) -> Self {
         Self { stream, session, out: Outbox::default() }
     }
 
-    /// Lets the session say something of its own accord.
+    /// Lets the session send something on its own initiative.
     pub fn speak(
         &mut self,
         buffers: &mut Buffers,
@@ -94,7 +94,7 @@ impl<S: Session> Link<S> {
     ) -> Result<(), End> {
         self.lend(buffers);
         say(&mut self.session, &mut self.out, shared)?;
-        // a failed write tells nothing of what the peer said before it went; a read does
+        // a failed write says nothing about bytes that the peer sent before; a read does
         self.flush(buffers, shared)
             .or_else(|failed| self.read(true, buffers, shared).and(Err(failed)))
     }
@@ -109,7 +109,7 @@ impl<S: Session> Link<S> {
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.lend(buffers);
             let read = self.read(event.is_read_closed() || event.is_error(), buffers, shared);
-            // what the peer is still owed goes out even if the session ends here
+            // remaining bytes for the peer are written even if the session ends here
             return read.and(self.flush(buffers, shared));
         }
         if event.is_writable() {
@@ -118,8 +118,8 @@ impl<S: Session> Link<S> {
         Ok(())
     }
 
-    /// Reads until there is no more. Events are edge-triggered, but a short read on a stream says
-    /// the same as a second one that fails, unless the end of the stream is behind it.
+    /// Reads until nothing is left. Events are edge-triggered, but a short read on a stream means
+    /// the same as a second read that fails, unless the end of the stream follows.
     fn read(
         &mut self,
         ended: bool,
@@ -142,7 +142,7 @@ impl<S: Session> Link<S> {
         }
     }
 
-    /// Writes what there is to write, and what the session adds when that is done.
+    /// Writes the pending bytes, and those that the session adds afterwards.
     fn flush(&mut self, buffers: &mut Buffers, shared: &mut S::Shared) -> Result<(), End> {
         while self.out.written < self.out.bytes.len() {
             match self.stream.write(&self.out.bytes[self.out.written..]) {

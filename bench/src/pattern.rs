@@ -1,13 +1,13 @@
-//! What messages carry: an 8-byte key and a run of noise that the key selects, so that either end
-//! can check every byte without having seen the message before.
+//! The content of messages: an 8-byte key and a sequence of noise selected by the key, so that
+//! either end can verify every byte without having seen the message before.
 
 use std::sync::OnceLock;
 
-/// Bytes of the key in front of the noise; no message is shorter.
+/// Size of the key before the noise; the minimum size of a message.
 pub const KEY: usize = 8;
 
-/// The noise repeats after a prime number of bytes, so a block that a proxy lost, repeated or
-/// moved by any buffer size does not look right by accident.
+/// The noise repeats after a prime number of bytes, so a block that a proxy lost, repeated or moved
+/// by any buffer size is not valid by accident.
 const PERIOD: usize = 65_521;
 
 fn noise() -> &'static [u8; PERIOD] {
@@ -19,7 +19,7 @@ fn noise() -> &'static [u8; PERIOD] {
     })
 }
 
-/// Runs of noise that make up `len` bytes of the message `key` from byte `offset` of the message.
+/// The noise that fills `len` bytes of the message `key` from byte `offset` of the message.
 fn runs(key: u64, offset: u64, len: usize) -> impl Iterator<Item = &'static [u8]> {
     let start = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) % PERIOD as u64;
     let mut at = ((start + offset % PERIOD as u64) % PERIOD as u64) as usize;
@@ -43,7 +43,7 @@ pub fn append(out: &mut Vec<u8>, key: u64, size: usize) {
     }
 }
 
-/// Appends `size` bytes of noise with no key in front: the body of a plain HTTP answer.
+/// Appends `size` bytes of noise without a key: the body of a plain HTTP response.
 pub fn append_body(out: &mut Vec<u8>, size: usize) {
     for run in runs(0, 0, size) {
         out.extend_from_slice(run);
@@ -66,7 +66,7 @@ fn matches(key: u64, offset: u64, mut bytes: &[u8]) -> bool {
     true
 }
 
-/// Checks one message that arrives in pieces.
+/// Verifies one message that arrives in pieces.
 #[derive(Default)]
 pub struct Check {
     key: [u8; KEY],
@@ -88,7 +88,7 @@ impl Check {
         self.damaged |= !noise.is_empty() && !matches(u64::from_le_bytes(self.key), offset, noise);
     }
 
-    /// The message's key and size, or nothing if it is not as it was sent; ready for the next.
+    /// The message's key and size, or `None` if it is damaged; ready for the next message.
     pub fn finish(&mut self) -> Option<(u64, u64)> {
         let whole = std::mem::take(self);
         let sound = !whole.damaged && whole.seen >= KEY as u64;

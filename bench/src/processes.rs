@@ -1,5 +1,5 @@
 //! Several processes that act as one: each is this program again with a `--part`, reports its
-//! counts on a pipe, and ends when its standard input does, so none outlives the first.
+//! results on a pipe, and ends when its standard input ends, so that none outlives the first.
 
 use std::io::Write;
 use std::io::{BufRead, BufReader};
@@ -44,7 +44,7 @@ impl Processes {
         Ok(Self { parts })
     }
 
-    /// Waits until each process has printed a line; all of them as one.
+    /// Waits until each process has printed a line; returns their sum.
     pub fn line(&mut self) -> Result<Line> {
         let mut merged: Option<Line> = None;
         for part in &mut self.parts {
@@ -61,7 +61,7 @@ impl Processes {
         merged.context("no process")
     }
 
-    /// Has each process do a round, as this order says.
+    /// Makes each process do a round, as this order requires.
     pub fn go(&mut self, order: &str) -> Result<()> {
         for part in &mut self.parts {
             if let Some(orders) = &mut part.orders {

@@ -18,14 +18,14 @@ use crate::tally::{Event, Line, Tally};
 use crate::tasks::{BulkFrom, BulkTo, Echo, Handshake, Watched};
 use crate::ws::WebSocket;
 
-/// What happens after `ready` without `--gate`.
+/// The action after `ready` without `--gate`.
 #[derive(Clone, Copy)]
 enum Then {
     Round,
     Hold(Duration),
 }
 
-/// Does what the command line says; whether all went well.
+/// Runs the command line; returns whether there was no error.
 pub fn run(mode: Mode) -> Result<bool> {
     match mode {
         Mode::Serve(options) => destination(&options),
@@ -89,7 +89,7 @@ fn destination(options: &Serve) -> Result<bool> {
     Ok(true)
 }
 
-/// Opens the sockets and has them do their share in rounds.
+/// Opens the sockets and runs rounds in which each does its share.
 fn clients<C: Client>(
     load: &Load,
     path: &str,
@@ -99,7 +99,7 @@ fn clients<C: Client>(
     rounds(load, path, then, client, Fleet::round)
 }
 
-/// Opens the sockets and does rounds on them.
+/// Opens the sockets and runs rounds on them.
 fn rounds<C: Client>(
     load: &Load,
     path: &str,
@@ -133,7 +133,7 @@ fn rounds<C: Client>(
     Ok(report.clean)
 }
 
-/// Watches sockets that the proxy is going to end.
+/// Watches sockets that the proxy is going to close.
 fn watch(options: &Watch, again: bool) -> Result<bool> {
     let size = options.size;
     let every = Duration::from_millis(options.every);
@@ -215,7 +215,7 @@ fn fleet<C: Client>(load: &Load, path: &str) -> Result<Fleet<C>> {
     Fleet::new(plan, shared).context("preparing to poll")
 }
 
-/// Lets several processes do it and speaks for them.
+/// Runs several processes and reports their sum.
 fn supervise(load: &Load, count: u32, then: Then) -> Result<bool> {
     let more: &[&str] = if load.gate { &[] } else { &["--gate"] };
     let mut processes = Processes::start(count, more)?;
@@ -242,7 +242,7 @@ fn supervise(load: &Load, count: u32, then: Then) -> Result<bool> {
     Ok(report.clean)
 }
 
-/// Prints lines: counts for a process, a summary for everybody else.
+/// Prints lines: complete counts for a parent process, otherwise a summary.
 struct Report {
     raw: bool,
     clean: bool,

@@ -1,4 +1,4 @@
-//! The destination: echoes, gives and swallows messages, answers plain GETs.
+//! The destination: echoes, sends and receives messages, answers plain GETs.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,9 +15,9 @@ use crate::handshake::Asked;
 use crate::link::{Buffers, End, Link, Outbox, Session};
 use crate::pattern::{self, Check};
 
-/// Messages over this are not echoed.
+/// Larger messages are not echoed.
 const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
-/// Bodies over this are not served.
+/// Larger bodies are not served.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
 /// One connection of the destination.
@@ -26,16 +26,16 @@ pub struct Destination {
 }
 
 enum Phase {
-    /// Requests; holds the part of a head that has arrived.
+    /// Requests; holds the incomplete head.
     Http(Vec<u8>),
-    /// `/echo`; holds the part of a frame that has arrived.
+    /// `/echo`; holds the incomplete frame.
     Echo(Reader, Vec<u8>),
     Bulk(Box<Bulk>),
     Closed,
 }
 
-/// A socket at `/bulk`: checks and acknowledges binary messages, and answers the text
-/// `give COUNT SIZE KEY` with so many messages.
+/// A socket at `/bulk`: verifies and acknowledges binary messages, and answers the text `give COUNT
+/// SIZE KEY` with COUNT messages.
 #[derive(Default)]
 struct Bulk {
     reader: Reader,
@@ -159,7 +159,7 @@ impl Destination {
     }
 }
 
-/// Sends every message back as it came; says whether the client said Close.
+/// Sends every message back unchanged; returns whether the client sent a Close.
 fn echo(
     reader: &mut Reader,
     whole: &mut Vec<u8>,
@@ -181,7 +181,7 @@ fn echo(
         }
         whole.extend_from_slice(piece.bytes);
         if piece.is_last() {
-            // an idle socket holds no memory for its last message
+            // an idle socket retains no memory of its last message
             append(out, piece.header.opcode, &std::mem::take(whole));
         }
         Ok(())
@@ -232,7 +232,7 @@ impl Bulk {
     }
 }
 
-/// Answers Ping and Close; says whether it was a Close.
+/// Answers Ping and Close; returns whether it was a Close.
 fn answer_control(piece: &Piece, control: &mut Vec<u8>, out: &mut Outbox) -> bool {
     control.extend_from_slice(piece.bytes);
     if !piece.is_last() {
@@ -253,7 +253,8 @@ fn append(out: &mut Outbox, opcode: u8, payload: &[u8]) {
     });
 }
 
-/// Serves `addresses` until `deadline`; `share` lets other processes listen on the same ones.
+/// Serves `addresses` until `deadline`; with `share` other processes can listen on the same
+/// addresses.
 pub fn run(
     addresses: &[SocketAddr],
     share: bool,

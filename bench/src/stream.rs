@@ -1,4 +1,4 @@
-//! A TCP connection, with or without TLS on it.
+//! A TCP connection, with or without TLS.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -22,12 +22,12 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
-    /// The TCP connection below.
+    /// The underlying TCP connection.
     pub fn tcp(&mut self) -> &mut TcpStream {
         &mut self.tcp
     }
 
-    /// Begins TLS.
+    /// Starts TLS.
     pub fn begin_tls(&mut self, tls: &Tls) -> io::Result<()> {
         let client = ClientConnection::new(Arc::clone(&tls.config), tls.name.clone())
             .map_err(io::Error::other)?;
@@ -35,7 +35,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether a read that returned less than it could says that there is no more: a TLS record
+    /// Whether a short read means that nothing is left: a TLS record ends long before the data
+    /// does.
     /// ends long before the data does.
     pub fn short_read_is_last(&self) -> bool {
         self.tls.is_none()
@@ -46,7 +47,7 @@ impl Read for Stream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else { return self.tcp.read(bytes) };
         match rustls::Stream::new(&mut **tls, &mut self.tcp).read(bytes) {
-            // an end without close_notify: the frames tell whether anything is missing
+            // an end without close_notify: the frames show whether data is missing
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             other => other,
         }
@@ -69,8 +70,8 @@ impl Write for Stream {
     }
 }
 
-/// What TLS clients of a process share: they believe any certificate, because the proxy under test
-/// has one that it made itself.
+/// Data shared by the TLS clients of a process: they accept any certificate, because that of the
+/// proxy under test is self-signed.
 pub struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,

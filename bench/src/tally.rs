@@ -1,4 +1,4 @@
-//! What is counted, how the counts of several processes become one, and the line that is printed.
+//! The results, their sum over several processes, and the line that is printed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use serde_json::{json, Value};
 
 use crate::link::End;
 
-/// Counts of one process since the last report.
+/// Results of one process since the last report.
 pub struct Tally {
-    /// Messages that came back, or were acknowledged, as they were sent.
+    /// Messages that returned, or were acknowledged, unchanged.
     pub messages: u64,
     /// Their payload.
     pub bytes: u64,
-    /// Sessions that did their share of the round.
+    /// Sessions that completed their share of the round.
     pub finished: u64,
-    /// Nanoseconds from question to answer.
+    /// Nanoseconds from request to response.
     pub latency: Histogram<u64>,
-    /// What went wrong, by name.
+    /// Errors, by name.
     pub errors: BTreeMap<String, u64>,
     /// How watched connections ended.
     pub ends: Ends,
 }
 
-/// How watched connections ended, which is no error.
+/// How watched connections ended; these are not errors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ends {
-    /// How many in which way.
+    /// Their number by kind.
     pub ways: BTreeMap<String, u64>,
-    /// Messages that had been sent and did not come back.
+    /// Messages sent that did not return.
     pub unanswered: u64,
-    /// Milliseconds from the begin of the watch to each end.
+    /// Milliseconds from the start of the watch to each end.
     pub after_ms: Vec<u32>,
 }
 
@@ -50,7 +50,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts a message that took `latency` (none for a stream of them).
+    /// Counts a message with this `latency` (`None` in a stream of messages).
     pub fn message(&mut self, bytes: u64, latency: Option<Duration>) {
         self.messages += 1;
         self.bytes += bytes;
@@ -59,13 +59,13 @@ impl Tally {
         }
     }
 
-    /// Counts the end of a connection that nobody asked for.
+    /// Counts an unexpected end of a connection.
     pub fn lost(&mut self, end: End) {
         *self.errors.entry(name_of(end).to_owned()).or_default() += 1;
     }
 
-    /// Counts the end of a watched connection, `after` the begin of the watch: with the `code` of
-    /// the proxy's Close if there was one.
+    /// Counts the end of a watched connection, `after` the start of the watch: with the `code` of
+    /// the Close from the proxy if there was one.
     pub fn ended(&mut self, end: End, code: Option<u16>, after: Duration, unanswered: u64) {
         let way = match code {
             Some(code) => format!("close {code}"),
@@ -76,7 +76,7 @@ impl Tally {
         self.ends.after_ms.push(after.as_millis() as u32);
     }
 
-    /// The counts as a line, starting anew.
+    /// The results as a line; resets them.
     pub fn take(&mut self, event: Event, sockets: u64, took: Duration) -> Line {
         let tally = std::mem::take(self);
         Line {
@@ -107,12 +107,12 @@ fn name_of(end: End) -> &'static str {
     }
 }
 
-/// A nanosecond to a minute, to three digits.
+/// From a nanosecond to a minute, with three digits.
 fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("constant bounds are valid")
 }
 
-/// When a line is printed.
+/// The event for which a line is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
@@ -122,7 +122,7 @@ pub enum Event {
     Round,
 }
 
-/// What one process tells another: the counts with the whole histogram.
+/// The results for another process, with the complete histogram.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// When it was printed.
@@ -133,9 +133,9 @@ pub struct Line {
     pub messages: u64,
     /// See [`Tally`].
     pub bytes: u64,
-    /// How long it took.
+    /// The duration.
     pub seconds: f64,
-    /// Values and how often each was recorded.
+    /// Values and their counts.
     pub latency: Vec<(u64, u64)>,
     /// See [`Tally`].
     pub errors: BTreeMap<String, u64>,
@@ -144,7 +144,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Adds what a process that worked at the same time counted.
+    /// Adds the results of a process that ran at the same time.
     pub fn merge(&mut self, other: Self) {
         self.sockets += other.sockets;
         self.messages += other.messages;
@@ -161,7 +161,7 @@ impl Line {
         self.ends.after_ms.extend(other.ends.after_ms);
     }
 
-    /// The line that a person or a script reads.
+    /// The line for a person or a script.
     pub fn summary(&self) -> Value {
         let mut summary = json!({
             "event": self.event,

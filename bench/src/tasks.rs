@@ -1,5 +1,4 @@
-//! What WebSockets are used for: echo, bulk in either direction, opening alone, waiting for
-//! the end.
+//! Uses of WebSockets: echo, bulk in either direction, handshakes only, waiting for the end.
 
 use std::time::Instant;
 
@@ -8,7 +7,7 @@ use crate::frame;
 use crate::link::{End, Outbox};
 use crate::ws::{self, Next, Task};
 
-/// A run of messages whose keys follow each other, so a lost or repeated one shows.
+/// A sequence of messages with consecutive keys, so that a lost or repeated one is detected.
 struct Sequence {
     next: u64,
     left: u64,
@@ -19,7 +18,7 @@ impl Sequence {
         Self { next: u64::from(id) << 32, left: 0 }
     }
 
-    /// Takes the message that came back.
+    /// Receives the message that returned.
     fn take(&mut self, key: u64) -> Result<(), End> {
         if key != self.next || self.left == 0 {
             return Err(End::Fault("out of order"));
@@ -30,7 +29,7 @@ impl Sequence {
     }
 }
 
-/// Sends a message, waits for it to come back, sends the next.
+/// Sends a message, waits for its echo, sends the next.
 pub struct Echo {
     size: usize,
     quota: u64,
@@ -81,7 +80,7 @@ impl Task for Echo {
     }
 }
 
-/// Sends messages as fast as they go; the destination checks and acknowledges each.
+/// Sends messages at full speed; the destination verifies and acknowledges each.
 pub struct BulkTo {
     size: usize,
     quota: u64,
@@ -131,7 +130,7 @@ impl Task for BulkTo {
     }
 }
 
-/// Asks the destination for messages.
+/// Requests messages from the destination.
 pub struct BulkFrom {
     size: usize,
     quota: u64,
@@ -139,7 +138,7 @@ pub struct BulkFrom {
 }
 
 impl BulkFrom {
-    /// A socket numbered `id` that asks for `quota` messages of `size` bytes in a round.
+    /// A socket numbered `id` that requests `quota` messages of `size` bytes in a round.
     pub fn new(id: u32, size: usize, quota: u64) -> Self {
         Self { size, quota, sequence: Sequence::new(id) }
     }
@@ -175,7 +174,7 @@ impl Task for BulkFrom {
     }
 }
 
-/// Opens, has one message echoed, closes.
+/// Opens, echoes one message, closes.
 pub struct Handshake {
     sequence: Sequence,
 }
@@ -209,7 +208,7 @@ impl Task for Handshake {
     }
 }
 
-/// Sends a message now and then until the proxy ends it.
+/// Sends messages periodically until the proxy closes the connection.
 pub struct Watched {
     size: usize,
     sequence: Sequence,

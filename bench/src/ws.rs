@@ -1,5 +1,4 @@
-//! The client's side of a WebSocket: handshake, frames, control frames; what it is used for is a
-//! [`Task`].
+//! The client's side of a WebSocket: handshake, frames, control frames; its use is a [`Task`].
 
 use std::time::Instant;
 
@@ -9,16 +8,16 @@ use crate::handshake::Response;
 use crate::link::{End, Outbox, Session};
 use crate::pattern::{self, Check, KEY};
 
-/// What a WebSocket is used for.
+/// The use of a WebSocket.
 pub trait Task {
-    /// The 101 arrived, `took` after the connection was begun. Says whether the socket now waits
-    /// for rounds (otherwise it counts as being opened until it ends).
+    /// The 101 arrived, `took` after the connection was started. Returns whether the socket now
+    /// waits for rounds (otherwise it counts as being opened until it ends).
     fn opened(&mut self, began: Instant, out: &mut Outbox, shared: &mut Shared) -> bool;
 
     /// A round begins.
     fn start(&mut self, out: &mut Outbox, shared: &mut Shared);
 
-    /// A whole message arrived and is as it was sent.
+    /// A complete and undamaged message arrived.
     fn message(
         &mut self,
         key: u64,
@@ -27,24 +26,24 @@ pub trait Task {
         shared: &mut Shared,
     ) -> Result<Next, End>;
 
-    /// It is time for a message of a watched socket.
+    /// A watched socket should send a message.
     fn tick(&mut self, _out: &mut Outbox) {}
 
-    /// Messages that have been sent and not come back.
+    /// Messages sent that have not returned.
     fn unanswered(&self) -> u64 {
         0
     }
 
-    /// Everything is written.
+    /// All bytes are written.
     fn drained(&mut self, _out: &mut Outbox, _shared: &mut Shared) {}
 }
 
-/// What follows a message.
+/// The action after a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The socket stays open.
     More,
-    /// The client says Close.
+    /// The client sends a Close.
     Close,
 }
 
@@ -72,7 +71,7 @@ pub struct WebSocket<T> {
     reader: Reader,
     check: Check,
     control: Vec<u8>,
-    /// Code and time of the proxy's Close.
+    /// Code and time of the Close from the proxy.
     farewell: Option<(u16, Instant)>,
     task: T,
 }
@@ -80,9 +79,9 @@ pub struct WebSocket<T> {
 enum Phase {
     Handshake(Box<Handshake>),
     Open,
-    /// The client said Close.
+    /// The client has sent a Close.
     Closing,
-    /// Both sides said Close.
+    /// Both sides have sent a Close.
     Closed,
 }
 
@@ -93,7 +92,7 @@ struct Handshake {
 }
 
 impl<T: Task> WebSocket<T> {
-    /// A client whose connection is about to be made.
+    /// A client whose connection is about to be established.
     pub fn new(task: T) -> Self {
         let handshake =
             Handshake { began: Instant::now(), accept: String::new(), head: Vec::new() };

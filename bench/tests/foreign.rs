@@ -1,4 +1,4 @@
-//! Both ends of the tool against a WebSocket implementation that is not its own.
+//! Both ends of the tool against an independent WebSocket implementation.
 
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ fn wsload(arguments: &[&str]) -> Command {
     command
 }
 
-/// A destination on a free port, ended when dropped.
+/// A destination on a free port, stopped when dropped.
 struct Destination {
     child: Child,
     address: String,
@@ -69,7 +69,7 @@ fn a_foreign_client_is_echoed_pinged_and_closed() {
     assert!(matches!(socket.read(), Err(tungstenite::Error::ConnectionClosed)));
 }
 
-/// Echoes with tungstenite, the last byte of each message changed if there is to be `damage`.
+/// Echoes with tungstenite; with `damage`, the last byte of each message is changed.
 fn foreign_server(sockets: usize, damage: bool) -> (String, std::thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -142,7 +142,7 @@ fn a_drain_tells_how_each_socket_ended() {
     let server = std::thread::spawn(move || {
         let mut sockets: Vec<_> =
             (0..3).map(|_| tungstenite::accept(listener.accept().unwrap().0).unwrap()).collect();
-        // one with a Close, one without, and one in the middle of a frame
+        // one with a Close, one without, and one within a frame
         let away = tungstenite::protocol::frame::coding::CloseCode::Away;
         let close = tungstenite::protocol::CloseFrame { code: away, reason: "bye".into() };
         let mut closed = sockets.pop().unwrap();

@@ -3,8 +3,8 @@
     async with Nginx(location="websocket_ping 1s;") as nginx:
         client, destination = await nginx.tunnel("/chat")
 
-In configuration snippets FOLDER, PORT, DESTINATION and OTHER stand for the folder of this nginx, its
-port, the destination's address and a second free port. `with_modules` are names of modules of
+In configuration snippets FOLDER, PORT, DESTINATION and OTHER stand for the folder of this nginx,
+its port, the destination's address and a second free port. `with_modules` are names of modules of
 t/modules. On exit from the context no worker may have an open connection, nginx must stop after
 SIGQUIT, and there must be no [alert], [crit] or [emerg] in the error log that `asks_for` does not
 name, and no report of a sanitizer or valgrind.
