@@ -308,7 +308,7 @@ fn accept(listener: &TcpListener, links: &mut Slab<Link<Destination>>, poll: &Po
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
-                let _ = stream.set_nodelay(true); // gone already: the next read will tell
+                let _ = stream.set_nodelay(true); // an error shows in the next read
                 let key = links.insert(Link::new(stream.into(), Destination::new()));
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 let stream = links[key].stream.tcp();
