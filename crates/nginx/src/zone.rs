@@ -3,9 +3,10 @@
 use std::marker::PhantomData;
 use std::ptr::{null_mut, NonNull};
 
+use ngx::core::SlabPool;
 use ngx::ffi::{
-    ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_shmtx_lock, ngx_shmtx_unlock,
-    ngx_slab_calloc, ngx_slab_pool_t, NGX_ERROR, NGX_OK,
+    ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_calloc, ngx_slab_pool_t, NGX_ERROR,
+    NGX_OK,
 };
 use zerocopy::FromBytes;
 
@@ -120,7 +121,8 @@ impl<T: Shared + Sync> Zone<T> {
     /// that would deadlock. `None` as for [`Zone::values`].
     pub fn locked<R>(&self, work: impl FnOnce(&'static [T]) -> R) -> Option<R> {
         let values = self.values()?;
-        let _lock = Lock::of(self.0.memory()?.0);
+        let (pool, _) = self.0.memory()?;
+        let _lock = pool.lock();
         Some(work(values))
     }
 
@@ -150,7 +152,7 @@ impl<T: Shared> Exclusive<T> {
     /// if the process dies. `None` as for [`Zone::values`].
     pub fn with<R>(&self, work: impl FnOnce(&mut T, [u64; 2]) -> R) -> Option<R> {
         let (pool, header) = self.0.memory()?;
-        let _lock = Lock::of(pool);
+        let _lock = pool.lock();
         // SAFETY: `init` has made the value, and any bytes are valid. The lock guarantees exclusive
         // access between processes, and within this one, where a second call would deadlock
         let value = unsafe { &mut *header.add(1).cast::<T>().as_ptr() };
@@ -180,15 +182,16 @@ impl<T: Shared> Inner<T> {
     }
 
     /// The allocator and the header of the zone; `None` as for [`Zone::values`].
-    fn memory(&self) -> Option<(NonNull<ngx_slab_pool_t>, NonNull<Header>)> {
+    fn memory(&self) -> Option<(SlabPool, NonNull<Header>)> {
         if !self.life.goes_on() || !matches!(role(), Role::Worker(_)) {
             return None;
         }
         // SAFETY: the life has been checked; a worker keeps all zones of its configuration mapped,
         // and `init` has made the header
         unsafe {
-            let pool = NonNull::new(self.zone.as_ref().shm.addr.cast::<ngx_slab_pool_t>())?;
-            Some((pool, NonNull::new(pool.as_ref().data.cast())?))
+            let pool = SlabPool::from_shm_zone(self.zone.as_ref())?;
+            let header = NonNull::new(pool.as_ref().data.cast())?;
+            Some((pool, header))
         }
     }
 
@@ -198,24 +201,6 @@ impl<T: Shared> Inner<T> {
             true => crate::text::owned(unsafe { &self.zone.as_ref().shm.name }),
             false => String::new(),
         }
-    }
-}
-
-/// A lock of a zone, released when dropped.
-struct Lock(NonNull<ngx_slab_pool_t>);
-
-impl Lock {
-    fn of(pool: NonNull<ngx_slab_pool_t>) -> Self {
-        // SAFETY: `Inner::memory` has returned it, so it is mapped
-        unsafe { ngx_shmtx_lock(&raw mut (*pool.as_ptr()).mutex) };
-        Self(pool)
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // SAFETY: mapped, and this value holds the lock
-        unsafe { ngx_shmtx_unlock(&raw mut (*self.0.as_ptr()).mutex) };
     }
 }
 
