@@ -102,14 +102,47 @@
 //! every `on_timer` and after every call that returned anything but [`Next::Keep`], and move the
 //! timer only if it would fire too late. Firing too early is harmless. Bytes that merely pass never
 //! move the timer: the session stores the time, and `on_timer` compares.
+//!
+//! # From one process to another
+//!
+//! [`Session::encode`] writes all that a session knows, field by field, and [`Session::decode`] reads
+//! it: a session can go on where it was not begun, in the middle of a frame, of a Pong that is held
+//! back, of a drain or of a Close handshake. This is the format of the state alone. How it gets to the
+//! other process, with the two connections, is up to the drivers.
+//!
+//! | | by whom |
+//! |---|---|
+//! | between two calls, with nothing [due](Session::deadline): `encode` | the driver that gives it up |
+//! | the session is as good as before, if nobody takes it; else it is dropped without another call | the same |
+//! | `decode`, then [`Session::reconfigure`], and what its [`Next`] says | the driver that goes on |
+//! | one timer for the [`deadline`](Session::deadline), none otherwise | the same |
+//!
+//! With the session go, from driver to driver: the connections, the bytes that are kept for an end
+//! (some, if and only if it [is blocked](Session::is_blocked)), when the tunnel began, and whatever
+//! the driver knows of it. Not carried are the settings, which are given anew, and what
+//! [`Driver::count`] and [`Driver::event`] have told, which stays where it was counted. The
+//! [`Summary`] is of the whole tunnel: its counters go on.
+//!
+//! - Both processes have to have one clock, such as the system's monotonic one. It may be read at
+//!   different times: what was noted later than the `now` of [`Reload`] is taken for `now`.
+//! - What a socket reports again, to whoever looks at it anew, is harmless: that an end has closed
+//!   its side, or can be written to.
+//! - The format has a version, [`Session::FORMAT`], and `decode` reads no other. All numbers have
+//!   their lowest byte first, and each session takes [`Session::ENCODED_LEN`] bytes.
+//! - `decode` trusts nobody: every length, number and enum is checked, and each field beside the
+//!   others. A [`DecodeError`] names the field. What cannot be checked is whether the bytes belong to
+//!   these two connections.
+//! - The tokens of our Pings are among the bytes: whoever can read them can forge a Pong.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod encoding;
 pub mod frame;
 mod session;
 
+pub use encoding::{DecodeError, Field};
 pub use session::{
-    Drain, Driver, End, Event, Next, Proof, Reason, Sent, Session, SessionSettings, Summary,
-    Traffic,
+    Drain, Driver, End, Event, Next, Proof, Reason, Reload, Sent, Session, SessionSettings,
+    Summary, Traffic,
 };

@@ -3,13 +3,17 @@
 mod clock;
 mod closing;
 mod driver;
+mod encoding;
+mod invariants;
 mod phase;
+mod reconfigure;
 mod settings;
 mod stream;
 mod summary;
 
 pub use closing::Drain;
 pub use driver::{Driver, Sent};
+pub use reconfigure::Reload;
 pub use settings::SessionSettings;
 pub use summary::{End, Event, Next, Proof, Reason, Summary, Traffic};
 
@@ -85,6 +89,8 @@ mod flag {
     pub const SETTLED: u16 = 1 << 10;
     /// Bytes for it are dropped: it is deaf, or has our Close.
     pub const DROP: u16 = 1 << 11;
+    /// All of them.
+    pub const ALL: u16 = (1 << 12) - 1;
 }
 
 impl Side {

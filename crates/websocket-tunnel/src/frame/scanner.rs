@@ -2,6 +2,8 @@
 
 use super::{Count, FrameError, FrameHeader, Opcode, MAX_HEADER};
 
+mod encoding;
+
 /// Where [`Scanner::scan`] stops, besides the end of the chunk, a complete control frame and a
 /// fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

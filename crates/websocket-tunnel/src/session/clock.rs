@@ -144,7 +144,7 @@ impl Session {
         }
     }
 
-    fn send_deadline(&self, settings: &SessionSettings, to: End) -> Option<u64> {
+    pub(super) fn send_deadline(&self, settings: &SessionSettings, to: End) -> Option<u64> {
         let side = self.side(to);
         after(side.has(flag::BLOCKED).then_some(side.moved), settings.send_timeout)
     }
@@ -160,13 +160,13 @@ impl Session {
             && self.side(end.peer()).flags & (flag::BLOCKED | flag::DEAF) == 0
     }
 
-    fn pong_deadline(&self, settings: &SessionSettings, end: End) -> Option<u64> {
+    pub(super) fn pong_deadline(&self, settings: &SessionSettings, end: End) -> Option<u64> {
         let side = self.side(end);
         let waiting = side.asked > side.last && !side.has(flag::SETTLED) && self.is_judged(end);
         after(waiting.then_some(side.asked), settings.patience(end))
     }
 
-    fn ping_deadline(&self, settings: &SessionSettings, end: End) -> Option<u64> {
+    pub(super) fn ping_deadline(&self, settings: &SessionSettings, end: End) -> Option<u64> {
         let side = self.side(end);
         let may = self.is_judged(end)
             && !side.has(flag::DUE)
@@ -176,17 +176,22 @@ impl Session {
     }
 
     /// When the tunnel will have been idle for too long, and since when it is idle.
-    fn idle_deadline(&self, settings: &SessionSettings) -> Option<(u64, u64)> {
-        if !matches!(self.phase, Phase::Open(_))
-            || End::BOTH.into_iter().any(|end| self.is_blocked(end))
-        {
-            return None;
-        }
-        let due = |since: u64, time| after(Some(since), time).map(|due| (due, since));
-        let last = self.sides.iter().map(|side| side.last).max();
-        let close = last.filter(|_| self.is_half_closed());
-        let close = close.and_then(|last| due(last, settings.close_timeout));
-        close.into_iter().chain(due(self.active, settings.idle_timeout)).min()
+    pub(super) fn idle_deadline(&self, settings: &SessionSettings) -> Option<(u64, u64)> {
+        let active = self.may_be_idle().then_some(self.active);
+        let idle = after(active, settings.idle_timeout).zip(active);
+        self.close_deadline(settings).into_iter().chain(idle).min()
+    }
+
+    /// The same of a tunnel that waits for a second Close.
+    pub(super) fn close_deadline(&self, settings: &SessionSettings) -> Option<(u64, u64)> {
+        let waits = self.may_be_idle() && self.is_half_closed();
+        let last = self.sides.iter().map(|side| side.last).max().filter(|_| waits);
+        after(last, settings.close_timeout).zip(last)
+    }
+
+    fn may_be_idle(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+            && !End::BOTH.into_iter().any(|end| self.is_blocked(end))
     }
 
     /// Whether an end has sent its Close.

@@ -205,7 +205,9 @@ impl Session {
                 if more > 0 && End::BOTH.into_iter().any(|end| self.is_blocked(end)) =>
             {
                 // Bytes of the other end are still buffered for a slow one.
-                let put_off = more.min(step.max(1));
+                // All steps at once: a step may be a millisecond, and the timer late by days.
+                let (step_size, late) = (step.max(1), Moment(now).since(until));
+                let put_off = more.min((late - late % step_size).saturating_add(step_size));
                 let (until, more) = (until.after(put_off), more - put_off);
                 self.phase = Phase::Parting(Parting { until, more, step, eager });
             }

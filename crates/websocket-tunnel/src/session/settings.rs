@@ -1,6 +1,7 @@
 //! The settings of a session, mostly times.
 
 use super::{Driver, End};
+use std::ops::RangeInclusive;
 
 /// The settings of a tunnel, shared by all tunnels that have the same: each call that needs them
 /// takes a reference. Times are in milliseconds.
@@ -71,11 +72,16 @@ impl SessionSettings {
 
     /// When a tunnel that begins at `now` reaches its maximum age; `u64::MAX` for never.
     pub(super) fn expiry<D: Driver>(&self, now: u64, driver: &mut D) -> u64 {
-        if self.max_age == 0 {
-            return u64::MAX;
-        }
-        let spread = self.max_age.saturating_mul(self.max_age_jitter.min(100).into()) / 100;
+        let Some(times) = self.expiries(now) else { return u64::MAX };
+        let spread = times.end() - times.start();
         let early = if spread > 0 { driver.random() % (spread + 1) } else { 0 };
-        now.saturating_add(self.max_age - early)
+        times.end() - early
+    }
+
+    /// Among which times that is, or none for never.
+    pub(super) fn expiries(&self, began: u64) -> Option<RangeInclusive<u64>> {
+        let jitter = self.max_age.saturating_mul(self.max_age_jitter.min(100).into()) / 100;
+        let latest = began.saturating_add(self.max_age);
+        (self.max_age > 0).then_some(latest.saturating_sub(jitter)..=latest)
     }
 }

@@ -291,7 +291,7 @@ impl Session {
     }
 
     /// Whether the incomplete frame of `from` can become a Pong to one of our Pings.
-    fn may_be_own_pong(&self, from: End, begun: &[u8]) -> bool {
+    pub(super) fn may_be_own_pong(&self, from: End, begun: &[u8]) -> bool {
         let masked = from == End::Client;
         let mask = match (masked, begun) {
             (true, [_, _, a, b, c, d, ..]) => [*a, *b, *c, *d],

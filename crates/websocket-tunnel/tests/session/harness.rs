@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use websocket_tunnel::frame::apply_mask;
-use websocket_tunnel::{Drain, Driver, End, Event, Next, Sent, Session, SessionSettings};
+use websocket_tunnel::{Drain, Driver, End, Event, Next, Reload, Sent, Session, SessionSettings};
 
 #[path = "../common/table.rs"]
 mod table;
@@ -65,6 +65,15 @@ impl Ends {
             held_off: [false; 2],
             parts: 0,
         }
+    }
+}
+
+impl Ends {
+    /// Makes what is random from now on different from what it is in other tunnels.
+    pub fn skip_random(&mut self, numbers: u64) {
+        (0..numbers).for_each(|_| {
+            self.random();
+        });
     }
 }
 
@@ -136,6 +145,31 @@ impl Tunnel {
         let session = Session::new(&settings, START, &mut ends);
         let timer = session.deadline(&settings);
         Self { session, settings, now: START, ends, closed: None, timer }
+    }
+
+    /// Goes on with a session of which nothing else is known, from `START` on.
+    pub fn of(session: Session, settings: SessionSettings) -> (Self, Next) {
+        let ends = Ends::new();
+        let mut tunnel = Self { session, settings, now: START, ends, closed: None, timer: None };
+        let next = tunnel.reconfigure(0);
+        (tunnel, next)
+    }
+
+    /// The session goes to another process, which goes on with it.
+    pub fn hand_over(&mut self, spread: u64) -> Next {
+        let session = Session::decode(&self.session.encode());
+        let session = session.unwrap_or_else(|error| panic!("{error}: {:?}", self.session));
+        assert_eq!(format!("{session:?}"), format!("{:?}", self.session));
+        self.session = session;
+        self.timer = None;
+        self.reconfigure(spread)
+    }
+
+    /// `settings` have changed, perhaps.
+    pub fn reconfigure(&mut self, spread: u64) -> Next {
+        let reload = Reload { began: START, now: self.now, spread };
+        let next = self.session.reconfigure(&self.settings, &reload, &mut self.ends);
+        self.noted(next)
     }
 
     /// Acts on the result of a call, as a driver does.

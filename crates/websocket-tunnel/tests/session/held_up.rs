@@ -1,7 +1,7 @@
 //! A delayed owner reports the time before it reports the bytes that arrived in the meantime.
 
 use super::harness::*;
-use websocket_tunnel::{End, Event, Reason, SessionSettings};
+use websocket_tunnel::{End, Event, Next, Reason, SessionSettings};
 
 /// A tunnel in which `end` has a Ping of ours to answer, and the answer.
 fn pinged(end: End) -> (Tunnel, Vec<u8>) {
@@ -134,5 +134,25 @@ fn a_close_that_lies_unread_is_waited_for() {
             reason(&tunnel),
             Some([Reason::Client, Reason::Destination][end.peer() as usize])
         );
+    }
+}
+
+#[test]
+fn a_close_that_was_put_off_meanwhile_is_put_off_in_one_go() {
+    // after the Closes of both ends, step by step while an end is slow
+    for (handshake, since, until) in [(7, 50, 56), (7, 56, 63), (0, 4_000_000_000, 4_000_000_001)] {
+        let grace = u64::from(u32::MAX);
+        let max_age = 1_000;
+        let times = SessionSettings { send_timeout: 0, grace, handshake, max_age, ..settings() };
+        let mut tunnel = Tunnel::new(SessionSettings { max_age_jitter: 0, ..times });
+        tunnel.block(Client);
+        for end in End::BOTH {
+            let _ = tunnel.from(end, &close(end, 1000));
+        }
+        let begun = tunnel.now;
+        tunnel.now += since;
+        let next = tunnel.session.on_timer(&tunnel.settings, tunnel.now, &mut tunnel.ends);
+        assert_eq!(next, Next::Timer);
+        assert_eq!(tunnel.session.deadline(&tunnel.settings), Some(begun + until));
     }
 }

@@ -29,6 +29,10 @@ pub enum Op {
     /// A send to an end fails.
     Fail(End),
     Finish,
+    /// The tunnel goes to another process: under the same settings, so that nothing is spread.
+    HandOver {
+        spread: u64,
+    },
 }
 
 /// What the model knows about one end, independently of the session.
@@ -61,11 +65,14 @@ pub struct Model {
     peers: [Peer; 2],
     /// When a drain must be over.
     bound: Option<u64>,
+    /// Whether it goes to another process where the schedule says so.
+    moves: bool,
 }
 
 impl Model {
     pub fn new(settings: SessionSettings) -> Self {
-        Self { tunnel: Tunnel::new(settings), peers: Default::default(), bound: None }
+        let tunnel = Tunnel::new(settings);
+        Self { tunnel, peers: Default::default(), bound: None, moves: true }
     }
 
     /// Runs the schedule until the tunnel is closed.
@@ -78,6 +85,35 @@ impl Model {
             }
         }
         self.run_dry();
+    }
+
+    /// Runs the schedule with a tunnel that goes to other processes, and with one that stays: they
+    /// are the same after each step.
+    pub fn run_twins(settings: SessionSettings, ops: &[Op]) {
+        let mut moving = Self::new(settings.clone());
+        let mut staying = Self { moves: false, ..Self::new(settings) };
+        for op in ops {
+            moving.step(op);
+            staying.step(op);
+            moving.is_twin_of(&staying);
+            moving.check();
+            staying.check();
+            if moving.tunnel.closed.is_some() {
+                return;
+            }
+        }
+        moving.run_dry();
+    }
+
+    fn is_twin_of(&self, other: &Self) {
+        let (one, two) = (&self.tunnel, &other.tunnel);
+        assert_eq!(format!("{:?}", one.session), format!("{:?}", two.session));
+        assert_eq!((one.now, one.closed), (two.now, two.closed));
+        assert_eq!(one.ends.out, two.ends.out);
+        assert_eq!(one.ends.inserted, two.ends.inserted);
+        assert_eq!(one.ends.events, two.ends.events);
+        assert_eq!(one.ends.counts, two.ends.counts);
+        assert_eq!(one.ends.discarded, two.ends.discarded);
     }
 
     fn peer(&mut self, end: End) -> &mut Peer {
@@ -158,7 +194,27 @@ impl Model {
                 let next = self.tunnel.session.finish_now(now, &mut self.tunnel.ends);
                 let _ = self.tunnel.noted(next);
             }
+            Op::HandOver { spread } => {
+                // What is due is done, and what the timer has asked for.
+                self.tunnel.wait(0);
+                End::BOTH.into_iter().for_each(|end| self.read_rest(end));
+                if self.moves {
+                    self.hand_over(*spread);
+                }
+            }
             Op::Block(_) | Op::Progress(_) | Op::Unblock(_) | Op::Eof(_) | Op::Fail(_) => {}
+        }
+    }
+
+    /// The other process finds in the sockets what this one knows.
+    fn hand_over(&mut self, spread: u64) {
+        let next = self.tunnel.hand_over(spread);
+        self.follow(next);
+        for end in End::BOTH {
+            if self.peer(end).eof && self.tunnel.closed.is_none() {
+                let next = self.tunnel.eof(end);
+                self.follow(next);
+            }
         }
     }
 

@@ -58,13 +58,23 @@ fn ending() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// To another process, once or several times in a row.
+fn hand_over() -> impl Strategy<Value = Op> {
+    prop_oneof![Just(0), Just(30_000)].prop_map(|spread| Op::HandOver { spread })
+}
+
 fn babble() -> impl Strategy<Value = Op> {
     (end(), prop::collection::vec(any::<u8>(), 0..40))
         .prop_map(|(end, bytes)| Op::Babble(end, bytes))
 }
 
+/// Anything.
+pub fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![20 => talk(), 2 => ending(), 1 => babble(), 8 => hand_over()]
+}
+
 /// Sets of times whose order matters.
-fn any_settings() -> impl Strategy<Value = SessionSettings> {
+pub fn any_settings() -> impl Strategy<Value = SessionSettings> {
     let off = |time: u64| prop_oneof![3 => Just(time), 1 => Just(0)];
     (off(25_000), off(10_000), off(7_000), off(60_000), off(30_000), off(200_000)).prop_map(
         |(ping, pong_timeout, destination_pong_timeout, idle_timeout, send_timeout, max_age)| {
@@ -82,8 +92,6 @@ fn any_settings() -> impl Strategy<Value = SessionSettings> {
 }
 
 proptest! {
-
-
     #[test]
     fn tunnels_that_talk(settings in any_settings(), ops in prop::collection::vec(talk(), 0..60)) {
         Model::new(settings).run(&ops);
@@ -104,5 +112,13 @@ proptest! {
             prop_oneof![8 => talk(), 1 => ending(), 1 => babble()], 0..60),
     ) {
         Model::new(settings).run(&ops);
+    }
+
+    #[test]
+    fn tunnels_that_are_handed_over(
+        settings in any_settings(),
+        ops in prop::collection::vec(op(), 0..80),
+    ) {
+        Model::run_twins(settings, &ops);
     }
 }

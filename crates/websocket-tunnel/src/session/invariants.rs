@@ -1,0 +1,75 @@
+//! What holds of every session between two calls.
+
+use super::phase::Phase;
+use super::{flag, End, Session, Tail};
+use crate::encoding::Field;
+
+impl Session {
+    /// Whether the fields of a session fit each other, or which one does not. Those of a scanner
+    /// among themselves are the scanner's to check.
+    ///
+    /// This is what keeps a session from doing what no session does: sending to an end that failed,
+    /// dropping what comes in an open tunnel, taking an end for finished that is not.
+    pub(super) fn check(&self) -> Result<(), Field> {
+        for end in End::BOTH {
+            check(Some(end), &self.rules_of_end(end))?;
+        }
+        check(None, &self.rules_of_tunnel())
+    }
+
+    fn rules_of_end(&self, end: End) -> [(&'static str, bool); 10] {
+        let (side, peer) = (self.side(end), self.side(end.peer()));
+        let is_deaf = side.has(flag::DEAF);
+        let is_ours = side.tail == Tail::Ours;
+        let phase = self.phase;
+        let tail_fits = match side.tail {
+            Tail::Open => !peer.has(flag::CLOSED),
+            Tail::Theirs => peer.has(flag::CLOSED),
+            Tail::Ours => !is_before_close(phase),
+        };
+        let flushing = matches!(phase, Phase::Flush { .. } | Phase::Over);
+        [
+            // a Ping a second for 68 years; the session counts on
+            ("pings", side.pings <= u32::MAX / 2),
+            ("flags", side.flags & !flag::ALL == 0),
+            // nothing is sent or kept for an end that failed
+            ("flags", !is_deaf || !side.has(flag::BLOCKED | flag::DUE)),
+            ("flags", side.has(flag::DROP) == (is_deaf || is_ours)),
+            ("flags", !side.has(flag::EOF) || !is_before_close(phase)),
+            ("flags", !side.has(flag::DRY) || flushing),
+            ("flags", !side.has(flag::GONE) || flushing || matches!(phase, Phase::Parting(_))),
+            ("flags", side.has(flag::CLOSED) == side.scanner.is_closed()),
+            ("tail", tail_fits),
+            ("held", side.held == 0 || self.holds_own_pong(end)),
+        ]
+    }
+
+    fn rules_of_tunnel(&self) -> [(&'static str, bool); 4] {
+        let any = |flag| self.sides.iter().any(|side| side.has(flag));
+        let asked = self.side(End::Client).tail == Tail::Ours;
+        [
+            ("proof", self.proof.is_some() == any(flag::GONE)),
+            ("reason", self.reason.is_some() || is_before_close(self.phase)),
+            ("phase", asked || !matches!(self.phase, Phase::Asked { .. })),
+            ("phase", any(flag::EOF) || !matches!(self.phase, Phase::Flush { .. })),
+        ]
+    }
+
+    /// Whether what is held back of `from` is all that has come of a Pong that may be ours.
+    fn holds_own_pong(&self, from: End) -> bool {
+        let (side, begun) = (self.side(from), self.side(from).scanner.begun());
+        usize::from(side.held) == begun.len() && side.pings > 0 && self.may_be_own_pong(from, begun)
+    }
+}
+
+/// Whether no Close of ours has gone anywhere, and no end has closed its connection.
+fn is_before_close(phase: Phase) -> bool {
+    matches!(phase, Phase::Open(_) | Phase::Grace { .. } | Phase::Late { .. })
+}
+
+fn check(end: Option<End>, rules: &[(&'static str, bool)]) -> Result<(), Field> {
+    match rules.iter().find(|(_, holds)| !holds) {
+        Some((name, _)) => Err(Field { end, name }),
+        None => Ok(()),
+    }
+}
