@@ -55,7 +55,7 @@ lint: ## formatting, clippy, licences
 references: ## docs/variables.md and what else is generated from src/registry
 	cargo xtask docs
 
-fuzz: ## the frame scanner and the session, each for a short while
+fuzz: ## the frame scanner, the session and its format, each for a short while
 	scripts/install-deps build
 	scripts/fuzz
 

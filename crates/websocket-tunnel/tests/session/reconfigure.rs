@@ -217,7 +217,15 @@ fn a_clock_that_is_a_little_behind_condemns_nobody() {
         tunnel.wait_hearing(20_000, end.peer());
         assert_eq!(tunnel.reason(), None, "{end}");
     }
-    // who does not answer still is
+    // who does not answer still is, also one that was heard of in the future
+    let times = SessionSettings { ping: 3, pong_timeout: 10, ..off() };
+    let mut tunnel = Tunnel::new(times);
+    tunnel.wait(3);
+    tunnel.now -= 5;
+    let _ = tunnel.hand_over(0);
+    tunnel.wait(10);
+    assert_eq!(tunnel.reason(), Some(Reason::Dead(Client)));
+
     let mut tunnel = Tunnel::new(settings());
     tunnel.wait_hearing(25_000, Destination);
     tunnel.now -= 5;
