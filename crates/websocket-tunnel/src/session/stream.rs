@@ -158,7 +158,10 @@ impl Session {
             Phase::Grace { .. } | Phase::Late { .. } => {
                 if self.may_ask() {
                     self.forward(pass, pass.at, driver);
-                    self.ask(pass.now, driver);
+                    // unless that has failed
+                    if self.may_ask() {
+                        self.ask(pass.now, driver);
+                    }
                     pass.next = Next::Timer;
                 }
                 // Towards the destination, this boundary may be just before the client's Close.
@@ -171,7 +174,9 @@ impl Session {
         };
         if close && self.is_clear(pass.to) {
             self.forward(pass, pass.at, driver);
-            self.send_close(pass.to, pass.now, driver);
+            if self.is_clear(pass.to) {
+                self.send_close(pass.to, pass.now, driver);
+            }
             pass.next = Next::Timer;
         }
     }

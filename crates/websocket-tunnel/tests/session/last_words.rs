@@ -1,7 +1,7 @@
 //! Ends that close or fail: bytes sent before that are still forwarded.
 
 use super::harness::*;
-use websocket_tunnel::{End, Next, Reason, Sent, SessionSettings};
+use websocket_tunnel::{End, Event, Next, Reason, Sent, SessionSettings};
 
 fn summary(tunnel: &Tunnel) -> (Option<Reason>, Option<u16>) {
     (tunnel.session.summary().reason, tunnel.session.summary().code)
@@ -38,6 +38,28 @@ fn a_close_behind_a_failed_send_ends_the_tunnel_as_that_ends() {
             assert_eq!(next, Next::Close);
             assert_eq!(summary(&tunnel), (closed_by(end), Some(1009)));
         }
+    }
+}
+
+#[test]
+fn no_close_is_sent_behind_bytes_that_could_not_be() {
+    // at a boundary within the chunk, in the grace of a drain, behind it, and for a dead client
+    for (wait, dead) in [(500, false), (1_500, false), (10_000, true)] {
+        let mut tunnel = Tunnel::new(settings());
+        if dead {
+            tunnel.wait_hearing(25_000, Destination);
+        } else {
+            let _ = tunnel.drain_in(0);
+        }
+        let message = text(Destination, "a message");
+        tunnel.take(Client);
+        let _ = tunnel.from(Destination, &message[..5]);
+        tunnel.wait(wait);
+        tunnel.ends.sends[Client as usize] = Sent::Failed;
+        let bytes = [&message[5..], &text(Destination, "another")].concat();
+        assert_eq!(tunnel.from(Destination, &bytes), Next::Rest);
+        let told = |event: &Event| matches!(event, Event::CloseSent(Client, _));
+        assert!(!tunnel.ends.events.iter().any(told), "{:?}", tunnel.ends.events);
     }
 }
 
