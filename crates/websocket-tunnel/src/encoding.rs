@@ -3,15 +3,15 @@
 use crate::End;
 use std::fmt;
 
-/// How many bytes a session is.
+/// Length of an encoded session in bytes.
 pub(crate) const LEN: usize = 250;
 
-/// A field of a session, by its end, if it is one of two, and its name.
+/// A field of an encoded session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Which end it is about, if it is about one.
+    /// The end that it belongs to, if it belongs to one.
     pub end: Option<End>,
-    /// Its name.
+    /// Its name, with a dot where it is part of another field.
     pub name: &'static str,
 }
 
@@ -24,14 +24,14 @@ impl fmt::Display for Field {
     }
 }
 
-/// Why bytes are no session.
+/// Why bytes are not an encoded session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
-    /// They are of this version of the format, and not of [`Session::FORMAT`](crate::Session::FORMAT).
+    /// They have this version of the format, not [`Session::FORMAT`](crate::Session::FORMAT).
     Version(u8),
     /// They end before this field does.
     Truncated(Field),
-    /// This field holds what it cannot hold in any session, or not beside the other fields.
+    /// This field has a value that it never has, or never has with these other fields.
     Invalid(Field),
     /// So many bytes follow the session.
     TooLong(usize),
@@ -53,7 +53,7 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Puts fields one behind the other, numbers with their lowest byte first.
+/// Writes fields in order; numbers are little-endian.
 pub(crate) struct Writer {
     bytes: [u8; LEN],
     len: usize,
@@ -92,10 +92,10 @@ impl Writer {
         self.u8(value.into());
     }
 
-    /// One of `all`, as its place among them.
+    /// A value of `all`, written as its index.
     pub fn one_of<T: PartialEq>(&mut self, all: &[T], value: &T) {
         let place = all.iter().position(|other| other == value);
-        debug_assert!(place.is_some(), "a value is not among all values");
+        debug_assert!(place.is_some(), "a value is missing in the table of its values");
         self.u8(place.unwrap_or(all.len()) as u8);
     }
 
@@ -105,10 +105,10 @@ impl Writer {
     }
 }
 
-/// Takes fields from the front of `rest`.
+/// Reads fields in order.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
-    /// Which end the fields are about, for errors.
+    /// The end that the fields belong to, for errors.
     pub end: Option<End>,
 }
 
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
         Self { rest: bytes, end: None }
     }
 
-    /// The field `name` holds what it cannot.
+    /// The error for the field `name`.
     pub fn invalid(&self, name: &'static str) -> DecodeError {
         DecodeError::Invalid(Field { end: self.end, name })
     }
@@ -146,8 +146,8 @@ impl<'a> Reader<'a> {
         self.bytes(name).map(u64::from_le_bytes)
     }
 
-    /// A number that something is added to as long as the tunnel lasts: half of all numbers are
-    /// more than any tunnel needs, and leave it room.
+    /// A counter of bytes or frames. Half of its range is more than any tunnel reaches, and leaves
+    /// the session room to count on without overflow.
     pub fn count(&mut self, name: &'static str) -> Result<u64, DecodeError> {
         let count = self.u64(name)?;
         (count <= u64::MAX / 2).then_some(count).ok_or_else(|| self.invalid(name))
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
         self.one_of(&[false, true], name)
     }
 
-    /// One of `all`, from its place among them.
+    /// A value of `all`, read as its index.
     pub fn one_of<T: Copy>(&mut self, all: &[T], name: &'static str) -> Result<T, DecodeError> {
         let place = self.u8(name)?;
         all.get(usize::from(place)).copied().ok_or_else(|| self.invalid(name))

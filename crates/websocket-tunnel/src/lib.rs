@@ -103,36 +103,37 @@
 //! timer only if it would fire too late. Firing too early is harmless. Bytes that merely pass never
 //! move the timer: the session stores the time, and `on_timer` compares.
 //!
-//! # From one process to another
+//! # Moving a session to another process
 //!
-//! [`Session::encode`] writes all that a session knows, field by field, and [`Session::decode`] reads
-//! it: a session can go on where it was not begun, in the middle of a frame, of a Pong that is held
-//! back, of a drain or of a Close handshake. This is the format of the state alone. How it gets to the
-//! other process, with the two connections, is up to the drivers.
+//! [`Session::encode`] writes the whole state of a session, field by field, and [`Session::decode`]
+//! reads it. The session continues where it was: in the middle of a frame, with a Pong held back,
+//! in a drain or in a Close handshake. The crate only defines this format. How the bytes and the
+//! two connections reach the other process is up to the drivers.
 //!
-//! | | by whom |
+//! | driver | step |
 //! |---|---|
-//! | between two calls, with nothing [due](Session::deadline): `encode` | the driver that gives it up |
-//! | the session is as good as before, if nobody takes it; else it is dropped without another call | the same |
-//! | `decode`, then [`Session::reconfigure`], and what its [`Next`] says | the driver that goes on |
-//! | one timer for the [`deadline`](Session::deadline), none otherwise | the same |
+//! | sender | call [`on_timer`](Session::on_timer) if the [`deadline`](Session::deadline) has come |
+//! | sender | `encode`, between two calls |
+//! | sender | if the other process does not take the session, continue with it: `encode` changes nothing; else drop it |
+//! | receiver | `decode`; check that bytes are buffered for exactly the ends that are [blocked](Session::is_blocked) |
+//! | receiver | [`Session::reconfigure`], and act on the [`Next`] that it returns |
+//! | receiver | set the timer for the `deadline`, and read both ends as usual |
 //!
-//! With the session go, from driver to driver: the connections, the bytes that are kept for an end
-//! (some, if and only if it [is blocked](Session::is_blocked)), when the tunnel began, and whatever
-//! the driver knows of it. Not carried are the settings, which are given anew, and what
-//! [`Driver::count`] and [`Driver::event`] have told, which stays where it was counted. The
-//! [`Summary`] is of the whole tunnel: its counters go on.
+//! The drivers transfer what the session does not know: the connections, the buffered bytes, when
+//! the tunnel began. Not encoded are the settings, which the receiver passes anew, and what
+//! [`Driver::count`] and [`Driver::event`] were told, which stays where it was counted. The
+//! [`Summary`] continues: it is about the whole tunnel.
 //!
-//! - Both processes have to have one clock, such as the system's monotonic one. It may be read at
-//!   different times: what was noted later than the `now` of [`Reload`] is taken for `now`.
-//! - What a socket reports again, to whoever looks at it anew, is harmless: that an end has closed
-//!   its side, or can be written to.
-//! - The format has a version, [`Session::FORMAT`], and `decode` reads no other. All numbers have
-//!   their lowest byte first, and each session takes [`Session::ENCODED_LEN`] bytes.
-//! - `decode` trusts nobody: every length, number and enum is checked, and each field beside the
-//!   others. A [`DecodeError`] names the field. What cannot be checked is whether the bytes belong to
+//! - Both processes use the same clock, such as the monotonic clock of the system. One may have
+//!   read it later than the other: times after [`Reload::now`] are taken for that time.
+//! - A socket may report again in the receiver what the sender has seen, such as the end of the
+//!   input or that it is writable. That is harmless.
+//! - The first byte is the version of the format, [`Session::FORMAT`]; `decode` reads no other.
+//!   Numbers are little-endian, and a session always takes [`Session::ENCODED_LEN`] bytes.
+//! - `decode` never panics. It checks every number, length and enum, alone and against the other
+//!   fields, and a [`DecodeError`] names the field. It cannot check whether the bytes belong to
 //!   these two connections.
-//! - The tokens of our Pings are among the bytes: whoever can read them can forge a Pong.
+//! - The bytes contain the secret of our Ping tokens: whoever reads them can forge a Pong.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -5,7 +5,7 @@ use super::{End, Proof, Reason, Session, Side, Tail};
 use crate::encoding::{DecodeError, Reader, Writer, LEN};
 use crate::frame::Scanner;
 
-/// Each tail, in the order of its number, and so on.
+/// The values in the order of their numbers.
 const TAILS: [Tail; 3] = [Tail::Open, Tail::Theirs, Tail::Ours];
 const PROOFS: [Option<Proof>; 3] = [None, Some(Proof::Pong), Some(Proof::Unacknowledged)];
 /// None, then [`Reason::ALL`].
@@ -23,14 +23,14 @@ impl Session {
     /// The version of the format that [`encode`](Self::encode) writes and [`decode`](Self::decode)
     /// reads, which is the first byte of it.
     ///
-    /// It changes with the fields, with their order, and with what a field means to the session.
+    /// It changes whenever the fields, their order or their meaning change.
     pub const FORMAT: u8 = 1;
 
-    /// How many bytes an encoded session is.
+    /// Length of an encoded session in bytes.
     pub const ENCODED_LEN: usize = LEN;
 
-    /// The session as bytes from which another process can go on, see
-    /// [the crate](crate#from-one-process-to-another). It stays as good as it was.
+    /// The session as bytes, from which another process can continue it: see the
+    /// [crate](crate#moving-a-session-to-another-process). The session itself is not changed.
     pub fn encode(&self) -> [u8; Self::ENCODED_LEN] {
         // without `..`, so that no field is forgotten
         let Self {
@@ -64,9 +64,9 @@ impl Session {
 
     /// Reads what [`encode`](Self::encode) wrote, perhaps in another process.
     ///
-    /// Whatever the bytes are, this does not panic, and a session that comes of it is one that
-    /// could have come about: what it has to hold to, it does. It is to be
-    /// [reconfigured](Self::reconfigure) before anything else.
+    /// This does not panic, whatever the bytes are, and everything that holds for other sessions
+    /// between two calls holds for the decoded one. Call [`reconfigure`](Self::reconfigure) on it
+    /// before anything else.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Reader::new(bytes);
         let version = input.u8("version")?;
@@ -153,7 +153,7 @@ impl Side {
     }
 }
 
-/// A phase as every phase is laid out: what it has not is 0.
+/// The layout of all phases; values that a phase does not have are 0.
 #[derive(PartialEq)]
 struct Parts {
     number: u8,

@@ -1,15 +1,15 @@
-//! What holds of every session between two calls.
+//! What holds for every session between two calls.
 
 use super::phase::Phase;
 use super::{flag, End, Session, Tail};
 use crate::encoding::Field;
 
 impl Session {
-    /// Whether the fields of a session fit each other, or which one does not. Those of a scanner
-    /// among themselves are the scanner's to check.
+    /// Checks the fields against each other; the error is the field that does not fit. Scanners
+    /// check their own fields.
     ///
-    /// This is what keeps a session from doing what no session does: sending to an end that failed,
-    /// dropping what comes in an open tunnel, taking an end for finished that is not.
+    /// A session for which this does not hold could send to an end that has failed, drop the bytes
+    /// of an open tunnel, or close a tunnel with bytes unread.
     pub(super) fn check(&self) -> Result<(), Field> {
         for end in End::BOTH {
             check(Some(end), &self.rules_of_end(end))?;
@@ -29,10 +29,10 @@ impl Session {
         };
         let flushing = matches!(phase, Phase::Flush { .. } | Phase::Over);
         [
-            // a Ping a second for 68 years; the session counts on
+            // a Ping every second for 68 years; the session can count on without overflow
             ("pings", side.pings <= u32::MAX / 2),
             ("flags", side.flags & !flag::ALL == 0),
-            // nothing is sent or kept for an end that failed
+            // nothing is sent to or buffered for an end that has failed
             ("flags", !is_deaf || !side.has(flag::BLOCKED | flag::DUE)),
             ("flags", side.has(flag::DROP) == (is_deaf || is_ours)),
             ("flags", !side.has(flag::EOF) || !is_before_close(phase)),
@@ -55,14 +55,15 @@ impl Session {
         ]
     }
 
-    /// Whether what is held back of `from` is all that has come of a Pong that may be ours.
+    /// Whether the bytes held back are the whole incomplete frame of `from`, and it may become a
+    /// Pong to one of our Pings.
     fn holds_own_pong(&self, from: End) -> bool {
         let (side, begun) = (self.side(from), self.side(from).scanner.begun());
         usize::from(side.held) == begun.len() && side.pings > 0 && self.may_be_own_pong(from, begun)
     }
 }
 
-/// Whether no Close of ours has gone anywhere, and no end has closed its connection.
+/// Whether the session has sent no Close yet, and no end has closed its connection.
 fn is_before_close(phase: Phase) -> bool {
     matches!(phase, Phase::Open(_) | Phase::Grace { .. } | Phase::Late { .. })
 }

@@ -1,30 +1,33 @@
-//! Other settings for a tunnel that is open.
+//! New settings for an open tunnel.
 
 use super::phase::{short, Moment, Phase, Plan};
 use super::{Driver, End, Next, Session, SessionSettings};
 
-/// The circumstances in which a session gets other settings.
+/// When a session gets new settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reload {
-    /// When the tunnel began, which its age counts from.
+    /// When the tunnel began: its age counts from then.
     pub began: u64,
-    /// What time it is. The clock may be behind that of the process that encoded the session.
+    /// The time now. This process may have read the clock earlier than the one that encoded the
+    /// session.
     pub now: u64,
-    /// What the settings make overdue becomes due at random within so many milliseconds.
+    /// Whatever the new settings make overdue becomes due at a random time within so many
+    /// milliseconds.
     pub spread: u64,
 }
 
 impl Session {
-    /// From now on `settings` hold, in this and all further calls; to be called after
-    /// [`decode`](Self::decode), with the settings of old as well.
+    /// Makes `settings` hold from now on; pass them to all further calls. To be called after
+    /// [`decode`](Self::decode), even if the settings are the same.
     ///
-    /// An open tunnel ends by the new `max_age`, with the new `grace`, `handshake` and `close_code`.
-    /// A drain that its owner has planned stands, and an end under way is finished as it was begun.
+    /// An open tunnel gets the new `max_age`, counted from its beginning, and the new `grace`,
+    /// `handshake` and `close_code`. A drain that was planned by [`begin_drain`](Self::begin_drain)
+    /// stays as planned, and a drain or Close handshake that has begun continues as it began.
     ///
-    /// No time that runs begins anew. But where it is over by the new settings already, it is over
-    /// at a random moment within [`Reload::spread`], and within the time itself if that is shorter:
-    /// many tunnels that are reconfigured together do not end together. So a driver sees to what is
-    /// [due](Self::deadline) before it changes settings.
+    /// Running times are not restarted. If a new setting makes one overdue, it ends at a random
+    /// time within [`Reload::spread`], or within the setting itself if that is shorter, so that
+    /// tunnels reconfigured together are not closed together. Handle whatever is
+    /// [due](Self::deadline) before changing settings: otherwise it may be postponed too.
     pub fn reconfigure<D: Driver>(
         &mut self,
         settings: &SessionSettings,
@@ -49,8 +52,8 @@ impl Session {
         self.settle(Next::Timer)
     }
 
-    /// Nothing was later than `now`. A process may look at the clock less often than another, and an
-    /// answer that comes now to a Ping of the future would be none.
+    /// Moves times after `now` to `now`. Otherwise a Pong that arrives now would not answer a Ping
+    /// sent later, and its end would be found dead.
     fn turn_clock_back(&mut self, now: u64) {
         self.active = self.active.min(now);
         for side in &mut self.sides {
@@ -61,7 +64,7 @@ impl Session {
         }
     }
 
-    /// Spreads what is overdue of one end.
+    /// Spreads the overdue times of one end.
     fn spread_end<D: Driver>(
         &mut self,
         end: End,
@@ -81,7 +84,7 @@ impl Session {
             if side.asked > side.last {
                 side.asked = silent;
             } else {
-                // as old as before when it spoke last
+                // a Ping of the other end keeps its age at the last sign of life
                 let later = silent - side.last;
                 side.foreign_at = side.foreign_at.wrapping_add(later as u32);
                 side.last = silent;
@@ -89,7 +92,7 @@ impl Session {
         }
     }
 
-    /// Spreads what is overdue of the tunnel.
+    /// Spreads the overdue times of the tunnel.
     fn spread_idle<D: Driver>(
         &mut self,
         settings: &SessionSettings,
@@ -109,7 +112,7 @@ impl Session {
     }
 }
 
-/// When a tunnel that was to expire at `at` does so with these settings.
+/// When a tunnel planned to expire at `at` expires with these settings.
 fn new_expiry<D: Driver>(
     at: u64,
     settings: &SessionSettings,
@@ -117,7 +120,7 @@ fn new_expiry<D: Driver>(
     driver: &mut D,
 ) -> u64 {
     let Reload { began, now, spread } = *reload;
-    // What these settings may have planned themselves they have, as far as anybody can tell.
+    // a time that these settings could have chosen is kept, with its random part
     if settings.expiries(began).is_some_and(|times| times.contains(&at)) {
         return at;
     }
@@ -125,15 +128,16 @@ fn new_expiry<D: Driver>(
     if due > now {
         return due;
     }
-    // Planned for within that time it is spread already: by an earlier reload, for example. Taken
-    // at random again and again, it would come ever sooner or never.
+    // A time within `spread` is kept, because an earlier reload may have chosen it. Choosing again
+    // at every reload would postpone it for ever, or hasten it if the earlier time won.
     if at <= now.saturating_add(spread) {
         return at;
     }
     now.saturating_add(pick(spread, driver))
 }
 
-/// Where something is overdue after `time`, when it is said to have begun instead.
+/// If something was due before now, `time` after it began: when it is assumed to have begun
+/// instead. Never after now, so that an answer that arrives now comes after it.
 fn begin_anew<D: Driver>(
     due: Option<u64>,
     time: u64,

@@ -1,15 +1,15 @@
-//! Where a stream stands, as bytes.
+//! The state of a scanner as bytes.
 
 use super::{Scanner, State};
 use crate::encoding::{DecodeError, Reader, Writer};
 use crate::frame::{FrameHeader, Opcode, MAX_HEADER};
 
-/// Each state, in the order of its number.
+/// The states in the order of their numbers.
 const STATES: [State; 4] = [State::Header, State::Payload, State::Closed, State::Lost];
 
 impl Scanner {
     pub(crate) fn encode(&self, out: &mut Writer) {
-        // whose stream it is says its place
+        // the end of the scanner says which mask bit it expects
         let Self { left, frames, digest, begun, have, first, mask_bit: _, in_message, state } =
             self;
         out.u64(*left);
@@ -22,7 +22,7 @@ impl Scanner {
         out.one_of(&STATES, state);
     }
 
-    /// Reads what [`encode`](Self::encode) wrote of a stream that `blank` is the beginning of.
+    /// Reads what [`encode`](Self::encode) wrote; `blank` is a new scanner of that end.
     pub(crate) fn decode(input: &mut Reader<'_>, blank: Self) -> Result<Self, DecodeError> {
         let scanner = Self {
             left: input.u64("scanner.left")?,
@@ -39,7 +39,7 @@ impl Scanner {
         Ok(scanner)
     }
 
-    /// Whether the fields fit each other, or which one does not.
+    /// Checks the fields against each other; the error is the field that does not fit.
     fn check(&self) -> Result<(), &'static str> {
         let expect = |name, holds: bool| if holds { Ok(()) } else { Err(name) };
         let begun = self.begun.get(..usize::from(self.have)).ok_or("scanner.have")?;
@@ -47,7 +47,7 @@ impl Scanner {
             expect("scanner.left", self.left == 0)?;
         }
         match self.state {
-            // what is complete, or wrong already, is not waited for
+            // a scanner never waits with a header that is complete or already wrong
             State::Header => expect("scanner.begun", FrameHeader::parse(begun) == Ok(None)),
             State::Payload if Opcode::of(self.first).is_control() => self.check_control(begun),
             State::Payload => {
@@ -59,7 +59,7 @@ impl Scanner {
         }
     }
 
-    /// The same within a control frame, whose beginning `begun` is.
+    /// The same within a control frame that begins with `begun`.
     fn check_control(&self, begun: &[u8]) -> Result<(), &'static str> {
         let header = match FrameHeader::parse(begun) {
             Ok(Some(header)) if begun[0] == self.first && self.check_mask(&header).is_ok() => {
@@ -70,8 +70,8 @@ impl Scanner {
         if !(1..=header.len).contains(&self.left) {
             return Err("scanner.left");
         }
-        let came = u64::from(header.size) + header.len - self.left;
-        if begun.len() as u64 != came.min(MAX_HEADER as u64) {
+        let received = u64::from(header.size) + header.len - self.left;
+        if begun.len() as u64 != received.min(MAX_HEADER as u64) {
             return Err("scanner.have");
         }
         Ok(())
