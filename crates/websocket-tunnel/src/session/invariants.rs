@@ -47,9 +47,10 @@ impl Session {
     fn rules_of_tunnel(&self) -> [(&'static str, bool); 4] {
         let any = |flag| self.sides.iter().any(|side| side.has(flag));
         let asked = self.side(End::Client).tail == Tail::Ours;
+        let is_ending = !is_before_close(self.phase) || any(flag::CLOSED);
         [
             ("proof", self.proof.is_some() == any(flag::GONE)),
-            ("reason", self.reason.is_some() || is_before_close(self.phase)),
+            ("reason", self.reason.is_some() || !is_ending),
             ("phase", asked || !matches!(self.phase, Phase::Asked { .. })),
             ("phase", any(flag::EOF) || !matches!(self.phase, Phase::Flush { .. })),
         ]

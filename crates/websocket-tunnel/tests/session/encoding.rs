@@ -175,6 +175,7 @@ fn what_no_session_holds_is_refused_by_the_name_of_its_field() {
         ("half_closed", DESTINATION + 101, &[0], destination, "tail"),
         ("new", TUNNEL + 24, &[12], None, "reason"),
         ("asked", TUNNEL + 24, &[0], None, "reason"),
+        ("half_closed", TUNNEL + 24, &[0], None, "reason"),
         ("new", TUNNEL + 25, &[3], None, "proof"),
         ("new", TUNNEL + 25, &[1], None, "proof"),
         ("parting_of_the_dead", TUNNEL + 25, &[0], None, "proof"),
