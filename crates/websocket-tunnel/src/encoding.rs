@@ -53,6 +53,10 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
+/// The most that a counter of a decoded session says. Half of its range is more than any tunnel
+/// reaches, and leaves the session room to count on without overflow.
+const MOST_COUNTED: u64 = u64::MAX / 2;
+
 /// Writes fields in order; numbers are little-endian.
 pub(crate) struct Writer {
     bytes: [u8; LEN],
@@ -86,6 +90,11 @@ impl Writer {
 
     pub fn u64(&mut self, value: u64) {
         self.bytes(&value.to_le_bytes());
+    }
+
+    /// A counter of bytes or frames, up to what [`Reader::count`] accepts.
+    pub fn count(&mut self, value: u64) {
+        self.u64(value.min(MOST_COUNTED));
     }
 
     pub fn bool(&mut self, value: bool) {
@@ -146,11 +155,10 @@ impl<'a> Reader<'a> {
         self.bytes(name).map(u64::from_le_bytes)
     }
 
-    /// A counter of bytes or frames. Half of its range is more than any tunnel reaches, and leaves
-    /// the session room to count on without overflow.
+    /// A counter of bytes or frames.
     pub fn count(&mut self, name: &'static str) -> Result<u64, DecodeError> {
         let count = self.u64(name)?;
-        (count <= u64::MAX / 2).then_some(count).ok_or_else(|| self.invalid(name))
+        (count <= MOST_COUNTED).then_some(count).ok_or_else(|| self.invalid(name))
     }
 
     pub fn bool(&mut self, name: &'static str) -> Result<bool, DecodeError> {

@@ -116,8 +116,8 @@ impl Side {
         out.u64(*last);
         out.u64(*asked);
         out.u64(*moved);
-        out.u64(*received);
-        out.u64(*sent);
+        out.count(*received);
+        out.count(*sent);
         out.u32(*pings);
         out.u32(*foreign);
         out.u32(*foreign_at);

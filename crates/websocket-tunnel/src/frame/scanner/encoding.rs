@@ -13,7 +13,7 @@ impl Scanner {
         let Self { left, frames, digest, begun, have, first, mask_bit: _, in_message, state } =
             self;
         out.u64(*left);
-        out.u64(*frames);
+        out.count(*frames);
         out.u32(*digest);
         out.bytes(begun);
         out.u8(*have);
