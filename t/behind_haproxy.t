@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The whole life of two instances behind a real load balancer: HAProxy sends the PROXY protocol and
-asks /ready, while 1,000 WebSockets are open. The one that is taken out is looked away from before
-it closes, its clients see nothing but a 1001, and all of them find the other."""
+"""Two instances from start to stop behind a real load balancer: HAProxy sends the PROXY protocol
+and checks /ready while 1,000 WebSockets are open. When one instance stops, HAProxy marks it as down
+before it closes a WebSocket; its clients get a Close 1001 and reconnect to the other instance."""
 
 import asyncio
 import contextlib
@@ -79,11 +79,11 @@ class Instance:
             stderr=(self.folder / "stderr").open("w"), start_new_session=True)
 
     def stop(self):
-        """Asks it to stop as a container's runtime does."""
+        """Asks the instance to stop, as a container runtime does."""
         self.process.send_signal(signal.SIGTERM)
 
     def kill(self):
-        """Ends what is left of it."""
+        """Kills the remaining processes of the instance."""
         if self.process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -119,7 +119,7 @@ class Scene:
         await self.stack.aclose()
 
     def seen(self, name):
-        """What HAProxy thinks of an instance: UP or DOWN, and the status of its last check."""
+        """HAProxy's state of an instance: UP or DOWN, and the status of the last check."""
         with socket.socket(socket.AF_UNIX) as admin:
             admin.connect(str(self.folder / "admin"))
             admin.sendall(b"show stat\n")
@@ -129,26 +129,26 @@ class Scene:
         return row["status"].split()[0], row["check_code"]
 
     async def sees(self, name, *expected):
-        """Waits until HAProxy thinks so."""
+        """Waits until HAProxy reports this state of an instance."""
         await until(lambda: self.seen(name) == expected, 20,
                     f"{name} is not {expected}, but {self.seen(name)}")
 
     def complaints(self):
-        """What the instances logged that is worse than a warning."""
+        """The log messages of both instances above the level of a warning."""
         return [line for instance in (self.a, self.b)
                 for line in (instance.folder / "error.log").read_text().splitlines()
                 if any(level in line for level in ("[emerg]", "[alert]", "[crit]", "panicked"))]
 
 
 class Client:
-    """A WebSocket that is opened anew when it is told to go away, and notes how it ended."""
+    """A client that reconnects after each Close, and records how each WebSocket ended."""
 
     def __init__(self, scene, number):
         self.scene, self.number = scene, number
         self.ends, self.rounds, self.peer = [], 0, None
 
     async def open(self):
-        """Shakes hands through HAProxy."""
+        """Opens a WebSocket through HAProxy."""
         connection = socket.socket()
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self.scene.port))
@@ -178,7 +178,7 @@ class Client:
 
 
 async def answer_closes(destination):
-    """An application answers a Close with its own."""
+    """An application that answers each Close."""
     async def one(peer):
         with contextlib.suppress(ConnectionError, asyncio.TimeoutError, AssertionError):
             while frame := await peer.next(timeout=120):
@@ -196,7 +196,7 @@ async def answer_closes(destination):
 
 
 async def active(instance):
-    """Open WebSockets of an instance, as it tells."""
+    """The number of open WebSockets in the status of an instance."""
     return (await status(instance.status_port))["websockets"]["active"]
 
 
@@ -209,7 +209,7 @@ async def nobody_sees_anything_but_1001(scene):
     for name in "ab":
         await scene.sees(name, "UP", "200")
 
-    # its application dies, and comes back
+    # the application of the first instance stops, and starts again
     port = a.destination.port
     a.destination.task.cancel()
     a.destination.listener.close()
@@ -241,7 +241,7 @@ async def nobody_sees_anything_but_1001(scene):
 
     a.stop()
     await scene.sees("a", "DOWN", "503")
-    # it was looked away from before it closed anything
+    # HAProxy marked it as down before it closed any WebSocket
     equal(sum(len(client.ends) for client in clients), 0, "ended by now")
     told = await status(a.status_port)
     equal((told["health"], told["websockets"]["active"]), ("draining", on_a))

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The benchmarks' report: the README's comparison is that of the committed results, and results of
-changes that no commit has are refused."""
+"""The report of the benchmarks: the README's comparison agrees with the committed results, and
+results from a tree with uncommitted changes are refused."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def git(folder, *arguments):
 
 
 def repository(folder):
-    """A repository with the benchmarks in it, and nothing else; what draws plots is left out."""
+    """A repository with nothing but the benchmarks, without the code that draws plots."""
     shutil.copytree(ROOT / "bench", folder / "bench",
                     ignore=shutil.ignore_patterns("__pycache__", "target"))
     (folder / "bench/harness/plots.py").write_text("")
@@ -38,7 +38,7 @@ def repository(folder):
 
 
 def refused(folder, command):
-    """What a command says as it refuses to work."""
+    """The error message of a command that refuses to run."""
     ended = subprocess.run([sys.executable, folder / "bench" / command[0], *command[1:]],
                            capture_output=True, text=True, check=False, timeout=60)
     equal((ended.returncode, ended.stdout), (1, ""), ended.stderr)

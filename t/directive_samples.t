@@ -1,6 +1,5 @@
-# Each directive takes the arguments that it is declared to take, in the blocks that it is declared
-# for, and no other; what nginx says of those names the directive or the argument. The samples are
-# those of src/registry.
+# Each directive accepts its declared arguments in its declared blocks, and refuses all others; the
+# error message names the directive or the argument. The samples are those of src/registry.
 
 use strict;
 use warnings;
@@ -18,7 +17,7 @@ my %env = (
     LISTEN_ON => '127.0.0.1:' . free_port(), STATUS_LISTEN_ON => '127.0.0.1:' . free_port(),
     DESTINATION_HOSTNAME => '127.0.0.1', DESTINATION_PORT => 80);
 
-# A configuration with a statement in a block of a kind. What a directive needs of others is there.
+# A configuration with a statement in a kind of block, and with the directives that it depends on.
 sub configuration {
     my ($block, $statement) = @_;
     my %in = map { $_ => '' } qw(http server location upstream);
@@ -77,11 +76,11 @@ for my $directive (@$directives) {
             }
         }
         for my $arguments (@{ $directive->{bad} }) {
-            # before 1.27.4 nginx has no such time, and the module only says so
+            # nginx before 1.27.4 has no such timeout, so the module ignores the value with a notice
             next if $name eq 'elb_keepalive_min_timeout' && !Prefix::since('1.27.4');
             my ($status, $messages) = check($contexts->[0], $statement->($arguments));
             is($status, 1, "not $arguments");
-            # some of them are given on to a directive of nginx, which speaks for itself
+            # some arguments are passed to a directive of nginx, whose message names that directive
             my ($word, $core) = ($arguments =~ /(\S+)/, $name =~ s/^elb_//r);
             like($messages, qr/\Q$core\E|\Q$word\E/, 'that is told');
         }

@@ -12,12 +12,12 @@ from checked import HTTP, ONCE, TCP, Checked
 from nginx import version
 from tap import equal, run, test, until
 
-# interim answers may come before the one that counts
+# interim responses may precede the final one
 HINT = [b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"]
 
 
 async def dies_and_comes_back(nginx):
-    """A destination that listens no more."""
+    """A destination that stops listening, and later listens again."""
     await nginx.is_spread()
     await nginx.b.stop()
     line = await nginx.tells(nginx.b, "is down: connect: Connection refused$")
@@ -51,7 +51,7 @@ async def by_http():
         assert head.startswith("GET /check HTTP/1.1\r\n"), head
         assert f"\r\nHost: {nginx.a.address}\r\n" in head, head
         assert "\r\nConnection: close\r\n" in head, head
-        # what was sent to it was read to its end
+        # nginx read each response to its end
         equal((nginx.a.resets, nginx.b.resets), (0, 0), "connections that were reset")
 
 
@@ -258,11 +258,11 @@ async def no_connection_is_left_for_a_check():
 
         def met_by_checks():
             return sum(line.endswith("connections are not enough") for line in nginx.messages())
-        # a check may hold one when a client comes: there are always more clients
+        # a check may hold a connection while clients come, so more clients have to follow
         while met_by_checks() <= 5:
             assert len(clients) < 500, "checks find a connection"
             clients.append(await nginx.connect())
-            # nginx would close one that has sent nothing, to make room
+            # nginx would close a connection without any bytes to make room
             with contextlib.suppress(ConnectionError):
                 await clients[-1].send(b"GET / HT")
             await asyncio.sleep(0.03)

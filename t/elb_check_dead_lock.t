@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A worker that dies with the peers of a block locked: a reload, which is the way out, goes on."""
+"""A worker that dies while it holds the lock of a block's peers: a reload, the remedy, works."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from tap import equal, run, test, until
 
 
 class Locked(Checked):
-    """With a way to lock the list of destinations for ever."""
+    """An nginx with a location that locks the list of destinations for ever."""
 
     def configure(self, **parts):
         more = "location = /die { dead_lock app; }"
@@ -28,14 +28,14 @@ async def a_reload_gives_a_new_list(nginx):
     await client.send(b"GET /die HTTP/1.1\r\nHost: app\r\n\r\n")
     await client.until_gone()
     await until(lambda: not all(map(is_running, old)), what="no worker died")
-    # the one that takes its place waits for the lock, too
+    # the worker that replaces it waits for the lock, too
     await until(lambda: len(nginx.workers()) == 2, what="no worker took its place")
     before = nginx.workers()
     nginx.signal("HUP")
     await until(lambda: len(set(nginx.workers()) - set(before)) >= 2, what="no new workers")
     await until(lambda: any('destinations of upstream "app" are checked from scratch' in line
                             for line in nginx.messages()), what="no message")
-    # those that wait for the lock take connections as well, but not for long
+    # old workers that wait for the lock still accept connections, so the test kills them
     for pid in before:
         os.kill(pid, 9)
     await until(lambda: not any(map(is_running, before)), what="the old workers go on")

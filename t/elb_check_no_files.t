@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""A process that has no file left for a check says so, and takes no destination out for it."""
+"""A process without a free file descriptor for a check logs that, and marks no destination as
+down."""
 
 import os
 import re
@@ -23,13 +24,13 @@ async def a_check_that_cannot_begin_is_no_result(nginx):
     def alerts():
         return [found[1] for found in map(re.compile(ALERT).search, nginx.messages()) if found]
 
-    # more than it takes to bring either of two destinations down
+    # more failures than would mark either of the two destinations as down
     await until(lambda: len(alerts()) >= 6, what="no alerts")
     resource.prlimit(worker, resource.RLIMIT_NOFILE, limits)
     equal(set(alerts()), {str(worker)}, "who complains")
     equal(nginx.told(nginx.a, "") + nginx.told(nginx.b, ""), [], "what is said of destinations")
     equal(await nginx.answers(), {"a", "b"}, "who answers")
-    # and checks go on
+    # checks continue
     await nginx.b.stop()
     await nginx.tells(nginx.b, "is down")
 

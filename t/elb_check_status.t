@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Destinations in the status: by their checks, or by requests that failed."""
+"""Destinations in the status: up or down by their checks, or by failed requests."""
 
 import os
 import sys
@@ -21,13 +21,13 @@ class Told(Checked):
         self.parts["server"] = "elb_ready /ready;" + status.SERVER + self.parts["server"]
 
     async def destinations(self):
-        """What the status says, by the letter of the destination."""
+        """The destinations in the status, by their letters."""
         names = {self.a.address: "a", self.b.address: "b"}
         told = (await status.status(self.port))["destinations"]
         return {names.get(one["address"], one["address"]): one for one in told}
 
     async def is_up(self):
-        """Who is up."""
+        """The destinations that are up."""
         return {name for name, one in (await self.destinations()).items() if one["up"]}
 
 

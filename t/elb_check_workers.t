@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""elb_check in the life of nginx: several workers, one that is killed, reload, stop, and names."""
+"""elb_check with several workers, a killed worker, a reload, a stop, and names."""
 
 import asyncio
 import os
@@ -143,7 +143,7 @@ async def a_single_process():
         nginx.b.how = 200
         await nginx.tells(nginx.b, "is up$")
         await nginx.is_spread()
-        # stock nginx does not serve after that, but it lives
+        # even stock nginx serves no requests after this, but its process continues
         nginx.signal("HUP")
         await until(lambda: any("[warn]" in line and "no longer checked" in line
                                 for line in nginx.messages()), what="it does not tell")
@@ -179,7 +179,7 @@ class Named(Checked):
         await self.names.__aexit__(*error)
 
     def told(self, backend, pattern):
-        """What the log says of an address of the name."""
+        """The log messages about an address of the name."""
         return [line for line in self.messages() if re.search(
             rf'destination {backend.address}( \("app.test:\d+"\))? of upstream "app" {pattern}',
             line)]
@@ -209,7 +209,7 @@ async def follows_a_name(nginx):
     await nginx.tells(three, "is up$")
     await until(lambda: len(three.heads) > 3)
 
-    # those that came and went leave nothing behind
+    # addresses that were added and removed leave nothing behind
     for number in range(6):
         nginx.names.known["app"] = ["127.0.0.2"] if number % 2 else ["127.0.0.1", "127.0.0.3"]
         three.how = 500 if number % 3 else 200

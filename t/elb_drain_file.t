@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""elb_drain_file: while the file exists, checks of readiness are told to look away, and all else
-goes on. A warning at start where a stop takes longer than it may."""
+"""elb_drain_file: while the file exists, readiness checks get a 503, and all else works as before.
+nginx warns at start if a stop takes longer than it may."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ DRAIN = "elb_drain_file FOLDER/drain; elb_ready /ready; elb_ping /ping;"
 
 
 async def ask(nginx, path="/ready"):
-    """The status and the body of an answer, over a connection of its own."""
+    """The status and the body of the response to a readiness check, on a new connection."""
     peer = await nginx.connect()
     await peer.send(f"GET {path} HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n".encode())
     return await answer_of(peer)
@@ -29,7 +29,7 @@ async def answer_of(peer):
 
 
 async def becomes(nginx, expected, timeout=10):
-    """Waits for the answer to a check of readiness to become another one."""
+    """Waits until a readiness check gets another response."""
     end = asyncio.get_running_loop().time() + timeout
     while (answer := await ask(nginx)) != expected:
         if asyncio.get_running_loop().time() > end:
@@ -60,7 +60,7 @@ async def every_worker_sees_it():
     async with Nginx(http=DRAIN, workers=3) as nginx:
         (nginx.folder / "drain").touch()
         await becomes(nginx, (503, "draining"))
-        # what a worker has seen before is old by then
+        # by then no worker relies on an earlier look at the file
         await asyncio.sleep(1.2)
         equal({await ask(nginx) for _ in range(30)}, {(503, "draining")})
 
@@ -168,7 +168,7 @@ async def the_warning_names_what_takes_so_long():
 async def the_sum_is_that_of_the_longest_drain():
     drain_file = "elb_drain_file /tmp/drain"
     cases = [
-        # http, location, the sum where it is warned of
+        # http, location, the duration in the warning, or None for no warning
         (f"{drain_file};", "", None),
         (f"{drain_file} delay=1h;", "", None),
         (f"{drain_file} stop_timeout=9s;", "", None),
@@ -177,7 +177,7 @@ async def the_sum_is_that_of_the_longest_drain():
         (f"{drain_file} stop_timeout=8;", "", "8s"),
         (f"{drain_file} delay=1m stop_timeout=68s;", "", "68s"),
         (f"{drain_file} delay=1m stop_timeout=69s;", "", None),
-        # wherever it stands
+        # websocket_drain counts wherever it stands
         (f"websocket_drain 20s; {drain_file} stop_timeout=10s;", "", "23s"),
         (f"{drain_file} stop_timeout=10s; websocket_drain 20s;", "", "23s"),
         (f"{drain_file} stop_timeout=10s;", "websocket_drain 500ms grace=20s handshake=1s;",
@@ -191,7 +191,7 @@ async def the_sum_is_that_of_the_longest_drain():
         (f"{drain_file} stop_timeout=10s; elb_shutdown_timeout off reload=1h;", "", None),
         (f"{drain_file} stop_timeout=10s; elb_shutdown_timeout 9s; websocket_drain off;", "", None),
         (f"{drain_file} stop_timeout=9s; elb_shutdown_timeout 9s; websocket_drain off;", "", "9s"),
-        # where nothing is drained, there is the delay alone
+        # without a drain, only the delay counts
         (f"{drain_file} delay=9s stop_timeout=10s; websocket_drain off;", "", None),
         (f"{drain_file} delay=10s stop_timeout=10s; websocket_drain off;", "", "10s"),
     ]

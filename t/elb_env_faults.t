@@ -1,4 +1,4 @@
-# elb_env: what it refuses, and in which words.
+# elb_env: configurations that it refuses, and the messages.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

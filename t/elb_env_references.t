@@ -1,4 +1,4 @@
-# elb_env: a malformed reference is a fault of the configuration file.
+# elb_env: a malformed reference is an error in the configuration file.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

@@ -1,11 +1,11 @@
-# elb_env: the variables that have a meaning of their own are checked before nginx sees them.
+# elb_env: variables with a declared type are checked before nginx uses their values.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Directives;
 use Test::Nginx::Socket 'no_plan';
 
-# what a variable must be, and a value that is not
+# what the message expects of a variable, and an invalid value
 our @TYPED = (
     [LISTEN_ON => 'a port from 1 to 65535 or address:port, several of them separated by commas, or "off"', '81 ssl'],
     [LISTEN_ON_TLS => 'a port from 1 to 65535 or address:port, or several of them separated by commas', 'localhost:81'],

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Server-sent events: each passes as it is sent, however the answer ends."""
+"""Server-sent events: each event passes at once, however the response ends."""
 
 import os
 import sys
@@ -14,13 +14,13 @@ CLOSE = "Connection: close"
 
 
 def answering(*headers):
-    """A destination that begins an answer, of which the test sends the rest."""
+    """A destination that sends the head of a response; the test sends the rest."""
     head = "\r\n".join(["HTTP/1.1 200 OK", *headers, "", ""]).encode()
     return lambda _: head
 
 
 async def begin(nginx, path="/events"):
-    """Both ends of a request under way."""
+    """Begins a request; returns its client and its destination."""
     client = await nginx.connect()
     await client.send(
         f"GET {path} HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n".encode())
@@ -28,7 +28,7 @@ async def begin(nginx, path="/events"):
 
 
 async def passes(client, destination, chunked):
-    """Whether two events come, each while nothing else is under way."""
+    """Whether two events arrive, each before the test sends anything else."""
     for event in (b"data: one\n\n", b"data: two\n\n"):
         await destination.send(b"%x\r\n%b\r\n" % (len(event), event) if chunked else event)
         if await client.is_silent(0.7):
@@ -79,7 +79,7 @@ async def it_is_neither_cached_nor_stored():
                proxy_cache_valid 200 1h;"""
     for http in (cache, "proxy_store FOLDER/stored;"):
         respond = answering("Content-Type: text/event-stream", CLOSE)
-        # the processes that look after a cache are no workers
+        # without a master: Nginx would take the processes that manage the cache for workers
         async with Nginx(http=http, respond=respond, main="master_process off;") as nginx:
             for path in ("/one", "/two"):
                 client, destination = await begin(nginx, path)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""An upstream block with a balancer of another module, which keeps its peers in its own way."""
+"""An upstream block with a balancer of another module, which has its own structure for peers."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import status
 from nginx import Nginx, version
 from tap import equal, run, test
 
-# a name that nobody knows, and no file has
+# a name that is neither in DNS nor in /etc/hosts
 NAME = "app.invalid"
 AT_START = f"host not found in upstream \"{NAME}:"
 
@@ -30,14 +30,14 @@ class Foreign(Nginx):
                 "DESTINATION_PORT": str(self.destination.port)}
 
     def said(self, level):
-        """What the log says of our module's view of the balancer."""
+        """The log messages about a balancer that is not one of nginx's own."""
         return [line.split(": ", 1)[1].split(" in /")[0].split(", client")[0]
                 for line in self.messages()
                 if f"[{level}]" in line and "not one of nginx's own" in line]
 
 
 async def serves(nginx):
-    """WebSockets, requests and the status, whatever the block."""
+    """WebSockets, requests and the status work, whatever the block."""
     for number in range(2):
         client, destination = await nginx.tunnel(f"/app/{number}")
         await nginx.talk(client, destination)
@@ -71,7 +71,7 @@ async def nothing_is_taken_for_a_list_of_peers():
             await serves(nginx)
             equal(nginx.said("warn"), warnings, name)
             equal(len(nginx.said("notice")), 1, f"notices that WebSockets do not count: {name}")
-            # the time of some checks
+            # long enough for some checks
             await asyncio.sleep(0.3 if "elb_check" in block else 0)
             await nginx.reload()
             await serves(nginx)
@@ -80,7 +80,7 @@ async def nothing_is_taken_for_a_list_of_peers():
 @test
 async def names_are_looked_up_at_start():
     told_late = "must stand before \"elb_destination\""
-    # keepalive hides the balancer before it, in nginx before 1.29.7
+    # in nginx before 1.29.7, keepalive hides the balancer that precedes it
     behind_keepalive = told_late if version() < (1, 29, 7) else AT_START
     for block, complaint in [
         ("own_peers; elb_destination;", AT_START),
@@ -88,7 +88,7 @@ async def names_are_looked_up_at_start():
         ("own_peers; keepalive 4; elb_destination;", behind_keepalive),
     ]:
         if version() < (1, 27, 3):
-            # which looks up nothing later
+            # this version resolves names at start only
             complaint = AT_START
         async with Foreign("server DESTINATION;") as nginx:
             nginx.host = NAME

@@ -1,4 +1,4 @@
-# elb_header_buffers: what it refuses, and in which words.
+# elb_header_buffers: configurations that it refuses, and the messages.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

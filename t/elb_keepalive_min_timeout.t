@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""elb_keepalive_min_timeout: a reload loses no request of a client that keeps its connection, where
-nginx has keepalive_min_timeout; a notice where it does not."""
+"""elb_keepalive_min_timeout: if nginx has keepalive_min_timeout, a reload loses no request on a
+kept connection; if not, there is a notice."""
 
 import asyncio
 import os
@@ -49,7 +49,7 @@ async def a_reload_loses_no_request():
         return
     going, tally = asyncio.Event(), {"sent": 0, "lost": 0}
     going.set()
-    # long, for a test that is held up: a connection that is used is not kept so long
+    # long enough for a slow machine; a connection in use is closed earlier
     async with Nginx(http="elb_keepalive_min_timeout 30s;", respond=ok) as nginx:
         clients = [asyncio.create_task(requests(nginx, request, tally, going))
                    for request in 4 * (GET, POST)]
@@ -61,7 +61,7 @@ async def a_reload_loses_no_request():
         await asyncio.gather(*clients)
         equal(tally["lost"], 0, f"lost of {tally['sent']} requests")
         assert tally["sent"] > 100, f"only {tally['sent']} requests"
-        # the old workers are gone once their time is over
+        # the old workers exit when this time has passed
         await until(lambda: len(nginx.workers()) == 1, what="old workers are left")
 
 

@@ -1,5 +1,5 @@
-# elb_listen VARIABLE default=ADDRESS: the address where the variable is not set, unless someone
-# else has it already.
+# elb_listen VARIABLE default=ADDRESS: the address if the variable is not set, unless the address is
+# already in use.
 
 use strict;
 use warnings;
@@ -16,7 +16,7 @@ use Shipped;
 
 my $application = Application->start;
 
-# The shipped configuration with a server more, and what its start needs.
+# The variables for the shipped configuration with an additional server.
 sub with_server {
     my ($listen, %variables) = @_;
     my $folder = folder();
@@ -25,7 +25,7 @@ sub with_server {
     return (DESTINATION_PORT => $application->port, CONFIG_OVERRIDES => $folder, %variables);
 }
 
-# The worker that answers at an address, if one does.
+# The process id of the worker that responds at an address, if any.
 sub worker_at {
     my ($address) = @_;
     my $answer = eval { get($address, '/', proxy => '') } // {};

@@ -22,12 +22,12 @@ ADDRESSES = socket.inet_aton("192.0.2.3") + socket.inet_aton("192.0.2.2")
 V1 = b"PROXY TCP4 192.0.2.1 192.0.2.2 1111 443\r\n"
 V1_UNKNOWN = b"PROXY UNKNOWN\r\n"
 V2 = SIGNATURE + struct.pack("!BBH", 0x21, 0x11, 12) + ADDRESSES + struct.pack("!HH", 1111, 443)
-# as the load balancer of Amazon sends it, with the checksum and the endpoint's name behind
+# as Amazon's load balancer sends it: the checksum and the endpoint's name follow the addresses
 V2_LONG = (SIGNATURE + struct.pack("!BBH", 0x21, 0x11, 12 + 7 + 26) + ADDRESSES
            + struct.pack("!HH", 1111, 443) + b"\x03\0\x04crc!" + b"\xea\0\x17\x01vpce-08d2bf15fac5001c")
 V2_LOCAL = SIGNATURE + struct.pack("!BBH", 0x20, 0, 0)
 
-# a header, and the client that it names
+# a header, and the client's address in it
 FORMS = [
     (b"", "127.0.0.1 "), (V1, "192.0.2.1 192.0.2.1"), (V1_UNKNOWN, "127.0.0.1 "),
     (V2, "192.0.2.3 192.0.2.3"), (V2_LONG, "192.0.2.3 192.0.2.3"), (V2_LOCAL, "127.0.0.1 "),
@@ -46,7 +46,7 @@ async def client(nginx, sent=b"", port=None, **how):
 
 
 async def answer(peer):
-    """The status of the next answer and its body, without the newline at its end."""
+    """The status and the body of the next response, without the newline at its end."""
     assert await peer.until_head(), "the connection was closed"
     length = next(int(line.split(b":")[1]) for line in peer.head.split(b"\r\n")
                   if line.lower().startswith(b"content-length:"))
@@ -54,7 +54,7 @@ async def answer(peer):
 
 
 async def is_closed_without_answer(peer):
-    # with bytes left unread, the kernel ends it with a reset
+    # the kernel resets a connection that is closed with unread bytes
     await peer.until_gone()
     equal(bytes(peer.buffer), b"", "what came before the end")
 
@@ -72,7 +72,7 @@ async def with_and_without_a_header():
         for header, who in FORMS:
             peer = await client(nginx, header + head("/a?b=c"))
             equal(await answer(peer), (200, f"{who} /a?b=c"), f"after {header!r}")
-            # the connection stays that client's
+            # the client's address holds for all requests of the connection
             await peer.send(head("/again"))
             equal(await answer(peer), (200, f"{who} /again"), f"again after {header!r}")
 
@@ -133,7 +133,7 @@ async def a_broken_header_is_not_served():
     broken = [b"PROXY nonsense\r\n" + head(), b"PROXY " + b"x" * 200,
               SIGNATURE + b"\x31\x11\0\x0c" + ADDRESSES + b"\0\0\0\0" + head(),
               SIGNATURE + b"\x21\x11\xff\xff" + b"x" * 5000,
-              # nothing more may come behind the first
+              # only one header may precede the request
               V1 + V1 + head()]
     async with Nginx(http=SERVER) as nginx:
         for sent in broken[:-1]:
@@ -260,7 +260,7 @@ async def servers_that_share_the_address_in_the_same_way():
 
 @test
 async def only_that_address_of_a_port():
-    # one socket for all of the port, on which core would read at once what is there already
+    # one socket for all addresses of the port, on which core would at once read available bytes
     any_address = f"{SERVER} server {{ listen OTHER deferred; return 200 other; }}"
     async with Nginx(http=any_address) as nginx:
         for header, who in FORMS:
@@ -272,7 +272,7 @@ async def only_that_address_of_a_port():
 
 @test
 async def beside_an_address_with_http2():
-    # nginx before 1.25.1 begins such a connection with a handler of its own
+    # nginx before 1.25.1 has a special handler for the start of such a connection
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
     other = LISTEN.replace("STATUS_LISTEN_ON default=127.0.0.1", "MY_ADDRESS default=127.0.0.2")
     both = f"{SERVER} server {{ {other} http2; return 200 other; }}"

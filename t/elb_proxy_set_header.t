@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""elb_proxy_set_header: each location sends those that it does not set itself, each once."""
+"""elb_proxy_set_header: each location sends the headers that it does not set itself, each once."""
 
 import os
 import sys
@@ -14,17 +14,17 @@ CONFIGURATION = "\n".join(line for line in shared.CONFIGURATION.splitlines()
                           if "proxy_set_header" not in line)
 
 
-# what nginx sends by itself, until it keeps connections to destinations by default
+# nginx's own header, until it keeps connections to destinations by default
 OWN = {"Connection: close"} if shared.version() < (1, 29, 7) else set()
 
 
 def tell(head):
-    """Answers with the request as it arrived."""
+    """Responds with the head of the request as it arrived."""
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(head), head)
 
 
 async def sent(nginx, path="/", method="GET", headers=""):
-    """What arrives at the destination: a set of lines, none of them twice."""
+    """The header lines that arrive at the destination, none of them twice."""
     client = await nginx.connect()
     await client.send(f"{method} {path} HTTP/1.1\r\nHost: app.example\r\n{headers}"
                       "Connection: close\r\n\r\n".encode())
@@ -85,7 +85,7 @@ async def a_server_that_sets_some_replaces_those():
         location /inner/ { proxy_set_header X-C inner; proxy_pass http://DESTINATION; }"""
     async with of(http, server=server) as nginx:
         equal(await sent(nginx), {"HOST: server.example", "X-A: http"} | OWN)
-        # as always in nginx: the location has one of its own, and none of the server's
+        # as always in nginx: a location with a header of its own inherits none from the server
         equal(await sent(nginx, "/inner/"),
               {"Host: app.example", "X-A: http", "X-C: inner"} | OWN)
 

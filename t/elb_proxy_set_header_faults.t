@@ -1,4 +1,4 @@
-# elb_proxy_set_header: what it refuses, and in which words.
+# elb_proxy_set_header: configurations that it refuses, and the messages.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

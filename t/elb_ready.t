@@ -1,5 +1,5 @@
-# elb_ready, and elb_ping with "ready": a health check that tells whether the instance should get
-# traffic. t/elb_drain_file.t has the drain.
+# elb_ready, and elb_ping with "ready": a health check that reports whether the instance should
+# receive traffic. t/elb_drain_file.t tests the drain.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

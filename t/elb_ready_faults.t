@@ -1,4 +1,5 @@
-# elb_ready, elb_drain_file and the mode of elb_ping: what they refuse, and in which words.
+# elb_ready, elb_drain_file and the mode of elb_ping: configurations that they refuse, and the
+# messages.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

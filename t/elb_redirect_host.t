@@ -1,4 +1,4 @@
-# elb_redirect: the host that the client asked for, however it writes it.
+# elb_redirect: the host of the request, in whatever form the client writes it.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

@@ -1,4 +1,4 @@
-# elb_redirect: the URI arrives in Location byte by byte, and never becomes another host.
+# elb_redirect: Location has the URI byte for byte, and the URI never changes the host.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

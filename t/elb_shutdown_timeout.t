@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""elb_shutdown_timeout: ordinary requests that are still under way so long after a stop or a reload
-are ended; WebSockets keep their own drain, and nobody waits for nothing."""
+"""elb_shutdown_timeout: ordinary requests that are still under way after this time are ended in a
+stop or a reload; WebSockets have their own drain, and no worker waits without need."""
 
 import asyncio
 import os
@@ -17,21 +17,21 @@ EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
 
 def respond(head):
-    """Nothing for a long poll, the beginning of a stream for another request."""
+    """No response to a long poll, and the beginning of a stream to other requests."""
     if b"GET /poll" in head or b"POST" in head:
         return b""
     return answer(head) if b"\r\nUpgrade: websocket\r\n" in head else EVENTS
 
 
 async def begin(nginx, path):
-    """A request under way: its client and its destination."""
+    """Begins a request; returns its client and its destination."""
     client = await nginx.connect()
     await client.send(f"GET {path} HTTP/1.1\r\nHost: app.example\r\n\r\n".encode())
     return client, await nginx.destination.peer(path)
 
 
 async def events(client, destination):
-    """Has a stream going; how long it did."""
+    """Sends events until the stream ends; returns its duration."""
     loop = asyncio.get_running_loop()
     start = loop.time()
 
@@ -237,7 +237,7 @@ async def a_stream_over_http_2_ends():
 
 @test
 async def a_fast_stop_waits_for_nothing():
-    # where a worker is slow to end, the master kills it after a second
+    # in a fast stop, the master kills a worker that does not exit within a second
     async with Nginx(http="elb_shutdown_timeout 60s;", respond=respond, workers=2,
                      asks_for="exited on signal 9") as nginx:
         stream = await begin(nginx, "/events")

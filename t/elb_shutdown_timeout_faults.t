@@ -1,4 +1,4 @@
-# elb_shutdown_timeout: what it refuses, and in which words.
+# elb_shutdown_timeout: configurations that it refuses, and the messages.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

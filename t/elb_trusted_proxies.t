@@ -1,4 +1,4 @@
-# elb_trusted_proxies: the client's address as a trusted peer names it in its PROXY header.
+# elb_trusted_proxies: the client's address from the PROXY header of a trusted peer.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

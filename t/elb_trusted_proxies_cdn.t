@@ -1,5 +1,5 @@
-# elb_trusted_proxies with CLIENT_ADDRESS_HEADER: a CDN before the load balancer names the client, and
-# is believed where each address on the way is trusted.
+# elb_trusted_proxies with CLIENT_ADDRESS_HEADER: a CDN before the load balancer sends the client's
+# address, which counts if each address on the way is trusted.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -171,12 +171,12 @@ CLIENT_ADDRESS_HEADER=CF-Connecting-IP
 --- more_headers eval
 [
     "CF-Connecting-IP: 203.0.113.9\nX-Forwarded-For: 203.0.113.9, 198.51.100.7",
-    # past the CDN
+    # a client that bypasses the CDN
     "CF-Connecting-IP: 203.0.113.9\nX-Forwarded-For: 192.0.2.1",
     "CF-Connecting-IP: 203.0.113.9\nX-Forwarded-For: 198.51.100.7, 192.0.2.1",
-    # the CDN is the peer
+    # the CDN connects directly
     "CF-Connecting-IP: 203.0.113.9",
-    # without it
+    # without the CDN's header
     "X-Forwarded-For: 192.0.2.1, 198.51.100.7",
     "X-Real-IP: 203.0.113.9",
 ]

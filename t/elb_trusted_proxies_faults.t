@@ -1,4 +1,4 @@
-# elb_trusted_proxies: what it refuses, and in which words.
+# elb_trusted_proxies: configurations that it refuses, and the messages.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

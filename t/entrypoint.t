@@ -1,5 +1,4 @@
-# The image's entry point around a real nginx, in the shells that images have: Debian's and
-# busybox's.
+# The image's entry point with a real nginx, in the shells of common images: Debian's and busybox's.
 
 use strict;
 use warnings;
@@ -20,7 +19,7 @@ my $application = Application->start;
 my @quick = (DESTINATION_PORT => $application->port, PING_MODE => 'ready', WEBSOCKET_DRAIN => 0);
 my $script = "$Prefix::Root/nginx/entrypoint";
 
-# The status with which the entry point of an nginx ends, undef where it goes on.
+# The exit status of an nginx's entry point, undef if it does not exit.
 sub status_of {
     my ($nginx, $timeout) = @_;
     my $ended = wait_until(sub { !is_running($nginx->{pid}) }, $timeout // 10);
@@ -34,7 +33,7 @@ sub signal {
 
 sub ping { return get($_[0]->address, '/ping') }
 
-# Until the file is gone from what a worker believes, or there.
+# Waits for this response: a worker may not have noticed yet that the file has come or gone.
 sub pings {
     my ($nginx, $status, $body) = @_;
     my $answer;

@@ -46,7 +46,7 @@ if (Prefix::resolves()) {
 }
 else {
     my ($status, @messages) = Shipped->check(@variables);
-    # it lacks other things too, and says so
+    # this version has no keepalive_min_timeout either, and reports that as well
     @messages = grep { !/keepalive_min_timeout/ } @messages;
     is($status, 1, 'an older nginx does not start');
     like($messages[0], $Namespace::OldNginx, 'it says what it does');

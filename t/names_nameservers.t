@@ -1,4 +1,4 @@
-# Nameservers of /etc/resolv.conf that nginx cannot ask, and a resolver of the configuration's own.
+# Nameservers of /etc/resolv.conf that nginx cannot use, and a resolver in the configuration itself.
 
 use strict;
 use warnings;
@@ -25,14 +25,14 @@ sub serves {
     return wait_until(sub { get($nginx->address, '/')->{status} == 200 });
 }
 
-# What nginx says of names, without what comes before and behind.
+# nginx's notices about names, without prefix and position.
 sub notices {
     my ($nginx) = @_;
     my $about = qr/(?:nameserver|destination|nginx before \S+) /;
     return [map { m{\[notice\] \S+ ($about.*) in \S+:\d+} ? $1 : () } $nginx->messages];
 }
 
-# an older nginx has one notice, whatever else there is
+# an older nginx logs the same notice in all cases
 sub expected {
     my (@notices) = @_;
     return Prefix::resolves() ? \@notices

@@ -1,4 +1,4 @@
-# "search" and "ndots" of /etc/resolv.conf: the name that a destination is looked up as.
+# "search" and "ndots" of /etc/resolv.conf: the name that nginx looks up for a destination.
 
 use strict;
 use warnings;
@@ -31,13 +31,13 @@ sub serves {
     return wait_until(sub { get($nginx->address, '/')->{status} == 200 }, 6);
 }
 
-# What nginx says of the name, without what comes before and behind.
+# nginx's notices about the name, without prefix and position.
 sub notices {
     my ($nginx) = @_;
     return [map { /\[notice\] \S+ (destination ".*") in \S+:\d+/ ? $1 : () } $nginx->messages];
 }
 
-# name, resolv.conf, the name that there is, the name that is told
+# name, resolv.conf, the name that exists, the name in the notice
 my @found = (
     ['app', 'search one.example two.example', 'app.two.example', 'app.two.example'],
     ['app', 'search one.example', 'app', undef],

@@ -16,7 +16,7 @@ use Shipped;
 my $application = Application->start(host => '127.0.0.2');
 my $nameserver = Nameserver->start;
 Namespace::put('/etc/hosts', "127.0.0.1 localhost\n127.0.0.2 App-1.internal app # linked\n");
-# candidates would be asked for
+# a lookup at the nameserver would also try names with this suffix
 Namespace::put('/etc/resolv.conf', "nameserver 127.0.0.1\nsearch example\noptions ndots:5\n");
 
 for my $name (qw(app APP app-1.internal app. 127.0.0.2)) {

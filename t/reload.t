@@ -1,4 +1,4 @@
-# Reload: a broken environment leaves the old configuration serving, a mended one takes over.
+# Reload: with an invalid environment the old configuration stays; a corrected one replaces it.
 
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-# The shipped configuration: an application that is not there yet, comes, goes and comes back.
+# The shipped configuration: an application that starts late, stops and starts again.
 
 use strict;
 use warnings;
@@ -26,7 +26,7 @@ for my $time ('comes up', 'comes back') {
     is(get($nginx->address, '/')->{status}, 502, 'it goes down');
 }
 
-# an application with a list of hosts refuses checks that name another
+# an application with a list of permitted hosts refuses checks with another host
 my @cases = (
     [qr/^Host: 127\.0\.0\.1:\d+\r$/m],
     [qr/^Host: app\.example\r$/m, DESTINATION_CHECK_HOST => 'app.example'],

@@ -1,5 +1,5 @@
-# The shipped configuration: a faulty environment never starts, and everything that is wrong with
-# it is said at once.
+# The shipped configuration: with an invalid environment nginx never starts, and it reports all
+# errors at once.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use Test::More;
 use Prefix;
 use Shipped;
 
-# What the configuration test says at [emerg]; the lines that it names are those of a directive.
+# The configuration test's messages at [emerg], without positions that are those of our directives.
 sub faults {
     my (@messages) = @_;
     open my $file, '<', "$Prefix::Root/nginx/nginx.conf" or die;
@@ -53,7 +53,7 @@ is_deeply([sort keys %named], [sort qw(
     LOG_FORMAT PING_PATH PROXY_PROTOCOL PROXY_READ_TIMEOUT REDIRECT_STATUS TRUSTED_PROXIES
     WORKER_CONNECTIONS WORKER_PROCESSES)], 'each variable is named');
 
-# with these nginx would start and serve nobody
+# with these values nginx would start but could serve no client
 for ([WORKER_PROCESSES => 0, 100000], [WORKER_CONNECTIONS => 0, 5, 4294967295],
     [PROXY_CONNECT_TIMEOUT => '0'], [PROXY_READ_TIMEOUT => '0s'], [PROXY_SEND_TIMEOUT => '0h 0s'])
 {

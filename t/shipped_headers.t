@@ -71,7 +71,7 @@ like($client->answer->{body}, qr/^Content-Length: 3\r\n(?:.+\r\n)*\r\na=b\z/m, '
 $answer = $client->answer;
 like($answer->{body}, qr{^GET /next HTTP/1\.1\r\nHost: other\.example:8443\r\n},
     'so does the next request of the connection, with its Host');
-undef $client; # else nginx waits for what it may still send
+undef $client; # otherwise nginx waits for further bytes
 is($answer->{headers}{server}, 'nginx', 'the version of nginx is not told');
 
 subtest 'FORWARDED_PROTO' => sub {

@@ -1,5 +1,5 @@
-# The shipped configuration: connections to the application are kept for the next request, and those
-# of clients for as long as the variables say.
+# The shipped configuration: connections to the application are kept for the next request, and
+# connections of clients for the time in the variables.
 
 use strict;
 use warnings;

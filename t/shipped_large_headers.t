@@ -14,8 +14,8 @@ use Client;
 use Process qw(run_child stop_process);
 use Shipped;
 
-# An application that answers each handshake with the protocol that it was asked for, or with as
-# many bytes of one as its path says, and then sends a message.
+# An application that answers each handshake with the requested protocol, or with a protocol whose
+# length is in the path, and then sends a message.
 my $listener = IO::Socket::IP->new(LocalHost => '127.0.0.1', Listen => 16) or die "listen: $@\n";
 my $server = run_child(sub {
     local $/ = "\r\n\r\n";
@@ -38,7 +38,7 @@ my $application = Application->start;
 
 sub token { return join '', map { chr(ord('a') + $_ % 26) } 1 .. $_[0] }
 
-# A handshake; the client with the answer, and the answer.
+# Sends a handshake; returns the client and the response.
 sub open_websocket {
     my ($nginx, $path, $protocol) = @_;
     my $client = Client->connect($nginx->address);
@@ -49,7 +49,7 @@ sub open_websocket {
     return ($client, $client->answer);
 }
 
-# What nginx said at level notice of sizes.
+# nginx's notices about sizes.
 sub notices {
     my ($nginx) = @_;
     return map { /\[notice\] \S+ (?:\*\d+ )?((?:client|destination) .* got .*)/ ? $1 : () }
@@ -99,17 +99,17 @@ subtest 'too large' => sub {
     for (@cases) {
         my ($name, $status, $request, $notice) = @$_;
         my ($kind, $path, $headers) = @$request;
-        # closed at once, so that nginx does not wait for more of what it refused
+        # the client closes at once, so that nginx does not wait for the rest of the request
         my $answer = $kind eq 'get' ? get($nginx->address, $path, headers => $headers)
             : (open_websocket($nginx, $path, 'v1'))[1];
         is($answer->{status}, $status, "$name is refused");
-        # the balancer's address: nginx did not get so far as to look at the PROXY header
+        # the balancer's address: nginx refuses the request before the PROXY header takes effect
         $notice =~ s/192\.0\.2\.1/127.0.0.1 ("192.0.2.1" in its PROXY header)/ if $status == 414 || $status == 400;
         push @expected, $notice;
         ok($nginx->logs(qr/\Q$notice\E$/, 20), 'which is reported') or diag join "\n", $nginx->messages;
     }
     is_deeply([notices($nginx)], \@expected, 'each once');
-    # for other reasons
+    # refused for other reasons
     my $client = Client->connect($nginx->address);
     $client->send("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
     is($client->answer->{status}, 400, 'a request that is malformed is refused');
@@ -127,7 +127,7 @@ subtest 'raised' => sub {
     ok($client->reads(qr/\x81\x05hello/), 'in a tunnel');
 };
 
-# nginx has rules of its own for these, which no value may break
+# nginx has rules about its buffers, which no value of the variable may violate
 for my $size (qw(1k 1025 4k 16k 100k 1m)) {
     my ($status, @messages) = Shipped->check(DESTINATION_PORT => 80, PROXY_BUFFER_SIZE => $size,
         LARGE_CLIENT_HEADER_BUFFERS => "2 $size");

@@ -16,7 +16,7 @@ use Shipped;
 my $application = Application->start;
 my $port = $application->port;
 
-# One request of each kind; the lines that they leave.
+# Sends one request of each kind; returns their lines in the access log.
 sub lines {
     my (%variables) = @_;
     my $nginx = Shipped->start(DESTINATION_PORT => $port, %variables);
@@ -60,7 +60,7 @@ subtest 'JSON' => sub {
     like($redirected->{request_id}, qr/^[0-9a-f]{32}$/, 'with an id of its own');
 };
 
-# The id that the application got for one in a header, and the one in the log.
+# For a request with this header: the id that the application received, and the id in the log.
 sub ids {
     my ($nginx, $header) = @_;
     my $before = $nginx->accesses;
@@ -89,7 +89,7 @@ subtest 'JSON of hostile requests' => sub {
     my $nginx = Shipped->start(DESTINATION_PORT => $port, LOG_FORMAT => 'json');
     my $evil = qq("},{\\\x01\t\xff\xe2\x82 \xc3\xa4);
     my $client = Client->connect($nginx->address);
-    # nginx refuses such a host since 1.29.4
+    # nginx 1.29.4 and later refuse such a host
     my ($host, $logged) = ("\xff.example", "\x{fffd}.example");
     ($host, $logged) = ('example') x 2 if Prefix::since('1.29.4');
     $client->send("GET /\xff\"\\ HTTP/1.1\r\nHost: $host\r\nUser-Agent: $evil\r\n"
@@ -107,7 +107,7 @@ subtest 'JSON of hostile requests' => sub {
     $client = Client->connect($nginx->address);
     $client->send("\xff\x00\"\r\n\r\n");
     is($client->answer->{status}, 400, 'what is no request is refused');
-    undef $client; # else nginx waits for what it may still send
+    undef $client; # otherwise nginx waits for further bytes
     wait_until(sub { ($nginx->accesses) >= 2 });
     $line = decode_json(($nginx->accesses)[1]);
     is_deeply([@$line{qw(status method uri)}], [400, '', ''], 'and has a line');

@@ -18,8 +18,8 @@ use WebSocketClient;
 my $application = Application->start;
 my @working = (DESTINATION_PORT => $application->port);
 
-# The lines that two requests leave and a WebSocket, with a secret in each place for a query; the
-# request is for the application, for a redirect or a malformed one.
+# The log lines of a WebSocket, a request to the application and a malformed request, each with a
+# secret wherever a query may be.
 sub lines {
     my (%variables) = @_;
     my $nginx = Shipped->start(@working, %variables);

@@ -1,5 +1,5 @@
-# The shipped configuration: where the logs go, and what is said of one that cannot be opened. What
-# stands in them is in shipped_log.t; all messages are in src/settings/paths.rs.
+# The shipped configuration: where the logs go, and the messages about a log that cannot be opened.
+# shipped_log.t tests the lines of the logs, src/settings/paths.rs all messages.
 
 use strict;
 use warnings;
@@ -17,7 +17,7 @@ use WebSocketClient;
 my $application = Application->start;
 my @destination = (DESTINATION_PORT => $application->port);
 
-# A request, and a WebSocket that has ended.
+# Makes a request, and a WebSocket that ends.
 sub leave_lines {
     my ($nginx) = @_;
     my $client = WebSocketClient->open($nginx->address, '/chat');
@@ -27,14 +27,14 @@ sub leave_lines {
     return;
 }
 
-# How many lines of each log a stream has.
+# The number of lines of each log in a stream.
 sub lines_in {
     my ($nginx, $stream) = @_;
     my @lines = lines_of($nginx->path($stream));
     return {
         access    => scalar(grep { m{"GET /request HTTP} } @lines),
         websocket => scalar(grep { m{"/chat" \S+ \d+\.\d{3} client } } @lines),
-        # what is said while the configuration is read goes to stderr in any case
+        # messages while the configuration is read go to stderr in any case
         error     => scalar(grep { /\[notice\] .*start worker process / } @lines) ? 1 : 0,
     };
 }
@@ -65,11 +65,11 @@ for (
     };
 }
 
-# A command whose streams are sockets, as under systemd; what arrives there is written to files.
+# A command whose streams are sockets, as under systemd; their bytes are copied to files.
 my $sockets = ['perl', '-MSocket', '-e', <<'PERL'];
 for my $stream (\*STDOUT, \*STDERR) {
     socketpair my $ours, my $its, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die;
-    # a child of nobody's: those of nginx are its workers
+    # forks twice: a direct child would be a child of nginx, which the test takes for a worker
     my $child = fork;
     if (!$child) {
         exit if fork;

@@ -1,5 +1,5 @@
-# The shipped configuration: what is malformed is refused, never reaches the application, and
-# harms no worker.
+# The shipped configuration: malformed requests are refused, never reach the application, and harm
+# no worker.
 
 use strict;
 use warnings;

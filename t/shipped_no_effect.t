@@ -1,5 +1,5 @@
-# The shipped configuration: a variable that is set and has no effect as things stand is named in a
-# notice. All needs are tested in src/settings/effects.rs.
+# The shipped configuration: a notice names each variable that is set but has no effect without
+# another one. src/settings/effects.rs tests all such dependencies.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use Test::More;
 use Process qw(folder);
 use Shipped;
 
-# What the configuration test says of variables without effect.
+# The configuration test's notices about variables without effect.
 sub notices {
     my (%variables) = @_;
     my ($status, @messages) = Shipped->check(DESTINATION_PORT => 80, %variables);

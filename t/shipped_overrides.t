@@ -1,4 +1,4 @@
-# The shipped configuration: what the files in the folder of overrides add to it.
+# The shipped configuration: additions from the files in the folder of overrides.
 
 use strict;
 use warnings;
@@ -42,7 +42,7 @@ subtest 'a location, a variable of http and a server' => sub {
     is(get($nginx->address('LISTEN_ON'), '/own')->{status}, 301, 'plain traffic is redirected');
 };
 
-# The headers of these names, each as often as it arrives.
+# The headers with these names, including repeated ones.
 sub arrived {
     my ($head, @names) = @_;
     my $names = join '|', @names;

@@ -46,7 +46,7 @@ subtest 'as variables' => sub {
 
 subtest 'times' => sub {
     my @cases = (
-        # variables, the sum that is warned of
+        # variables, the duration in the warning, or undef for no warning
         [[DRAIN_DELAY => 1], undef],
         [[DRAIN_DELAY => 2], '10s'],
         [[DRAIN_DELAY => '12s', STOP_TIMEOUT => 30], undef],

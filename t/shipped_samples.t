@@ -1,5 +1,5 @@
-# The shipped configuration: each variable takes the values that it is declared to take, and no
-# other; what nginx says of those names the variable. The samples are those of src/registry.
+# The shipped configuration: each variable accepts its declared values, and refuses all others; the
+# error message names the variable. The samples are those of src/registry.
 
 use strict;
 use warnings;
@@ -17,21 +17,21 @@ use Shipped;
 
 my $folder = folder();
 
-# What the configuration test says with one variable more; what lies in /tmp lies in a folder of
-# ours.
+# The configuration test's status and messages with one more variable; a path in /tmp is moved to
+# the folder of this test.
 sub check {
     my ($name, $value) = @_;
     my %other = (DESTINATION_PORT => 80);
-    # instead of those
+    # DESTINATIONS replaces both
     @other{qw(DESTINATION_HOSTNAME DESTINATION_PORT)} = () if $name eq 'DESTINATIONS';
-    # these are asked for where a name is looked up, and never for an address
+    # these are read only if a name has to be looked up
     $other{DESTINATION_HOSTNAME} = 'app.internal' if $name =~ /^RESOLVER_/;
     my ($status, @messages) =
         Shipped->check(-g => $Namespace::Main, %other, $name => $value =~ s{^/tmp}{$folder}r);
     return $status, join "\n", grep { /\[emerg\]/ } @messages;
 }
 
-# Before nginx 1.27.3 names are looked up at start, and there are none here.
+# nginx before 1.27.3 looks names up at start, and here no name resolves.
 sub is_looked_up {
     my ($name, $value) = @_;
     return $name =~ /^DESTINATION/ && $value =~ /\bapp\b/;
@@ -52,7 +52,7 @@ for my $variable (@$variables) {
             is($status, 0, "$value is taken") or diag $messages;
         }
         for my $value (@{ $variable->{bad} }) {
-            # before 1.27.4 nginx has no such time, and the module only says so
+            # nginx before 1.27.4 has no such timeout, so the module ignores the value with a notice
             next if $name eq 'KEEPALIVE_MIN_TIMEOUT' && !Prefix::since('1.27.4');
             my ($status, $messages) = check($name, $value);
             is($status, 1, "$value is not");

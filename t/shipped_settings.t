@@ -1,4 +1,4 @@
-# The shipped configuration: settings of nginx that are variables, by what they do.
+# The shipped configuration: variables for nginx's own settings, tested by their effects.
 
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
 # The shipped configuration: a request that is still under way SHUTDOWN_TIMEOUT after a stop is
-# ended, one that is done by then is not.
+# ended; a request that takes less time completes.
 
 use strict;
 use warnings;

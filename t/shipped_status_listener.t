@@ -43,7 +43,7 @@ subtest 'off' => sub {
 };
 
 subtest 'its default' => sub {
-    # who has it does not matter here: this nginx, or something else on this machine
+    # it does not matter whether the first nginx or another process has the default address
     my $nginx = Shipped->start(DESTINATION_PORT => $application->port, STATUS_LISTEN_ON => undef);
     my $second = Shipped->start(DESTINATION_PORT => $application->port, STATUS_LISTEN_ON => undef);
     is(get($second->address, '/')->{status}, 200, 'two instances start');

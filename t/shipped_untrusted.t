@@ -1,5 +1,5 @@
-# The shipped configuration: a PROXY header of a peer that is not trusted is reported, once a minute,
-# with what to set; and a CDN before the load balancer names the client.
+# The shipped configuration: a PROXY header of an untrusted peer is reported once a minute, with the
+# variable to set; and a CDN before the load balancer sends the client's address.
 
 use strict;
 use warnings;
@@ -62,7 +62,7 @@ subtest 'CLIENT_ADDRESS_HEADER' => sub {
         'the application sees the client of the CDN');
     is(client($nginx, headers => $headers), '192.0.2.1', 'and a client that goes past it as itself');
     is(client($nginx, proxy => $edge), '198.51.100.7', 'or the CDN, where that does not say');
-    # one connection, and each request of it has its own
+    # the requests of one connection may have different clients
     my $client = Client->connect($nginx->address, $edge);
     my @clients;
     for my $address ('203.0.113.1:1', '203.0.113.2:2') {

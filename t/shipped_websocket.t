@@ -1,4 +1,4 @@
-# The shipped configuration: a WebSocket, its handshake and frames both ways.
+# The shipped configuration: a WebSocket with its handshake, and frames in both directions.
 
 use strict;
 use warnings;
@@ -18,7 +18,7 @@ my $nginx = Shipped->start(DESTINATION_PORT => $application->port);
 sub is_message {
     my ($websocket, $expected, $name) = @_;
     my $message = $websocket->message // 'nothing';
-    # not is(): a megabyte is no use in its output
+    # not is(), which would print a megabyte
     ok($message eq $expected, $name) or diag 'got: ', substr $message, 0, 200;
     return;
 }
@@ -27,7 +27,7 @@ my $websocket = WebSocketClient->open($nginx->address, '/chat/%2e%2e//room?a=%20
 ok($websocket, 'the handshake succeeds');
 my $head = $websocket->message;
 like($head, qr{^text GET /chat/%2e%2e//room\?a=%20b HTTP/1\.1\r\n}, 'with the URI untouched');
-# nginx 1.31 has the host first
+# nginx 1.31 sends Host first
 is_deeply([sort $head =~ /^((?:Upgrade|Connection|Host):.*)\r$/gm],
     ['Connection: upgrade', 'Host: app.example', 'Upgrade: websocket'], 'the headers of an upgrade');
 like($head, qr/^X-Real-IP: 192\.0\.2\.1\r\nX-Forwarded-For: 192\.0\.2\.1\r\n/m,

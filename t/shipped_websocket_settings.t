@@ -1,5 +1,5 @@
-# The shipped configuration: settings of WebSockets that are variables, by what they do, or by what
-# /status says where that takes long.
+# The shipped configuration: variables for WebSockets, tested by their effects, or by /status if an
+# effect takes long.
 
 use strict;
 use warnings;
@@ -17,7 +17,7 @@ use WebSocketClient;
 my $application = Application->start;
 my @destination = (DESTINATION_PORT => $application->port);
 
-# A WebSocket that has had its first message, the head of its request.
+# A WebSocket that has received its first message, the head of its request.
 sub websocket {
     my ($nginx) = @_;
     my $websocket = WebSocketClient->open($nginx->address, '/') or return;
@@ -31,7 +31,7 @@ sub settings {
     return decode_json($answer->{body})->{settings};
 }
 
-# Two characters of a message with a Close: its code.
+# The code of a Close, which is in the first two characters of its payload.
 sub close_code {
     my ($message) = @_;
     return ($message // '') =~ /^close (..)/s ? unpack 'n', $1 : $message;

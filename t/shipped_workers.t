@@ -1,5 +1,5 @@
-# The shipped configuration: how many workers there are, and what is said of the memory that they
-# take. The rules are tested in src/container.rs.
+# The shipped configuration: the number of workers, and the messages about the memory that they
+# need. The rules are tested in src/container.rs.
 
 use strict;
 use warnings;
@@ -13,7 +13,7 @@ use Shipped;
 
 my @destination = (DESTINATION_PORT => 80);
 
-# One worker more would be there by the time that nothing changes for a while.
+# Checks that exactly one worker starts.
 sub has_one_worker {
     my ($nginx) = @_;
     ok($nginx->logs(qr/start worker process \d+$/), 'a worker starts');

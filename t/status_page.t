@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The status page in a browser: what it shows of what an instance tells."""
+"""The status page in a browser: it shows the status of an instance."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ HOSTILE = "<img src=x onerror=document.title='owned'><script>document.title='own
 
 
 def frames(count):
-    """What one end has sent."""
+    """The status of one end's traffic."""
     return {"frames": {"text": count, "binary": 2345, "continuation": 0, "close": 3200, "ping": 0,
                        "pong": 51234, "other": 0},
             "bytes": {"text": 290 * count, "binary": 98123456, "continuation": 0, "close": 6400,
@@ -30,7 +30,7 @@ def frames(count):
 
 
 def histogram(mean, counts):
-    """Times by their limits."""
+    """A histogram of times, with this mean and these counts by upper limit."""
     counts = list(counts.items())
     total = sum(count for _, count in counts)
     sums = [sum(count for _, count in counts[:index + 1]) for index in range(len(counts))]
@@ -39,7 +39,7 @@ def histogram(mean, counts):
 
 
 def instance(second=0):
-    """What a busy instance tells."""
+    """The status of a busy instance."""
     opened = int(3456 + 3.2 * second + 6 * math.sin(second / 11))
     closed = int(2891 + 3 * second + 8 * math.sin(second / 17 + 2))
     return {
@@ -90,7 +90,7 @@ def instance(second=0):
 
 @contextlib.asynccontextmanager
 async def status(browser, told=None, **how):
-    """The page of an instance that tells something: its server, and the page."""
+    """The page of an instance with this status; yields its server and the page."""
     async with StatusServer(told or instance()) as server:
         yield server, await browser.open_status(server.url, **how)
 
@@ -105,13 +105,13 @@ async def fits_a_phone_and_a_desk_by_day_and_by_night(browser):
     for size, name in (PHONE, "phone"), (DESKTOP, "desktop"):
         for dark in (False, True):
             async with status(browser, size=size, dark=dark) as (server, page):
-                # the five minutes before, which nobody wants to wait for
+                # a history of five minutes, so that the test does not have to wait for it
                 await page.run(
                     "history.length = 0; before = null; const now = performance.now();"
                     "for (const [at, state] of arguments[0]) remember(state, now + 1000 * at);",
                     [(at, instance(300 + at)) for at in range(-300, 1, 2)])
                 server.told = instance(302)
-                # by when the page asks next
+                # by now the page has requested the status again
                 await shows(page, "#active .scale:last-child", "(5 min|4 min 59 s) ago")
                 await page.is_fine()
                 await page.screenshot(f"{name}-{'dark' if dark else 'light'}")
@@ -138,7 +138,7 @@ async def numbers_are_alive(browser):
         server.told["websockets"]["opened"] += 60
         server.told["websockets"]["client"]["bytes"]["binary"] += 20_000_000
         await shows(page, "#now-active", "^12,345$")
-        # within the two seconds between two questions, more or less
+        # 60 more within the time between two requests, about two seconds
         await shows(page, "#now-opened", "^(2|3)\\d")
         await shows(page, "#now-received", "^\\d+(\\.\\d)? MB.s$")
         await shows(page, "#active .over", "max 12,345")
@@ -180,7 +180,7 @@ async def health_is_unmistakable(browser):
         equal(len(seen), 3, "colours")
         await shows(page, "#more", "app-1:45490, app-2:45490, spare:45490")
         await shows(page, "#destinations", "down")
-        # no status of HTTP keeps it from showing
+        # the page shows the snapshot whatever the HTTP status
         server.status = 503
         server.told = {**instance(), "health": "draining"}
         await shows(page, "#health", "^draining$")
@@ -228,7 +228,7 @@ async def says_so_when_nobody_answers(browser):
         await shows(page, "#more", "no JSON came")
         server.told, server.status = instance(), 200
         await shows(page, "#health", "^ok$")
-        # one that takes the question and says nothing
+        # a server that accepts the request and does not respond
         server.delay = 7
         await shows(page, "#more", "Last seen \\d+ s ago, at .*nothing within 5 s")
         server.delay = 0
@@ -295,7 +295,7 @@ async def little_or_nothing_to_tell(browser):
 
 @test
 async def of_a_real_instance(browser):
-    # a browser keeps its connections
+    # otherwise the browser would keep its connections open
     server = SERVER + "keepalive_timeout 0;"
     async with Nginx(http=HTTP, server=server, workers=2) as nginx:
         url = f"http://127.0.0.1:{nginx.port}/status"

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What the module answers may be a part of another answer: a subrequest does not end it."""
+"""A response of the module may be part of another one: a subrequest does not end the request."""
 
 import asyncio
 import http.client
@@ -22,7 +22,7 @@ SERVER = """
 
 
 class Around(Nginx):
-    """With pages that include what the module answers."""
+    """An nginx with pages that include responses of the module."""
 
     def configure(self, **parts):
         folder = self.folder / "around"
@@ -33,7 +33,7 @@ class Around(Nginx):
 
 
 def ask(port, accept):
-    """The pages, one after the other on one connection."""
+    """The pages, requested one after the other on one connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     texts = {}
     for part in PARTS:

@@ -19,12 +19,12 @@ write_file("$folder/own.conf",
     'location = /own { elb_env return 200 "${OWN_TEXT} ${OTHER_TEXT:-and a default} $pid"; }');
 write_file("$folder/text", 'from a file');
 
-# nginx takes the signal only when its parent is gone
+# nginx accepts the signal only after its parent has exited
 my $nginx = Shipped->start(-g => 'daemon on;', DESTINATION_PORT => $application->port,
     CONFIG_OVERRIDES => $folder, OWN_TEXT_FILE => "$folder/text", PING_PATH => '/health');
 my ($old, $old_worker) = ($nginx->master, $nginx->workers);
 
-# What the location says, once it is a worker of the new nginx that says it.
+# The text of the location, once a worker of the new nginx returns it.
 sub own_text {
     my ($expected) = @_;
     my $body;

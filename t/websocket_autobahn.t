@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Autobahn's verdicts on a server are the same through the tunnel.
+"""Autobahn's results for a server are the same through the tunnel.
 
-Cases 9 (large messages) and 12 and 13 (compression of much data) take long: with TEST_LONG.
+Cases 9 (large messages), 12 and 13 (compression of much data) take long: TEST_LONG adds them.
 """
 
 import os

@@ -100,7 +100,7 @@ async def a_backup_counts_too(nginx):
 
 
 async def spreads(nginx, name):
-    """least_conn fills up the destination that has fewer WebSockets."""
+    """least_conn chooses the destination that has fewer WebSockets."""
     def at(destination):
         return {path for path, peer in destination.peers.items()
                 if path.startswith(f"/{name}/") and peer.done()}
@@ -135,7 +135,7 @@ async def a_zone_is_shared_by_the_workers(_):
         equal(clients[0].status, 101)
         for number in range(12):
             equal((await nginx.client(f"/one_zone/{number}")).status, 502, "beside it")
-        # the worker that it was in leaves
+        # the worker that has it leaves
         await nginx.reload()
         clients[0].close()
 

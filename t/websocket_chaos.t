@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Ends that do anything at any time, through reloads: nothing breaks, and nothing is left."""
+"""Ends that act at random, during reloads: nothing breaks, and nothing is left open."""
 
 import asyncio
 import contextlib
@@ -52,7 +52,7 @@ async def read(peer, chance):
 
 
 class Frames:
-    """What one end sends: frames one after the other, but for some garbage."""
+    """The bytes that one end sends: frames one after the other, and sometimes garbage."""
 
     def __init__(self, peer, chance):
         self.peer, self.chance = peer, chance
@@ -82,7 +82,7 @@ class Frames:
 
 
 async def live(peer, chance):
-    """One end's life."""
+    """The random actions of one end, until its connection ends."""
     out = Frames(peer, chance)
     with contextlib.suppress(OSError, asyncio.TimeoutError):
         for _ in range(chance.randint(0, 60)):
@@ -100,7 +100,7 @@ async def live(peer, chance):
 
 
 async def one(nginx, chance, path):
-    """The life of one WebSocket, from the handshake on."""
+    """One WebSocket, from the handshake to its end."""
     client = None
     with contextlib.suppress(OSError, asyncio.TimeoutError):
         client = await nginx.connect(receive_buffer=chance.choice([None, 4096]))
@@ -125,7 +125,7 @@ async def many(nginx, number, end):
 
 
 class Lively(Nginx):
-    """Its destination's ends have lives of their own."""
+    """An nginx whose destination also acts at random."""
 
     def __init__(self):
         super().__init__(http=HTTP, server=SERVER, workers=2, respond=self.respond)
@@ -137,12 +137,12 @@ class Lively(Nginx):
         super().configure(**parts)
 
     def respond(self, head):
-        """Answers, sometimes with more than that."""
+        """The response to a handshake, sometimes with a frame behind it."""
         size = self.chance.choice([0, 0, 10, 5000, 100_000])
         return answer(head) + (frames.encode(BINARY, b"d" * size) if size else b"")
 
     async def look_after(self):
-        """Gives each new end of the destination its life."""
+        """Starts a task for each new end of the destination."""
         while True:
             for path in [path for path, peer in self.destination.peers.items() if peer.done()]:
                 peer = self.destination.peers.pop(path).result()

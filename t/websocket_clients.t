@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Clients and servers that others have written, through the tunnel."""
+"""Clients and servers of independent libraries, through the tunnel."""
 
 import asyncio
 import os
@@ -77,7 +77,7 @@ async def their_own_pings_are_answered(nginx):
 
 @test
 async def they_answer_our_pings(nginx):
-    # whoever does not is closed
+    # a client that does not answer is closed
     async with nginx.open("ours", ping_interval=None) as socket:
         await asyncio.sleep(6)
         await socket.send("still here")
@@ -99,7 +99,7 @@ async def they_are_asked_to_reconnect(_):
 
 @test
 async def a_loop_over_messages_ends_without_an_exception(_):
-    # docs/websockets.md says so to those who write clients: 1001 looks like a normal end to it
+    # as docs/websockets.md warns authors of clients: the library takes 1001 for a normal end
     async with Echo(http="websocket_drain 0;") as nginx:
         async with nginx.open("loop") as socket:
             await socket.send("hello")
@@ -140,7 +140,7 @@ async def tungstenite_is_the_application(_):
             chat.terminate()
 
 
-# before the tests, whose time is limited; `cargo test` may have built it already
+# built before the tests, whose time is limited; `cargo test` may have built it already
 subprocess.run(["cargo", "build", "--quiet", "--locked", "--no-default-features",
                 "--example", "chat"], cwd=ROOT, check=True)
 run(Echo(http="websocket_ping 1s; websocket_pong_timeout 2s;"))

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_pong_timeout: an end that owes a Pong and is silent is dead, and both are closed."""
+"""websocket_pong_timeout: an end that stays silent after a Ping is dead; both ends are closed."""
 
 import asyncio
 import os
@@ -62,7 +62,7 @@ async def a_destination_that_answers_when_it_pushes(_):
 
 @test
 async def an_end_that_stalls_within_a_frame_of_its_own(nginx):
-    # it cannot answer a Ping there
+    # within its frame it cannot answer a Ping
     for end in (0, 1):
         path = f"/within/{end}"
         ends = await nginx.tunnel(path)
@@ -98,7 +98,7 @@ async def a_pong_to_a_later_foreign_ping_counts(nginx):
     ping = await client.next()
     equal(ping.opcode, PING)
     for number in range(6):
-        # the destination has Pings of its own; the client answers none but the latest
+        # the destination sends its own Pings; the client answers only the latest
         await destination.frame(PING, b"foreign %d" % number)
         while (frame := await client.next()).payload != b"foreign %d" % number:
             pass

@@ -15,7 +15,7 @@ from traffic import answer_all, next_close
 
 
 async def closes_of(*ends):
-    """The codes of the Closes that ends get, if that is all they get."""
+    """The codes of the Closes that the ends get; fails if they get anything else."""
     got = await asyncio.gather(*map(answer_all, ends))
     equal([[frame.opcode for frame in frames_of_end] for frames_of_end in got],
           [[CLOSE]] * len(ends), "what the ends got")
@@ -28,7 +28,7 @@ async def the_two_closes_come_one_after_the_other():
         client, destination = await nginx.tunnel("/order")
         nginx.signal("QUIT")
         equal((await client.next()).code, 1001, "code of the client's Close")
-        # the client may still finish what it is saying
+        # the client may still send messages before it answers
         await client.frame(TEXT, b"last words")
         equal((await destination.next()).payload, b"last words")
         await client.frame(CLOSE, frames.close(1001))
@@ -149,7 +149,7 @@ async def a_single_process_survives_a_reload():
         nginx.signal("HUP")
         await until(lambda: any("reconfiguring" in line for line in nginx.messages()))
         await asyncio.sleep(0.5)
-        # nginx itself accepts nobody after a reload of a single process
+        # without a master, nginx itself accepts no connections after a reload
         await nginx.talk(client, destination)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_drain: whatever its tunnels are doing, a worker that leaves closes them with dignity."""
+"""websocket_drain: a worker that leaves closes its tunnels properly, whatever their state."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ EACH = 5
 
 
 class Idle:
-    """Both ends wait."""
+    """Both ends are silent."""
 
     async def client(self, peer):
         return await answer_all(peer)
@@ -31,7 +31,7 @@ class Idle:
 
 
 class Trickling(Idle):
-    """The client sends a message byte by byte, whatever it hears meanwhile."""
+    """The client sends a message byte by byte, whatever it receives meanwhile."""
 
     async def client(self, peer):
         for byte in peer.encode(TEXT, b"trickling"):
@@ -70,7 +70,7 @@ class Flooding(Idle):
 
 
 class MidFragment(Idle):
-    """The destination has begun a message that it ends some time after the drain has begun."""
+    """The destination has begun a message, and completes it some time after the drain has begun."""
 
     async def destination(self, peer):
         await peer.frame(TEXT, b"begun ", fin=False)
@@ -100,7 +100,7 @@ class Uploading(Idle):
 
 
 class Deaf:
-    """The client reads nothing while the destination sends: it cannot be told anything."""
+    """The client reads nothing while the destination sends, so that no Close can reach it."""
 
     async def client(self, peer):
         await asyncio.sleep(3)

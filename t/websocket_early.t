@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_tunnel: what the ends send together with the handshake comes first, and in order."""
+"""websocket_tunnel: bytes that the ends send with the handshake arrive first, and in order."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from peer import answer, request
 from tap import equal, run, test
 
 GREETING = b"".join(frames.encode(TEXT, b"greeting %d" % number) for number in range(5))
-# more than a page of nginx's buffers
+# more than one of nginx's buffers, which have the size of a page
 LONG = frames.encode(BINARY, b"g" * 6000) + GREETING
 
 

@@ -1,4 +1,4 @@
-# The directives websocket_*: what they refuse, and in which words.
+# The directives websocket_*: configurations that they refuse, and the messages.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""An upgrade that something of nginx holds on to after all goes back to nginx's copier, with all
-that the ends have said meanwhile."""
+"""If a part of nginx still holds the request of an upgrade, the upgrade returns to nginx's copier,
+with all bytes that the ends have sent meanwhile."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from tap import equal, run, test, until
 
 GREETING = frames.encode(TEXT, b"greeting")
 EARLY = frames.encode(TEXT, b"early", mask=b"mask")
-# a 101 that no socket buffer holds
+# a 101 that is larger than any socket buffer
 HEADERS = [f"X-Large-{number}: {'h' * 8000}" for number in range(60)]
 LISTEN = CONFIGURATION.replace("127.0.0.1:PORT", "127.0.0.1:PORT sndbuf=8k")
 SERVER = """
@@ -39,14 +39,14 @@ SERVER = """
 
 
 def respond(head):
-    """Nothing to the subrequest, so that it goes on; to a handshake a 101 and a frame at once."""
+    """No response to the subrequest, so that it continues; a 101 with a frame to a handshake."""
     if b" /beside " in head:
         return b""
     return answer(head, HEADERS if b" /meanwhile/" in head else []) + GREETING
 
 
 async def is_given_back(nginx, path, client, destination):
-    """Whether the early bytes of both ends have come, and the ends can talk."""
+    """Whether the early bytes of both ends arrive, and the ends can exchange messages."""
     equal(await client.exactly(len(GREETING), 3), GREETING, "what the destination said early")
     equal(await destination.exactly(len(EARLY), 3), EARLY, "what the client said early")
     await nginx.talk(client, destination)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Peers that half-close, reset or just stay away, in every state of a tunnel: nothing is left."""
+"""Ends that half-close, reset or vanish, in every state of a tunnel: nothing is left open."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ async def idle(client, destination):
 
 
 async def talking(client, destination):
-    """Messages have passed, the last one is not read."""
+    """Messages have passed, and the last one is unread."""
     await client.frame(TEXT, b"hello")
     await destination.next()
     await destination.frame(TEXT, b"hello")
@@ -47,14 +47,14 @@ async def within_a_head(client, destination):
 
 
 async def client_blocked(client, destination):
-    """The client takes nothing more."""
+    """The client's buffers are full."""
     flooding = asyncio.create_task(flood(destination))
     await asyncio.sleep(0.3)
     flooding.cancel()
 
 
 async def destination_blocked(client, destination):
-    """The destination takes nothing more."""
+    """The destination's buffers are full."""
     flooding = asyncio.create_task(flood(client))
     await asyncio.sleep(0.3)
     flooding.cancel()
@@ -74,13 +74,13 @@ async def closed(client, destination):
 
 
 async def passthrough(client, destination):
-    """The stream cannot be followed."""
+    """The client's bytes are not valid frames."""
     await client.send(b"\xff" * 100)
     await destination.exactly(100)
 
 
 async def pinged(client, destination):
-    """Both have a Ping that they did not answer."""
+    """Both ends have an unanswered Ping."""
     equal((await client.next()).opcode, PING)
     equal((await destination.next()).opcode, PING)
 
@@ -90,7 +90,7 @@ STATES = [idle, talking, within_frames, within_a_head, client_blocked, destinati
 
 
 async def leave(nginx, state, end, how):
-    """One end leaves in a state; the other sees the end, and nginx keeps nothing."""
+    """One end leaves in this state; the other end notices, and nginx keeps no connection."""
     path = f"/{state.__name__}/{end}/{how}"
     ends = await nginx.tunnel(path, receive_buffer=4096)
     await state(*ends)
@@ -137,7 +137,7 @@ async def both_stay_away(nginx):
     async def stay_away(state):
         path = f"/{state.__name__}/away"
         await state(*await nginx.tunnel(path, receive_buffer=4096))
-        # the others have no place for a Ping
+        # in these states nginx cannot send a Ping
         if state not in (within_frames, within_a_head, closing, passthrough):
             await nginx.end_of(path)
     await asyncio.gather(*map(stay_away, STATES))

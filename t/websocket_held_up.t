@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""A worker that was held up for longer than the times of its tunnels: what came meanwhile counts.
+"""A worker that was stopped for longer than the timeouts of its tunnels: bytes that arrived
+meanwhile count.
 
-A signal that wakes a worker has it look at its timers before its sockets, so after SIGCONT every
-time that is over comes first."""
+A worker that is woken by a signal looks at its timers before its sockets, so after SIGCONT all
+expired timers come first."""
 
 import asyncio
 import contextlib
@@ -20,7 +21,7 @@ TUNNELS = 40
 
 @contextlib.contextmanager
 def held_up(nginx):
-    """The worker stands still."""
+    """Stops the worker within the context."""
     pid = nginx.worker
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -30,14 +31,14 @@ def held_up(nginx):
 
 
 async def next_data(peer):
-    """The next frame that is no Ping; those are answered."""
+    """Answers Pings; returns the next frame of another kind."""
     while (frame := await peer.next()).opcode == PING:
         await peer.frame(PONG, frame.payload)
     return frame
 
 
 async def all_talk(ends):
-    """Both ends of every tunnel get a message of the other."""
+    """Both ends of every tunnel receive a message from the other."""
     for sender, receiver in [*ends, *[(b, a) for a, b in ends]]:
         await sender.frame(TEXT, b"hello")
         equal((await next_data(receiver)).payload, b"hello")

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""What an end had said before its connection failed or ended reaches the other, its Close above all."""
+"""The last bytes of an end whose connection fails or ends reach the other end, above all its
+Close."""
 
 import asyncio
 import contextlib
@@ -14,7 +15,7 @@ from frames import BINARY, CLOSE, TEXT
 from nginx import Nginx
 from tap import equal, run, test
 
-# the port of the tests leads to one with TLS, and that to the destination: a tunnel in each
+# the first server proxies to the server with TLS, and that to the destination: a tunnel in each
 SERVER = """
     location /tls/ { proxy_pass https://127.0.0.1:OTHER; }
 """
@@ -29,7 +30,7 @@ HTTP = """
 
 
 class Tls(Nginx):
-    """With a certificate of its own."""
+    """An nginx with a certificate of its own."""
 
     def configure(self, **parts):
         self.make_certificate()
@@ -37,8 +38,8 @@ class Tls(Nginx):
 
 
 async def refuse(ends, refusing, size, read):
-    """An end reads a part of a message, says why it wants no more, and closes with bytes unread.
-    What the other, which sends first and reads then, has got."""
+    """An end reads a part of a message, sends a Close, and closes the connection with unread bytes.
+    Returns the frames that the other end receives, which reads only after it has sent."""
     async def send():
         with contextlib.suppress(ConnectionError):
             await ends[1 - refusing].frame(BINARY, b"m" * size)
@@ -55,7 +56,7 @@ async def refuse(ends, refusing, size, read):
 
 
 async def refuse_often(nginx, place, refusing):
-    """The Close arrives each time, and ends the tunnel as that end's."""
+    """The Close arrives each time, and counts as the reason for the end of the tunnel."""
     for size, read in [(2 << 20, 300_000), (8 << 20, 1_200_000)]:
         for number in range(8):
             path = f"{place}/{refusing}/{size}/{number}"
@@ -114,7 +115,7 @@ async def a_connection_that_fails_without_a_close(nginx):
         os.kill(nginx.worker, signal.SIGSTOP)
         try:
             await ends[end].frame(TEXT, b"last words")
-            # read by nobody, so that a send of nginx's meets a reset
+            # this end will not read it: nginx's send fails with a reset
             await ends[1 - end].frame(TEXT, b"to nobody")
             ends[end].reset()
         finally:
@@ -130,7 +131,7 @@ async def a_close_that_lies_unread_as_the_other_half_closes(nginx):
         ends = await nginx.tunnel(path)
         os.kill(nginx.worker, signal.SIGSTOP)
         try:
-            # the worker hears of these in this order
+            # the worker gets these events in this order
             ends[end].finish()
             await asyncio.sleep(0.05)
             await ends[1 - end].frame(CLOSE, frames.close(1011))

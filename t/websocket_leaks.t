@@ -41,7 +41,7 @@ async def some(nginx, count):
 
 
 async def stays_flat(nginx):
-    """Whether the memory after many is that after a few."""
+    """Whether the worker needs no more memory after many WebSockets than after a few."""
     await some(nginx, 1000)
     before = nginx.memory()
     await some(nginx, COUNT)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_limit_conn: how many WebSockets one key may have, over all workers."""
+"""websocket_limit_conn: the number of WebSockets that one key may have, over all workers."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ SERVER = """
 
 
 async def statuses(nginx, path, count):
-    """Asks for so many WebSockets, one after the other: those that live, and all statuses."""
+    """Requests this many WebSockets, one after the other: the open ones, and all statuses."""
     clients = [await nginx.client(path) for _ in range(count)]
     return ([client for client in clients if client.status == 101],
             [client.status for client in clients])
@@ -103,8 +103,8 @@ async def a_worker_that_dies_takes_its_count_along(nginx):
     for pid in old:
         os.kill(pid, signal.SIGKILL)
     await until(lambda: len(set(nginx.workers()) - set(old)) == 2, what="no new workers came")
-    # the second of them may not have begun yet, which takes back what the last one to die had;
-    # a refusal does so too, within a second
+    # a new worker releases the count of a dead one when it starts, and the second new worker may
+    # not have started yet; a refusal releases the count too, within a second
     for _ in range(50):
         _, got = await statuses(nginx, "/two/?key=h", 1)
         if got == [101]:
@@ -121,7 +121,7 @@ async def one_with_the_number_of_the_dead_is_another(_):
             _, got = await statuses(nginx, "/one/?key=i", 2)
             equal(got, [101, 429], "before")
             old = nginx.worker
-            # start times are told apart by ticks of 10 ms
+            # start times have a resolution of 10 ms
             await asyncio.sleep(0.05)
             if not kill_and_replace(old):
                 return
@@ -134,7 +134,7 @@ async def one_with_the_number_of_the_dead_is_another(_):
 
 
 def kill_and_replace(pid):
-    """Kills a process and has the kernel give its number to the next one; whether it may be told."""
+    """Kills a process and makes the kernel reuse its number; False without the permission."""
     try:
         with open("/proc/sys/kernel/ns_last_pid", "w", encoding="ascii") as last:
             os.kill(pid, signal.SIGKILL)

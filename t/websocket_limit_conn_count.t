@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_limit_conn: what counts, and that it is given back however it ends."""
+"""websocket_limit_conn: what counts, and that the count is released however a WebSocket ends."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ HTTP = """
 
 
 async def statuses(nginx, path, count):
-    """So many handshakes, one after the other: their clients and statuses."""
+    """This many handshakes, one after the other: their clients and statuses."""
     clients = [await nginx.client(f"{path}/{number}") for number in range(count)]
     return clients, [client.status for client in clients]
 
@@ -63,7 +63,7 @@ async def clients_that_leave_early_are_given_back(_):
             await nginx.destination.peer(f"/two/k/{number}")
             client.reset()
         await nginx.has_no_connections()
-        # both of two are there again
+        # both WebSockets of the limit are free again
         for number in range(2):
             client = await nginx.connect()
             await client.send(request(f"/two/k/again/{number}"))

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A refusal by websocket_limit_conn and error_page: one refusal, with the page that it is to have."""
+"""A refusal by websocket_limit_conn with error_page counts once, and the client gets the page."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from peer import answer
 from status import HTTP, SERVER, metrics
 from tap import equal, run, test
 
-# the limit holds where the pages are, too
+# the limit also applies to the locations of the pages
 LIMITED = SERVER + """
     websocket_limit_conn $http_x_key 1;
     error_page 503 /busy.html;
@@ -28,7 +28,7 @@ LIMITED = SERVER + """
 
 
 class Limited(Nginx):
-    """With a page for those that are refused."""
+    """An nginx with a page for refused clients."""
 
     def configure(self, **parts):
         (self.folder / "busy.html").write_text("all lines are busy")
@@ -36,14 +36,14 @@ class Limited(Nginx):
 
 
 def respond(head):
-    """A 101, and a page for those that were refused before."""
+    """A 101, or the page for refused clients."""
     if head.split()[1].endswith(b"again"):
         return b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nproxied"
     return answer(head)
 
 
 async def refused(nginx):
-    """How many refusals were counted, by whom."""
+    """The numbers of refusals in the metrics, by reason."""
     told = await metrics(nginx.port)
     return [told[f'websocket_refused_total{{reason="{reason}"}}']
             for reason in ("limit", "destination", "unreachable")]

@@ -19,7 +19,7 @@ SERVER = """
 
 
 async def statuses(nginx, path, count):
-    """So many handshakes, some at a time: how many were answered with each status."""
+    """This many handshakes, some at a time; returns the number of responses with each status."""
     got = []
     for _ in range(0, count, 20):
         clients = await asyncio.gather(*(nginx.client(path) for _ in range(20)))

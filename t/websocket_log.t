@@ -56,7 +56,7 @@ def lines_of(path):
 
 
 async def chat(nginx, path, **how):
-    """A WebSocket with two frames one way and three the other; how many bytes."""
+    """A WebSocket with two frames from the client and three from the destination; their bytes."""
     client, destination = await nginx.tunnel(path, **how)
     up = [client.encode(TEXT, b"one"), client.encode(CLOSE, frames.close(4567))]
     down = [destination.encode(BINARY, b"x" * 200) * 2, destination.encode(CLOSE)]
@@ -196,7 +196,7 @@ async def the_access_log_has_its_line_at_the_upgrade(nginx):
 async def what_was_sent_and_received_by_then(nginx):
     early = frames.encode(TEXT, b"early", mask=b"mask")
     client, destination = await nginx.tunnel("/sizes", early=early)
-    # of the early frame nothing had been sent
+    # no byte of the early frame had been sent
     expected = f"/sizes {len(destination.head)} {len(answer(destination.head))}"
     await until(lambda: expected in lines_of(nginx.folder / "sizes.log"),
                 what=f"no {expected!r}")

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_max_age: a WebSocket that is old enough is asked to reconnect."""
+"""websocket_max_age: a WebSocket that reaches this age is closed, so that its client reconnects."""
 
 import asyncio
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Whatever way nginx has to wait for events: nothing is left waiting, and nothing is asked for again
-and again."""
+"""With each of nginx's event methods, no bytes are left waiting, and no event fires again and again
+without need."""
 
 import asyncio
 import contextlib
@@ -16,13 +16,13 @@ from tap import equal, run, test
 from traffic import flood, next_close
 
 LISTEN = CONFIGURATION.replace("127.0.0.1:PORT", "127.0.0.1:PORT sndbuf=8k")
-# a 101 that no socket buffer holds
+# a 101 that is larger than any socket buffer
 LARGE = "proxy_buffer_size 1m; proxy_buffers 8 1m; proxy_busy_buffers_size 2m;"
 HEADERS = [f"X-Large-{number}: {'h' * 8000}" for number in range(60)]
 
 
 def with_each_method(**parts):
-    """Makes a test of what is to be done with one nginx for each method."""
+    """Registers a test for each event method, each with its own nginx."""
     def add(function):
         async def one(how):
             async with Nginx(**parts, **how) as nginx:
@@ -71,7 +71,7 @@ async def a_client_that_is_waited_for_after_its_tunnel(nginx):
     equal((await nginx.end_of("/waited"))["close_reason"][-13:], "_send_timeout")
     for task in floods:
         task.cancel()
-    # the socket takes bytes again, and there are none
+    # the socket is writable again, and there are no bytes to write
     await client.rest()
     await nginx.is_idle()
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""websocket_metrics and websocket_status: what they say is valid, the same in every format, and
-given to those who ask for it."""
+"""websocket_metrics and websocket_status: their output is valid, has the same numbers in every
+format, and the format is the one that the client accepts."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ OPEN = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 SCHEMA = json.loads((ROOT / "docs/status.schema.json").read_text())
 
-# every number that both tell: family, labels, and where the JSON has it
+# every number that is in both formats: family, labels, and its place in the JSON
 SAME = [
     ("websocket_active", {}, lambda told: told["websockets"]["active"]),
     ("websocket_opened_total", {}, lambda told: told["websockets"]["opened"]),
@@ -57,7 +57,7 @@ def samples(text):
 
 
 async def some_traffic(nginx):
-    """Three WebSockets of which one is still open, and its snapshot."""
+    """Three WebSockets, one of them still open, and the snapshot."""
     pairs = [await nginx.tunnel(f"/{number}") for number in range(3)]
     for pair in pairs:
         await nginx.talk(*pair)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_metrics: the families that no other test reads, each after what it counts."""
+"""websocket_metrics: the families that no other test reads, each after the events it counts."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ async def versions_and_workers():
         assert len(info) == 1 and f'nginx="{text}"' in info[0], info
         await until_metrics(nginx.port, {
             'elb_workers{state="serving"}': 2, 'elb_workers{state="draining"}': 0})
-        # one WebSocket keeps its worker when that leaves
+        # a worker that leaves stays until its WebSocket ends
         client, _ = await nginx.tunnel("/kept")
         nginx.configure(http=HTTP + "websocket_drain 1s reload=60s;")
         nginx.signal("HUP")
@@ -61,7 +61,7 @@ async def pings_pongs_and_those_that_are_missed():
         ping = await client.next()
         equal(ping.opcode, PING)
         await client.frame(PONG, ping.payload)
-        # what it gets next is not answered
+        # the client does not answer the next Ping
         await client.until_gone()
         destination.close()
         found = await metrics(nginx.port)

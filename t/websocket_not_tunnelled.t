@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_tunnel leaves to nginx what is no WebSocket, and what it cannot take over."""
+"""websocket_tunnel leaves upgrades to nginx that are no WebSockets, or that it cannot take over."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ HTTP = """
 
 
 async def is_left_alone(nginx, path, handshake):
-    """Whether an upgrade works without being a tunnel of ours."""
+    """Whether an upgrade works without a tunnel of ours."""
     client = await nginx.connect()
     await client.send(handshake)
     await client.until_head()
@@ -56,14 +56,14 @@ async def is_left_alone(nginx, path, handshake):
 
 
 async def said(nginx, why):
-    """Waits for the message of a known cause."""
+    """Waits for the message with this cause."""
     message = rf"\[info\] .* not tunnelled: {why} "
     await until(lambda: any(re.search(message, line) for line in nginx.messages()),
                 what=f"no message that {why}")
 
 
 def nothing_is_unexplained(nginx):
-    """No upgrade was left for no known cause."""
+    """Fails if an upgrade was left to nginx for an unknown reason."""
     equal([line for line in nginx.messages() if "for an unknown reason" in line], [])
 
 
@@ -120,7 +120,7 @@ async def a_refused_handshake(nginx):
     async with Nginx(respond=lambda head: b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno") as other:
         client = await other.client("/refused")
         equal((client.status, await client.exactly(2)), (403, b"no"))
-        # the connection is as good as before
+        # the connection can still be used
         await client.send(request("/again"))
         await client.until_head()
         equal(client.status, 403)
@@ -128,7 +128,7 @@ async def a_refused_handshake(nginx):
 
 
 async def works(nginx, client, path, early):
-    """Whether a WebSocket works, ours or not, and its early bytes come first."""
+    """Whether a WebSocket works, with or without a tunnel, and its early bytes come first."""
     equal(client.status, 101)
     destination = await nginx.destination.peer(path)
     equal(await destination.exactly(len(early)), early, "early bytes")
@@ -149,7 +149,7 @@ async def with_a_mirror(nginx):
 
 @test
 async def while_a_mirror_is_under_way(_):
-    # its application never answers
+    # the application never responds to the mirrored request
     async with Nginx(respond=lambda head: b"" if b"GET /mirror" in head else answer(head),
                      location="mirror /mirror;",
                      server="location /mirror { proxy_pass http://DESTINATION; }") as nginx:
@@ -195,7 +195,7 @@ async def with_a_body_that_comes_slowly(nginx):
 async def with_a_body_still_on_its_way(nginx):
     client = await nginx.connect()
     await client.send(request("/unbuffered/way", ["Content-Length: 5"]) + b"fi")
-    # the destination answers before it has the body
+    # the destination responds before it has received the body
     await client.until_head()
     equal(client.status, 101)
     await client.send(b"ve!" + EARLY)

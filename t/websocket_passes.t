@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_tunnel: every byte of both ends arrives as it was sent, however it is cut."""
+"""websocket_tunnel: all bytes of both ends arrive unchanged, however the stream is split."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ SIZES = [0, 1, 7, 8, 125, 126, 127, 1000, 16383, 65535, 65536, 131071, 131072, 1
 
 
 async def pass_on(sender, receiver, data, seed=None):
-    """Sends data in pieces, or at once without a seed; what the other end got."""
+    """Sends data in random pieces, or at once without a seed; returns the bytes that arrive."""
     async def send():
         chance = random.Random(seed)
         start = 0

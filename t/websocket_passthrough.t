@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_tunnel: what cannot be followed as WebSocket frames passes all the same."""
+"""websocket_tunnel: streams that are not valid WebSocket frames pass as well."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ GARBAGE = {
     "text": b"GET / HTTP/1.1\r\nHost: smuggled\r\n\r\n" * 40,
     "zeros": b"\0" * 5000,
     "ones": b"\xff" * 5000,
-    # the same each time: one in twenty others begins with what is a Close for one of the ends
+    # always the same bytes: one in twenty random streams begins like a Close of one of the ends
     "random": random.Random(1).randbytes(20000),
     "wrong masking": frames.encode(TEXT, b"no mask") * 3,
     "a long control frame": frames.encode(PING, b"x" * 200, mask=b"mask"),

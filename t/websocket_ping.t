@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_ping: an end that is silent is asked for a sign of life, and answers to nobody else."""
+"""websocket_ping: a silent end gets a Ping, and its Pong does not reach the other end."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from tap import equal, run, test
 
 
 async def answer_pings(peer, seconds):
-    """Answers Pings for a while; all other frames that came."""
+    """Answers Pings for this time; returns their number and all other frames."""
     others = []
     pings = 0
     end = asyncio.get_running_loop().time() + seconds

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_ping: among Pings of ours, everything of the ends passes, and no Pong of ours does."""
+"""websocket_ping: all frames of the ends pass between our Pings, except the Pongs to our Pings."""
 
 import asyncio
 import collections
@@ -16,7 +16,7 @@ from traffic import stream
 
 
 class End:
-    """One end: it sends frames in pieces, with pauses, and its answers to our Pings between them."""
+    """One end: it sends frames in pieces, with pauses, and answers our Pings between the frames."""
 
     def __init__(self, peer, data, seed):
         self.peer = peer
@@ -50,8 +50,8 @@ class End:
             await self.send(self.peer.encode(PONG, self.answers.popleft()))
 
     async def receive_all(self, expected):
-        """Receives the frames of the other end, which may have Pings of ours between them, and Pongs
-        that nobody asked for."""
+        """Receives the frames of the other end, between which our Pings and unsolicited Pongs may
+        arrive."""
         for frame in expected:
             while (got := await self.peer.next()) != frame:
                 ours = got.opcode in (PING, PONG) and len(got.payload) == 8
@@ -63,7 +63,7 @@ class End:
 
 
 async def both_ways(nginx, seed):
-    """Both ends send at the same time; how many Pings came."""
+    """Both ends send at the same time; returns the number of Pings that they received."""
     client, destination = await nginx.tunnel(f"/{seed}")
     ends = [End(client, stream(client, 200_000, seed), seed),
             End(destination, stream(destination, 200_000, -seed), -seed)]

@@ -12,12 +12,12 @@ from nginx import Nginx
 from tap import equal, run, test, until
 
 TUNNELS = 8
-# more than all buffers of the kernel on the way
+# more than all kernel buffers between the ends
 SIZE = 24 << 20
 
 
 async def slow_readers(nginx, tunnels, by_client):
-    """Sends much through tunnels whose readers are slow, watching memory; then reads all of it."""
+    """Sends many bytes through tunnels with slow readers, watching memory; then reads all bytes."""
     before = nginx.memory()
     message = frames.encode(BINARY, os.urandom(SIZE), mask=None if by_client else b"mask")
     sending = []
@@ -33,7 +33,7 @@ async def slow_readers(nginx, tunnels, by_client):
         most = max(most, nginx.memory() - before)
     equal([line["close_reason"] for line in nginx.ended()], [], "tunnels that ended")
     assert not any(task.done() for task in sending), "nobody had to wait"
-    # a read of the worker's 128 kB each, and what malloc keeps
+    # the 128 kB that the worker reads at once for each tunnel, and memory that malloc keeps
     assert most < TUNNELS * 300_000 + 2_000_000, f"the worker took {most} bytes more"
     for reader, task in zip(readers, sending):
         assert await reader.exactly(len(message)) == message, "the message has changed"
@@ -61,7 +61,7 @@ async def both_at_once_do_not_lock_each_other():
     async with Nginx() as nginx:
         client, destination = await nginx.tunnel("/both", receive_buffer=4096)
         ends = [(client, destination), (destination, client)]
-        # both send until nothing is taken any more, and read only then
+        # both ends send until the buffers are full, and read only then
         sent = [sender.encode(BINARY, os.urandom(SIZE)) for sender, _ in ends]
         sending = [asyncio.create_task(sender.send(data)) for (sender, _), data in zip(ends, sent)]
         await asyncio.sleep(1)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A destination whose name leads elsewhere, or nowhere, while it has WebSockets.
+"""A destination whose name gets another address, or none, while it has WebSockets.
 
 Before nginx 1.27.3 names are looked up at start only.
 """
@@ -46,7 +46,7 @@ class Named(Nginx):
         await self.names.__aexit__(*error)
 
     async def is_known(self, up=True):
-        """Waits until handshakes work, or do not."""
+        """Waits until handshakes succeed, or until they fail."""
         for number in range(100):
             client = await self.client(f"/try/{number}")
             client.close()
@@ -57,7 +57,7 @@ class Named(Nginx):
 
 
 async def outlives(nginx):
-    """A WebSocket goes on while its peer goes, comes back and goes again."""
+    """A WebSocket continues while its peer is removed, added and removed again."""
     await nginx.is_known()
     client, destination = await nginx.tunnel("/live")
     for addresses in ([], ["127.0.0.1"], []):
@@ -99,7 +99,7 @@ async def its_worker_leaves_after_its_peer():
 
 @test
 async def many_changes_fit_the_zone():
-    # the nameserver's answers change with every second, among four addresses of one destination
+    # every second the nameserver returns another one of four addresses of one destination
     async with Named() as nginx:
         await nginx.is_known()
         for number in range(12):

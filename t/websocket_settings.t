@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The directives websocket_*: the values that they take, where they stand, how they inherit."""
+"""The directives websocket_*: their values, their contexts and their inheritance."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ PLACES = {
     "server": "server {{ listen 127.0.0.1:OTHER; {} }}",
     "location": "server {{ listen 127.0.0.1:OTHER; location /a {{ location /a/b {{ {} }} }} }}",
 }
-# the template says these in http itself
+# the template has these in http already
 TAKEN = ("websocket_tunnel", "websocket_log")
 
 INHERITING = """

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""A client with unread bytes is waited for after its tunnel, so that it sees the Close; where nginx
-stops, no longer than a stop may take."""
+"""nginx waits for a client with unread bytes after the end of its tunnel, so that the client sees
+the Close; during a stop it waits no longer than the stop may take."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ AGE = "websocket_ping off; websocket_max_age 3s jitter=0%; websocket_drain 0 han
 
 
 async def flooding(nginx, path, secure):
-    """A client that does nothing but send all it can to a destination that does not read."""
+    """A client that only sends, as much as it can, to a destination that does not read."""
     connect = nginx.secure_tunnel if secure else nginx.tunnel
     client, destination = await connect(path, receive_buffer=4096)
     return client, destination, asyncio.create_task(flood(client))
@@ -26,7 +26,7 @@ async def flooding(nginx, path, secure):
 
 async def sees_its_close(nginx, secure):
     client, destination, task = await flooding(nginx, "/sees", secure)
-    # the Close is still on its way when the tunnel ends, behind this
+    # when the tunnel ends, these messages are unsent, and so is the Close behind them
     messages = [destination.encode(BINARY, bytes(1000)) for _ in range(30)]
     await destination.send(b"".join(messages))
     await nginx.end_of("/sees")
@@ -56,7 +56,7 @@ async def stops_in_time(secure):
         start = time.monotonic()
         nginx.signal("QUIT")
         await nginx.has_ended()
-        # 300 ms by the settings
+        # by its settings the stop may take 300 ms
         between(0, time.monotonic() - start, 1.5 * PATIENCE, "seconds")
         for client, _, task in ends:
             task.cancel()

@@ -18,7 +18,7 @@ EARLY = frames.encode(TEXT, b"early", mask=b"mask")
 
 @test
 async def much_behind_the_handshake(nginx):
-    # more than nginx reads with the headers
+    # more than nginx reads together with the headers
     early = b"".join(frames.encode(BINARY, os.urandom(50_000), mask=b"mask") for _ in range(8))
     client = await nginx.connect()
     sending = asyncio.create_task(client.send(request("/much") + early))

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""websocket_idle_timeout and websocket_send_timeout, which stand in for nginx's own times."""
+"""websocket_idle_timeout and websocket_send_timeout, which replace nginx's own timeouts."""
 
 import asyncio
 import os

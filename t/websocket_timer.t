@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""A deadline that moves a little moves: nginx leaves a timer alone that is set to within 300 ms."""
+"""A deadline that changes a little takes effect, though nginx ignores a change of a timer by less
+than 300 ms."""
 
 import asyncio
 import os
@@ -10,8 +11,8 @@ from nginx import Nginx
 from tap import between, run, test
 from traffic import next_close
 
-# the next Ping is due shortly after nginx is asked to stop, and each end a little later than the
-# one before: with timers that stay where they are, the Closes come when the Pings were due
+# the next Pings are due shortly after nginx is asked to stop, each a little later than the one
+# before: if the timers did not change, the Closes would come when the Pings were due
 PING = 2.0
 APART = 0.04
 

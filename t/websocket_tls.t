@@ -14,7 +14,7 @@ from peer import request
 from tap import equal, run, test, until
 from traffic import answer_all, stream
 
-# the port of the tests leads to one with TLS, and that to the destination: a tunnel in each
+# the first server proxies to the server with TLS, and that to the destination: a tunnel in each
 SERVER = """
     location ~ ^/both/ {
         proxy_pass https://127.0.0.1:OTHER;
@@ -33,7 +33,7 @@ HTTP = """
 
 
 class Tls(Nginx):
-    """With a certificate of its own."""
+    """An nginx with a certificate of its own."""
 
     def __init__(self, http="", **more):
         super().__init__(http=http + HTTP, server=SERVER, **more)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""An end with TLS that asks for new keys and does not read: nginx has to write before it can read
-on, and waits for that without using the processor."""
+"""A TLS end that requests key updates and does not read: nginx has to write before it can continue
+to read, and waits for that without using the CPU."""
 
 import os
 import sys
@@ -16,11 +16,11 @@ HTTP = "websocket_ping off;"
 
 
 async def is_waited_for(nginx, asking, other):
-    """Whether nginx waits for an end that asks for keys, and goes on when that reads."""
+    """Whether nginx waits for an end that requests key updates, and continues when it reads."""
     await nginx.talk(*((asking, other) if asking.masks else (other, asking)))
     await asking.ask_for_keys(30)
     await nginx.is_idle()
-    # what is to be written waits behind the keys
+    # bytes for this end have to wait behind the key updates
     down = stream(other, 100_000, 1)
     await other.send(down)
     await nginx.is_idle()

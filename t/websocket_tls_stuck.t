@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Tunnels whose destination has TLS and takes nothing, so that not even a close_notify can be sent:
-they leave nothing."""
+"""Tunnels whose TLS destination does not read, so that not even a close_notify can be sent: they
+leak no memory."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ async def many_leave_nothing(nginx):
         assert {line["close_reason"] for line in nginx.ended()} == {"destination_send_timeout"}
         for task in floods:
             task.cancel()
-        # not before: the next socket may have the number of one that is still waited for
+        # not earlier: a new socket may get the number of one that a task still waits for
         await asyncio.gather(*floods, return_exceptions=True)
         for peer in itertools.chain(*ends):
             peer.close()

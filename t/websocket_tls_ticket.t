@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""A TLS destination sends session tickets when it likes, also long after the request is gone that
-nginx would save them for."""
+"""A TLS destination may send session tickets at any time, also long after nginx has freed the
+request to which a saved session would belong."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ async def tickets_in_a_tunnel(nginx):
 
 @test
 async def sessions_are_still_reused(nginx):
-    # of those that came with the handshake
+    # with the tickets that came with the handshake
     await nginx.talk(*await nginx.tunnel("/first"))
     _, destination = await nginx.tunnel("/second")
     equal(destination.is_reused(), True, "the session")

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A plain handshake is tunnelled: whatever the nginx, none is left to its own code."""
+"""A plain handshake is tunnelled by every nginx, and none is left to nginx's own code."""
 
 import os
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""WebSockets that are not tunnelled for no known cause: the error log has one warning a minute, and
-they are counted. A module of the test's own holds on to their requests."""
+"""WebSockets that are not tunnelled for an unknown reason: they are counted, and the error log has
+one warning a minute. A module of this test holds their requests."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ async def each_is_counted_and_one_is_told(nginx):
           {"not_websocket": 0, "not_of_its_own": 0, "busy": 0, "unexplained": COUNT})
     _, _, text = await fetch(nginx.port, "/metrics")
     equal(f'websocket_left_to_nginx_total{{reason="unexplained"}} {COUNT}' in text, True, text)
-    # until the module lets go of the requests
+    # until the module releases the requests
     await asyncio.sleep(2.5)
     for peer in nginx.peers:
         peer.close()

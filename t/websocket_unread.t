@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A client that is slow to read the 101 itself: nginx still holds part of it as the tunnel begins."""
+"""A client that is slow to read the 101: nginx still holds a part of it when the tunnel begins."""
 
 import asyncio
 import os
@@ -20,13 +20,13 @@ LOCATION = "proxy_buffer_size 1m; proxy_buffers 8 1m; proxy_busy_buffers_size 2m
 
 
 def large_answers(**more):
-    """A 101 that no socket buffer holds, with a frame behind it."""
+    """A 101 that is larger than any socket buffer, with a frame behind it."""
     return Nginx(configuration=LISTEN, location=LOCATION,
                  respond=lambda head: answer(head, HEADERS) + GREETING, **more)
 
 
 async def stuck(nginx, path):
-    """A client with a handshake whose answer it does not read, and its destination."""
+    """A client that does not read the response to its handshake, and its destination."""
     client = await nginx.connect(receive_buffer=4096)
     await client.send(request(path) + EARLY)
     destination = await nginx.destination.peer(path)

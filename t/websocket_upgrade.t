@@ -13,7 +13,7 @@ from traffic import answer_all
 
 
 class Orphan(Nginx):
-    """An nginx whose parent has left it, which is how it tells that it is no new binary itself."""
+    """An nginx whose parent has exited: otherwise it would take itself for a new binary."""
 
     def _wrapper(self):
         leave = '"$@" & until [ -s "$0" ]; do sleep 0.05; done'
@@ -36,7 +36,7 @@ class Orphan(Nginx):
         return 0
 
     async def take_over(self):
-        """Has a new binary take over; the process ids of the old master and its worker."""
+        """Makes a new binary take over: the process ids of the old master and its worker."""
         master, worker = self.master, self.worker
         self.signal("USR2")
         await until(lambda: self.master not in (0, master) and self.workers(), what="no new master")
@@ -55,7 +55,7 @@ async def websockets_of_the_old_one_are_drained():
         await until(lambda: not is_running(worker) and not is_running(master),
                     what="the old ones are still there")
         await nginx.talk(*await nginx.tunnel("/new"))
-        # the new one stops as any other
+        # the new nginx stops like any other
         ends = await nginx.tunnel("/last")
         nginx.signal("QUIT")
         got = await asyncio.gather(*map(answer_all, ends))

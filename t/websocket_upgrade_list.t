@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Upgrade is a list (RFC 9110 7.8), and "websocket" one of its items (RFC 6455 4.2.1): so it is for
-servers, and what they take for a WebSocket is limited, tunnelled and counted as one."""
+"""Upgrade is a list (RFC 9110 7.8), and "websocket" one of its items (RFC 6455 4.2.1). Servers read
+it so, and an upgrade that they accept as a WebSocket is limited, tunnelled and counted as one."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ def handshake(path, values):
 
 
 def respond(head):
-    """A 101 that says the same."""
+    """A 101 with the same values of Upgrade."""
     name = head.split()[1].split(b"/")[-1].decode().partition("?")[0]
     lines = "\r\n".join(f"Upgrade: {value}" for value in {**LISTS, **OTHERS}[name])
     return answer(head).replace(b"Upgrade: websocket", lines.encode())

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""websocket_pong_timeout: an end whose host acknowledges nothing is dead, in whatever state; one that
-only does not read or answer is not."""
+"""websocket_pong_timeout: an end whose host acknowledges nothing is dead, in any state of the
+tunnel; an end that only fails to read or answer is not."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ async def within_a_frame_of_its_own(nginx):
         ends = await nginx.tunnel(path)
         await ends[gone].send(ends[gone].encode(BINARY, b"w" * 1000)[:500])
         await ends[1 - gone].exactly(500)
-        # it lives, as its host acknowledges Pings
+        # the end is alive, as its host acknowledges Pings
         await asyncio.sleep(3)
         equal([line for line in nginx.ended() if line["uri"] == path], [], "ends")
         await is_found(nginx, path, ends, gone)
@@ -66,7 +66,7 @@ async def a_destination_that_does_not_read_is_not_dead(_):
                      receive_buffer=4096) as nginx:
         client, destination = await nginx.tunnel("/busy")
         answers = asyncio.create_task(answer_all(client))
-        # more than it has room for, less than nginx has
+        # more than the destination's buffer holds, less than nginx's
         message = client.encode(BINARY, b"b" * 60_000)
         await client.send(message)
         await asyncio.sleep(6)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""$websocket_* in the access log, $elb_utf8_*, which keeps a JSON log one, and $elb_request_id."""
+"""$websocket_* in the access log, $elb_utf8_* for a valid JSON log, and $elb_request_id."""
 
 import asyncio
 import json
@@ -66,15 +66,15 @@ def respond(head):
 
 
 def logged(nginx, name="access.log"):
-    """The lines of a log that have their end."""
+    """The complete lines of a log."""
     log = nginx.folder / name
     lines = log.read_bytes().splitlines(keepends=True) if log.exists() else []
-    # a JSON log is UTF-8, whatever came in
+    # a JSON log is UTF-8, whatever the bytes of the request
     return [line.decode() for line in lines if line.endswith(b"\n")]
 
 
 async def line_of(nginx, path):
-    """The line of the access log with this path, and of the other one."""
+    """The line with this path in the JSON log, and in the text log."""
     def found():
         return next((line for line in map(json.loads, logged(nginx)) if line["uri"] == path), None)
     line = await until(found, what=f"no line with {path}")
@@ -83,7 +83,7 @@ async def line_of(nginx, path):
 
 
 async def left(nginx, path, handshake, **how):
-    """The line of an upgrade that nginx's own copier has: it comes at the end."""
+    """The line of an upgrade that nginx's own copier handles: nginx writes it at the end."""
     client = await nginx.connect(**how)
     await client.send(handshake)
     await client.until_head()
@@ -188,7 +188,7 @@ async def active(_):
 
 
 def headers_frame(headers):
-    """HTTP/2: a HEADERS frame with a whole request, nothing of it in any table (RFC 7541 6.2.2)."""
+    """HTTP/2: a HEADERS frame with a whole request, without the use of tables (RFC 7541 6.2.2)."""
     block = b"".join(b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
                      for name, value in headers)
     return struct.pack("!I", len(block))[1:] + b"\x01\x05" + struct.pack("!I", 1) + block
@@ -212,7 +212,7 @@ async def a_stream_of_http2(_):
         writer.close()
 
 
-# since then nginx takes no such header over HTTP/2 (RFC 9113 8.2.2)
+# later versions refuse such a header over HTTP/2 (RFC 9113 8.2.2)
 if version() < (1, 31, 0):
     test(a_stream_of_http2)
 

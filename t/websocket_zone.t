@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""websocket_zone: counters are what clients and destinations did, whichever worker had them,
-through reloads and after workers that were killed."""
+"""websocket_zone: counters include everything that clients and destinations did in any worker,
+through reloads, and after workers were killed."""
 
 import asyncio
 import os
@@ -21,13 +21,13 @@ def zoned(http="", server="", **how):
 
 
 async def settled(nginx, active=0):
-    """The snapshot once so many WebSockets are open."""
+    """The snapshot once this many WebSockets are open."""
     return await until_status(nginx.port, lambda told: told["websockets"]["active"] == active,
                               f"not {active} WebSockets")
 
 
 def balance(told):
-    """What began is open or has ended."""
+    """Each WebSocket that was opened is still open or has ended."""
     sockets = told["websockets"]
     equal(sockets["opened"], sockets["active"] + sum(closed(told).values()), "opened")
     equal(sockets["active"], sum(worker["active"] for worker in told["workers"]), "active")
@@ -38,7 +38,7 @@ def close(code):
 
 
 async def ends(peer, other, code=None):
-    """A closing handshake that `peer` begins."""
+    """A closing handshake that `peer` starts."""
     await peer.frame(frames.CLOSE, b"" if code is None else close(code))
     await other.next()
     await other.frame(frames.CLOSE, b"" if code is None else close(code))
@@ -48,7 +48,7 @@ async def ends(peer, other, code=None):
 @test
 async def everything_is_counted_exactly_over_several_workers():
     async with zoned(workers=3) as nginx:
-        # a worker that is there may not have begun yet
+        # a worker process may exist before it has registered
         told = await until_status(nginx.port, lambda told: len(told["workers"]) == 3, "workers")
         equal(told["websockets"]["opened"], 0, "opened at first")
         pairs = [await nginx.tunnel(f"/{number}") for number in range(30)]
@@ -83,7 +83,7 @@ async def everything_is_counted_exactly_over_several_workers():
         balance(told)
         sockets = told["websockets"]
         by = closed(told)
-        # a reset is found by a read, or by a write if that comes first
+        # nginx notices a reset by a read, or by a write if that comes first
         equal(by.pop("client none", 0) + by.pop("client_error none", 0), 8, "without a Close")
         equal(by, {"client 1000": 10, "client 3xxx": 2, "destination 4xxx": 5,
                    "destination none": 5})
@@ -112,7 +112,7 @@ async def pings_and_pongs():
         told = await until_status(
             nginx.port, lambda told: told["websockets"]["destination"]["pongs"] == 1, "no Pong")
         equal(told["websockets"]["client"]["pongs"], 1, "Pongs of the client")
-        # and then no more
+        # finally no WebSocket is open
         told = await settled(nginx)
         balance(told)
         missed = [told["websockets"][end]["pongs_missed"] for end in ("client", "destination")]
@@ -171,7 +171,7 @@ async def bytes_that_wait_are_held_and_given_back():
         client, destination = await nginx.tunnel("/slow")
 
         def begin():
-            """Sends more than the sockets take."""
+            """Sends more than the socket buffers hold."""
             return asyncio.ensure_future(
                 client.frame(frames.BINARY, bytes(size), mask=bytes(4)))
 
@@ -240,7 +240,7 @@ async def a_killed_worker_holds_nothing_and_its_counts_stay():
         balance(told)
         equal(closed(told), {"worker_lost none": victim["active"]})
         equal(told["websockets"]["client"]["messages"], 12, "messages")
-        # its successor takes its slot, or another
+        # the new worker takes the slot of the old one, or another slot
         told = await until_status(nginx.port, lambda told: len(told["workers"]) == 2, "no successor")
         balance(told)
         equal(victim["pid"] in [worker["pid"] for worker in told["workers"]], False)
@@ -301,5 +301,5 @@ async def a_zone_too_small_for_all_says_so():
         between(15, len((await status(nginx.port))["workers"]), 39, "workers with a slot")
 
 
-# one after the other: some of them keep the machine busy
+# one after the other, because some tests keep the machine busy
 run(together=False)

@@ -23,7 +23,7 @@ like(get($tls, '/teapot', $header), qr{^HTTP/1\.1 418 }, 'a location of an overr
 my $first = start_app('late');
 ok(wait_for(20, sub { get($tls, '/', $header) =~ /^HTTP\S+ 200/ }), 'the destination starts');
 
-# As `docker run --link` has it: a line in /etc/hosts.
+# As `docker run --link` does it: a line in /etc/hosts.
 my $linked = start(
     '-p' => '127.0.0.1::444', '--add-host' => 'linked:' . address($first),
     '-e' => 'LISTEN_ON=81', '-e' => 'LISTEN_ON_TLS=444',

@@ -1,5 +1,5 @@
-# Taking a container out: with DRAIN_DELAY it goes on as it was, but for its readiness, before it
-# stops.
+# A container that is taken out of service: with DRAIN_DELAY it serves as before until it stops, but
+# reports that it is not ready.
 
 use strict;
 use warnings;
@@ -22,7 +22,7 @@ sub first_process {
     return $line =~ tr/\0/ /r;
 }
 
-# The status and the body of a check of readiness.
+# The status and the body of the response to a readiness check.
 sub ready {
     my ($port) = @_;
     return join ' ', get($port, '/ping', $header) =~ /^HTTP\S+ (\d+).*\r\n\r\n(.*)/s;
@@ -56,7 +56,7 @@ for my $signal (qw(SIGQUIT SIGTERM)) {
     is(exit_code($proxy), 0, 'the proxy exits with 0');
     like(logs($proxy), qr/signal 3 \(SIGQUIT\).*shutting down/, 'nginx was asked by SIGQUIT');
 
-    # what it has made is no longer there
+    # the drain file that it created is removed
     engine('start', $proxy);
     $port = port($proxy, 8444);
     ok(wait_for(15, sub { ready($port) eq '200 ok' }), 'started again, it is ready');

@@ -1,4 +1,4 @@
-# A faulty environment starts nothing, and every fault is named in the log.
+# With an invalid environment nginx does not start, and the log names every error.
 
 use strict;
 use warnings;

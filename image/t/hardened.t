@@ -1,4 +1,4 @@
-# The container as any user, without capabilities, on a root that nobody can write to.
+# The container as any user, without capabilities, on a read-only root.
 
 use strict;
 use warnings;
@@ -30,8 +30,8 @@ like(get($plain, '/', $header), qr{^Location: https://example\.com/\r$}m, 'it re
 like(get($tls, '/', $header), qr{"x-forwarded-for": "203\.0\.113\.7"}, 'it proxies');
 like(talk($tls, $header), qr/^megabyte same\n.*^closed 1000$/ms, 'it carries WebSockets');
 
-# A body too large for memory goes through the folder for temporary files. What the application
-# makes of it does not matter here.
+# A body too large for memory goes through the folder for temporary files. The application's
+# response does not matter here.
 my $body = 'x' x 200_000;
 request($tls, $header . "POST / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n"
         . 'Content-Length: ' . length($body) . "\r\n\r\n$body");

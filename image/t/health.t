@@ -1,4 +1,4 @@
-# The health check finds the proxy whatever form the variables take.
+# The health check finds the proxy, whatever form the variables have.
 
 use strict;
 use warnings;
@@ -42,7 +42,7 @@ for my $case (@cases) {
     clean_logs($proxy);
 }
 
-# What the engine makes of it. podman leaves the schedule to systemd, which not every machine has.
+# The engine's own result. podman leaves the schedule to systemd, which not every machine has.
 my $proxy = start(@plain, '-e' => 'LISTEN_ON_TLS=8444');
 my $status;
 wait_for(30, sub {

@@ -16,7 +16,7 @@ sub commands {
     return grep { !/^build / } $text =~ /^\$ docker (.*)$/mg;
 }
 
-# One as it is run here. A name that the README gives stays the name in the network.
+# A command as this test runs it. The names in the README remain names in the network.
 sub own {
     my ($command) = @_;
     for ($command) {

@@ -1,4 +1,4 @@
-# Stopping lets requests end, tells WebSockets, and ends well.
+# A stop completes requests, closes WebSockets properly, and exits with success.
 
 use strict;
 use warnings;

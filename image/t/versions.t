@@ -1,4 +1,4 @@
-# The image is of the nginx that nginx/versions names, and says what it is.
+# The image has the nginx version in nginx/versions, and labels that describe it.
 
 use strict;
 use warnings;

@@ -1,16 +1,16 @@
 package Application;
 
-# The application behind the proxy: it answers with what it was sent, so that a test sees what
-# arrived. Many connections at a time, in a process of its own.
+# The application behind the proxy: it sends back all that it receives, so that a test sees what
+# arrived. It serves many connections at a time, in a process of its own.
 #
 #     /...             200, the body is the head of the request as it came in, then its body
 #     /slow/SECONDS    the same, later
 #     WebSocket        the head as the first message, then every message back, "text" or "binary"
-#                      as it was; "fragments" before a message has it sent back in three frames,
+#                      as it was; "fragments" before a message sends it back in three frames,
 #                      "ping" gets a Ping, "bye" a Close
 #
-# Every answer tells the number of its connection (X-Connection) and how many requests there have
-# been (X-Request).
+# Every response has the number of its connection (X-Connection) and the number of requests so far
+# (X-Request).
 
 use strict;
 use warnings;

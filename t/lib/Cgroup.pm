@@ -1,6 +1,6 @@
 package Cgroup;
 
-# A cgroup of a test's own, with a limit, where the machine lets us make one:
+# A cgroup for a test, with a limit, if the machine permits that:
 #
 #     my $group = Cgroup->limited(cpu => '100000 100000') or skip ...;
 #     Shipped->start(-w => $group->wrapper, ...);
@@ -10,13 +10,13 @@ package Cgroup;
 use strict;
 use warnings;
 
-# What to write for a limit, by the controller: in v2, and in v1.
+# The files to write for a limit of each controller, in v2 and in v1.
 my %files = (
     cpu    => [['cpu.max'], ['cpu.cfs_quota_us', 'cpu.cfs_period_us']],
     memory => [['memory.max'], ['memory.limit_in_bytes']],
 );
 
-# A group with the limit of a controller, in the words of v2; undef where it cannot be made.
+# A group with the limit of a controller, in the format of v2; undef if it cannot be made.
 sub limited {
     my ($class, $controller, $limit) = @_;
     for my $version (2, 1) {
@@ -31,7 +31,7 @@ sub limited {
     return;
 }
 
-# Whether a file that is there took a text.
+# Writes a text to an existing file; whether that succeeded.
 sub write_to {
     my ($path, $text) = @_;
     open my $file, '+<', $path or return;
@@ -39,7 +39,7 @@ sub write_to {
     return close $file;
 }
 
-# The words of a command that runs another one in the group.
+# The words of a command that runs another command in the group.
 sub wrapper {
     my ($self) = @_;
     return ['sh', '-c', "echo \$\$ >'$self->{path}/cgroup.procs' && exec \"\$\@\"", 'sh'];

@@ -50,7 +50,7 @@ sub receive {
     return sysread $self->{socket}, $self->{buffer}, 65536, length $self->{buffer};
 }
 
-# The next answer: its status (undef where none came), its headers by lower-case name, its body.
+# The next response: its status (undef if none came), its headers by lower-case name, its body.
 sub answer {
     my ($self, $timeout) = @_;
     until ($self->{buffer} =~ /\r\n\r\n/) {
@@ -79,7 +79,7 @@ sub is_closed {
     }
 }
 
-# Whether these bytes come.
+# Whether these bytes arrive.
 sub reads {
     my ($self, $pattern, $timeout) = @_;
     until ($self->{buffer} =~ s/\A.*?$pattern//s) {

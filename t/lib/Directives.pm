@@ -1,6 +1,6 @@
 package Directives;
 
-# What the tests of the module's directives add to Test::Nginx. To be used before it:
+# Additions to Test::Nginx for the tests of the module's directives. To be used before it:
 #
 #     use Directives;
 #     use Test::Nginx::Socket 'no_plan';
@@ -13,7 +13,7 @@ package Directives;
 #                 websocket_...
 #   --- port: N   the request goes to $TEST_NGINX_PORT_N (1 to 3), not to Test::Nginx's server
 #
-# In every block, [emerg], [alert] and [crit] in error.log that it did not ask for are a failure.
+# In every block, an [emerg], [alert] or [crit] in error.log that it does not expect is a failure.
 
 use strict;
 use warnings;
@@ -22,9 +22,9 @@ use IO::Socket::IP;
 
 use Prefix;
 
-# Other files run at the same time: each has its own folder and four ports in a row, none that the
-# kernel gives to clients. nginx is started anew for every block: meanwhile the UDP port of the
-# same number keeps them.
+# Test files run in parallel: each has its own folder and four consecutive ports below the kernel's
+# range of ephemeral ports. nginx is restarted for every block; meanwhile the UDP port with the
+# first number reserves them.
 my $kept;
 
 sub take {
@@ -42,7 +42,7 @@ BEGIN {
     $ENV{TEST_NGINX_SERVROOT} = "$Prefix::Root/t/servroot_$first";
 }
 
-# Runs after that of Test::Nginx, which stops nginx.
+# Runs after the END block of Test::Nginx, which stops nginx.
 END { system 'rm', '-rf', server_root() if !$ENV{TEST_NGINX_NO_CLEAN} }
 
 use Test::More ();
@@ -59,7 +59,7 @@ add_block_preprocessor(sub {
     if (defined $block->faults) {
         $block->set_value(must_die => 1);
         $block->set_value(suppress_stderr => 1);
-        # asked for, so it does not warn of it
+        # expected, so that Test::Nginx does not warn about it
         $block->set_value(error_log => '[emerg]');
         $block->set_value(config => '') if !defined $block->config;
     }

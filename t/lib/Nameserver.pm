@@ -1,6 +1,6 @@
 package Nameserver;
 
-# A nameserver with the few names that a test gives it, changed as it runs.
+# A nameserver with a few names, which a test can change while it runs.
 
 use strict;
 use warnings;
@@ -10,7 +10,7 @@ use Net::DNS;
 
 use Process qw(folder lines_of run_child stop_process write_file);
 
-# Far longer than any test: nobody may rely on it.
+# Far longer than any test: no test passes because an entry expires.
 my $TTL = 3600;
 
 sub start {
@@ -23,14 +23,14 @@ sub start {
     return $self;
 }
 
-# The names that there are, each with an IPv4 address, or SERVFAIL for no answer to it.
+# Sets the names, each with an IPv4 address, or with SERVFAIL for a nameserver that fails.
 sub set {
     my ($self, %names) = @_;
     write_file("$self->{folder}/names", join '', map { "$_ $names{$_}\n" } keys %names);
     return;
 }
 
-# The names that it was asked for.
+# The names in the queries so far.
 sub queries { return lines_of("$_[0]{folder}/queries") }
 
 sub stop {

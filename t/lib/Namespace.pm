@@ -1,7 +1,7 @@
 package Namespace;
 
-# Networks and mounts of the test's own, so that it can have any /etc/resolv.conf and /etc/hosts,
-# and a nameserver at port 53. To be used first: it runs the test again inside.
+# Network and mount namespaces for the test, so that it can have any /etc/resolv.conf and
+# /etc/hosts, and a nameserver at port 53. To be used first: it runs the test again inside them.
 
 use strict;
 use warnings;
@@ -11,15 +11,15 @@ use Test::More;
 
 use Process qw(folder);
 
-# What nginx needs on its command line: where a user made the namespace there is no user but root.
+# The -g option for nginx: in a namespace that a user made, root is the only user.
 our $Main = 'daemon off; master_process off; user root;';
 
-# What nginx says where it cannot look up names while it runs.
+# The message of an nginx that cannot look up names while it runs.
 our $OldNginx = qr/
     \[notice\]\ \S+\ nginx\ before\ 1\.27\.3\ resolves\ names\ of\ destinations\ at\ start\ only:
     \ reload\ it\ when\ an\ address\ changes\ in\ /x;
 
-# Names are looked up in files and DNS, whatever this machine has besides.
+# Names are looked up in files and DNS, whatever this machine is configured for.
 my %files = (
     '/etc/nsswitch.conf' => "hosts: files dns\n",
     '/etc/hosts'         => "127.0.0.1 localhost\n",
@@ -32,7 +32,7 @@ sub import {
     my $folder = folder();
     for my $path (grep { -e } sort keys %files) {
         my $own = "$folder/" . $path =~ s{.*/}{}r;
-        # in place: a mount keeps the file that it was given
+        # in place, as a bind mount refers to the file and not to its path
         put($own, $files{$path});
         system('mount', '--bind', $own, $path) == 0 or die "mount $path failed\n";
     }

@@ -1,8 +1,8 @@
 package Prefix;
 
-# The nginx prefix under test: NGINX_PREFIX, "build" unless it is set. Tells Test::Nginx where its
-# binary and the module are, so it comes before Test::Nginx. Of the environment it leaves only what
-# programs need: any other variable might be a setting of nginx.
+# The nginx prefix under test: NGINX_PREFIX, by default "build". To be used before Test::Nginx, as
+# it sets the paths of the binary and the module for it. It removes all environment variables except
+# those that programs need: any other variable might be a setting of nginx.
 
 use strict;
 use warnings;
@@ -23,12 +23,12 @@ delete @ENV{
         keys %ENV };
 
 $ENV{TEST_NGINX_BINARY} = $Nginx;
-# an nginx that was not built with all of its own modules has them beside ours
+# an nginx built without some of its own modules has them in the folder of ours
 $ENV{TEST_NGINX_LOAD_MODULES} = join ' ', $Module, grep { $_ ne $Module } glob "$Path/modules/*.so";
 
 our ($Version) = `$Nginx -v 2>&1` =~ m{nginx/([\d.]+)} or die "$Nginx does not tell its version\n";
 
-# What no log may have that no test asked for: also a panic of ours, a sanitizer's report.
+# Unless a test expects them, no log may have such messages, a panic or a sanitizer's report.
 our $Loud = qr/\[(?:emerg|alert|crit)\]|panicked at|Sanitizer/;
 
 # Whether the binary is at least of this version.

@@ -1,7 +1,7 @@
 package Process;
 
-# What the tests that start processes of their own share: free ports, waiting, and an end that
-# leaves nothing behind.
+# Functions for tests that start their own processes: free ports, waiting, and a cleanup that leaves
+# nothing behind.
 
 use strict;
 use warnings;
@@ -19,20 +19,20 @@ our @EXPORT_OK =
 my %children;
 my $self = $$;
 
-# A folder for the test alone, removed at its end; workers of another user may look into it.
+# A folder for this test alone, removed at its end; workers of another user can read it.
 sub folder {
     my $path = tempdir('elb-test-XXXXXX', TMPDIR => 1, CLEANUP => 1);
     chmod 0755, $path;
     return $path;
 }
 
-# Tests run beside each other: each process has a hundred ports of its own to choose from.
+# Tests run in parallel: each process has its own range of a hundred ports.
 my $ports = 10000 + $$ % 200 * 100;
 
-# Those given last, which may not be in use yet.
+# The ports returned last, which may not be in use yet.
 my @given;
 
-# A TCP port that nobody listens on, below those that the kernel gives to clients.
+# A TCP port without a listener, below the kernel's range of ephemeral ports.
 sub free_port {
     my ($address) = @_;
     for (1 .. 1000) {
@@ -57,7 +57,7 @@ sub run_child {
         $children{$pid} = 1;
         return $pid;
     }
-    # QUIT, too: a shell that starts the tests in its background has them ignore it
+    # QUIT as well: processes that a shell starts in the background ignore it
     $SIG{$_} = 'DEFAULT' for qw(INT QUIT TERM);
     eval { $code->(); 1 } or print STDERR $@;
     _exit(1);
@@ -78,7 +78,7 @@ sub is_running {
     return defined $stat && $stat !~ /\) [ZX] /;
 }
 
-# Ends a process with a signal; whether it heeded it.
+# Ends a process with a signal; whether that signal was enough.
 sub stop_process {
     my ($pid, $signal, $timeout) = @_;
     kill $signal, $pid;
@@ -89,7 +89,7 @@ sub stop_process {
     return $heeded;
 }
 
-# Tries until the code is true or the time (5 s unless told) is over; what it last returned.
+# Repeats the code until it returns a true value or the time (by default 5 s) is over; that value.
 sub wait_until {
     my ($code, $timeout) = @_;
     my $end = time + ($timeout // 5);
@@ -103,7 +103,7 @@ sub wait_until {
 
 sub write_file {
     my ($path, $text) = @_;
-    # in one step: a reader sees all of the old text or all of the new
+    # in one step: a reader sees either the old text or the new text
     open my $file, '>', "$path.new" or die "$path.new: $!\n";
     print $file $text;
     close $file or die "$path.new: $!\n";
@@ -120,7 +120,7 @@ sub lines_of {
 
 # so that END below runs
 $SIG{$_} = sub { exit 1 } for qw(INT TERM);
-# a peer that is gone shows as an error of the write
+# a write to a closed connection returns an error instead
 $SIG{PIPE} = 'IGNORE';
 
 END {

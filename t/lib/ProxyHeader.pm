@@ -26,7 +26,7 @@ sub v2 {
     return $SIGNATURE . pack 'C2 n/a*', 0x21, $code, $rest;
 }
 
-# Version 2, command PROXY, for a family that is none of IP.
+# Version 2, command PROXY, for an address family other than IP.
 sub v2_unspecified {
     return $SIGNATURE . pack 'C2 n/a*', 0x21, 0, '';
 }

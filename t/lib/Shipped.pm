@@ -1,14 +1,14 @@
 package Shipped;
 
-# The shipped nginx.conf, started from the prefix under test as a person would, with files and
-# ports of its own:
+# The shipped nginx.conf, started from the prefix under test as a user would, with files and ports
+# of its own:
 #
 #     my $nginx = Shipped->start(DESTINATION_PORT => $application->port);
 #     ...
 #     finish();
 #
-# finish() stops it and fails where error.log has an [emerg], [alert] or [crit] that the test did
-# not ask for.
+# finish() stops it and fails if error.log has an [emerg], [alert] or [crit] that the test does not
+# expect.
 
 use strict;
 use warnings;
@@ -23,7 +23,7 @@ our @EXPORT = qw(finish);
 
 my @started;
 
-# Variables that a test does not set; all paths lie in a folder of this nginx's own.
+# Variables that a test does not set; all paths are in the folder of this nginx.
 sub defaults {
     my ($folder) = @_;
     return (
@@ -40,14 +40,14 @@ sub defaults {
     );
 }
 
-# Variables as they are to be set, one that is undef not at all; -g as on the command line, and -w
-# for the words of a command that starts nginx.
+# The variables to set, where undef leaves one unset; -g as on nginx's command line, and -w for the
+# words of a command that starts nginx.
 sub new {
     my ($class, %variables) = @_;
     my $folder = folder();
     mkdir "$folder/$_" or die "$folder/$_: $!\n" for qw(overrides overrides/http);
     my $main = delete $variables{-g} // 'daemon off;';
-    # else the new binary of an upgrade would not have it
+    # otherwise the new binary of an upgrade would not have it
     $main .= ' env ASAN_OPTIONS;' if $ENV{ASAN_OPTIONS};
     my $wrapper = delete $variables{-w} // [];
     my %env = (defaults($folder), %variables);
@@ -79,14 +79,14 @@ sub run {
     });
 }
 
-# The configuration test: its exit status and what it said.
+# The configuration test: its exit status and its messages.
 sub check {
     my ($class, %variables) = @_;
     my $self = $class->new(%variables);
     return wait_for($self->run('-t')), $self->messages;
 }
 
-# Where it listens for traffic that was TLS, or as another variable says.
+# The address for traffic that came over TLS, or the address in another variable.
 sub address {
     my ($self, $variable) = @_;
     return $self->{env}{ $variable // 'LISTEN_ON_TLS' };
@@ -99,11 +99,11 @@ sub path {
 
 sub is_ready {
     my ($self) = @_;
-    # nginx listens before it writes the file, and has workers after that
+    # nginx listens before it writes the file, and starts its workers after that
     return -s $self->path('nginx.pid') && ($self->{main} =~ /master_process off/ || $self->workers);
 }
 
-# The process that nginx itself says is its master.
+# The master's process id, from nginx's pid file if there is one.
 sub master {
     my ($self) = @_;
     my ($pid) = lines_of($self->path('nginx.pid'));
@@ -166,7 +166,7 @@ sub finish {
 
 END {
     local $?;
-    # one that is a daemon, or took over in an upgrade, is nobody's child
+    # a daemon, or a binary that took over in an upgrade, is not our child
     stop_process($_->master, 'TERM', 2) for @started;
 }
 

@@ -9,7 +9,7 @@ use parent 'Client';
 use Protocol::WebSocket::Frame;
 use Protocol::WebSocket::Handshake::Client;
 
-# Connects and shakes hands; undef where the answer is no valid handshake.
+# Connects and does the handshake; undef if the response to it is not valid.
 sub open {
     my ($class, $address, $path, $proxy) = @_;
     my $self = $class->connect($address, $proxy);
@@ -17,14 +17,14 @@ sub open {
     $self->SUPER::send($handshake->to_string);
     until ($handshake->is_done) {
         $self->receive or return;
-        # takes what belongs to it
+        # removes the handshake's bytes from the buffer
         $handshake->parse($self->{buffer}) or return;
     }
     $self->{frames} = Protocol::WebSocket::Frame->new(max_payload_size => 0);
     return $self;
 }
 
-# Sends a frame: "type" (text unless told), "buffer", and "fin" 0 for one with more to follow.
+# Sends a frame: "type" (by default text), "buffer", and "fin" 0 for one with more to follow.
 sub frame {
     my ($self, %frame) = @_;
     return $self->send(

@@ -23,7 +23,7 @@ class Backend:
         self.writers = set()
 
     async def start(self):
-        """Starts to listen."""
+        """Starts listening."""
         if str(self.host).startswith("/"):
             self.server = await asyncio.start_unix_server(self._serve, self.host)
             return
@@ -31,7 +31,7 @@ class Backend:
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def stop(self):
-        """Stops to listen, and closes its connections."""
+        """Stops listening, and closes its connections."""
         if self.server:
             self.server.close()
             self.server = None

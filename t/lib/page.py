@@ -157,7 +157,7 @@ class Page:
             return document.documentElement.scrollWidth > width ? ['the page', ...wide] : wide;""")
 
     async def contrasts(self, least=4.5):
-        """Texts whose contrast with their background is lower than that, computed as in WCAG 2."""
+        """Texts with less contrast to their background than `least`, computed as in WCAG 2."""
         return await self.run(CONTRASTS, least)
 
     async def is_fine(self):

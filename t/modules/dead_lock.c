@@ -1,6 +1,6 @@
 /*
- * dead_lock UPSTREAM: a request has the worker die with the list of peers locked, as one that is
- * killed while its balancer picks a peer.
+ * dead_lock UPSTREAM: a request makes the worker die while it holds the lock of the list of peers,
+ * like a worker that is killed while its balancer picks a peer.
  */
 
 #include <ngx_config.h>

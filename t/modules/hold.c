@@ -1,5 +1,5 @@
-/* A module that holds on to each request for two seconds, by its count of references alone, as
- * nothing of nginx does. */
+/* A module that holds each request for two seconds by nothing but its reference count, as no part
+ * of nginx does. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>

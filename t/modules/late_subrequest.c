@@ -1,6 +1,6 @@
 /*
- * late_subrequest URI [TIME]: once the 101 of a request has passed all filters, or so long after
- * that, a background subrequest begins, as a module that reports upgrades might start one.
+ * late_subrequest URI [TIME]: once the 101 of a request has passed all filters, or TIME later, a
+ * background subrequest begins, as a module that reports upgrades might start one.
  */
 
 #include <ngx_config.h>
@@ -33,7 +33,7 @@ begin(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    /* its answer is nobody's */
+    /* its response is discarded */
     sr->header_only = 1;
 
     return NGX_OK;

@@ -1,6 +1,6 @@
 /*
  * own_peers: a balancer whose peers are in a structure of its own, which is smaller than the list of
- * core's balancers and has nothing behind it. It takes the first server of the block.
+ * peers of core's balancers and has no memory behind it. It picks the first server of the block.
  */
 
 #include <ngx_config.h>

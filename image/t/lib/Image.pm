@@ -31,7 +31,7 @@ sub engine {
     return ($? >> 8, $output);
 }
 
-# The same, where anything but success ends the test.
+# The same; a failure ends the test.
 sub must {
     my ($code, $output) = engine(@_);
     BAIL_OUT("$engine @_: $output") if $code;
@@ -69,7 +69,8 @@ sub remove {
     @started = grep { $_ ne $name } @started;
 }
 
-# talk(PORT, HEADER): what the WebSocket client says of the proxy at that port of this machine.
+# talk(PORT, HEADER): the output of the WebSocket client, connected to the proxy at that port of
+# this machine.
 sub talk {
     my ($port, $header) = @_;
     my ($code, $output) = engine('run', '--rm', '--network', 'host', "$image-peer",
@@ -77,7 +78,7 @@ sub talk {
     return $output;
 }
 
-# start_client(PORT, HEADER): one that waits for the end of its WebSocket and logs it.
+# start_client(PORT, HEADER): a client that waits for the end of its WebSocket and logs it.
 sub start_client {
     my ($port, $header) = @_;
     my @arguments = ('hold', '127.0.0.1', $port, unpack('H*', $header));
@@ -89,7 +90,7 @@ sub exit_code { return must('wait', shift) }
 
 sub logs { return must('logs', shift) }
 
-# No worker crashed and nothing went wrong that nginx has a word for.
+# No worker crashed, and nginx logged no serious error.
 sub clean_logs {
     my ($name) = @_;
     unlike(logs($name), qr/\[(alert|crit|emerg)\]/, 'a clean log');
@@ -119,7 +120,7 @@ sub wait_for {
     return $value;
 }
 
-# request(PORT, BYTES): what the proxy answers until it closes; empty where it is not there.
+# request(PORT, BYTES): the proxy's response, up to the end of the connection; empty without one.
 sub request {
     my ($port, $bytes) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 5) or return '';
@@ -147,7 +148,7 @@ sub proxy_v2 {
         0x21, 0x11, 12, inet_aton($_[0]), inet_aton('198.51.100.1'), 51234, 443);
 }
 
-# folder_of(NAME => TEXT, ...): a folder of such files that everybody may read.
+# folder_of(NAME => TEXT, ...): a folder with these files, which everybody may read.
 sub folder_of {
     my %files = @_;
     my $folder = File::Temp->newdir;
