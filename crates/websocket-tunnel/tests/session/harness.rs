@@ -159,7 +159,8 @@ impl Tunnel {
     pub fn hand_over(&mut self, spread: u64) -> Next {
         let session = Session::decode(&self.session.encode());
         let session = session.unwrap_or_else(|error| panic!("{error}: {:?}", self.session));
-        assert_eq!(format!("{session:?}"), format!("{:?}", self.session));
+        // not their text: counters end at what decoding accepts
+        assert_eq!(session.encode(), self.session.encode());
         self.session = session;
         self.timer = None;
         self.reconfigure(spread)
