@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release --no-default-features --example chat [PORT | ADDRESS:PORT]`
 //!
-//! One thread a connection: a bad client costs its own thread and nothing else.
+//! Each connection has its own thread, so a bad client affects no other client.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -20,7 +20,7 @@ const PAGE: &str = include_str!("chat.html");
 const DEFAULT_PORT: &str = "45490";
 const HEAD_LIMIT: usize = 64 << 10;
 const BODY_LIMIT: u64 = 16 << 20;
-/// How long a client may take for its next request, or for reading what it is sent.
+/// How long a client may take to send its next request, or to read a response.
 const PATIENCE: Duration = Duration::from_secs(75);
 
 fn main() -> io::Result<()> {
@@ -34,7 +34,7 @@ fn main() -> io::Result<()> {
     for stream in listener.incoming() {
         let started = stream.and_then(|stream| {
             thread::Builder::new().name("client".into()).spawn(move || {
-                // What a client does wrong ends its own connection, and is nobody's news.
+                // An error of a client ends its own connection and is not reported.
                 let _ = Client::new(stream).serve();
             })
         });
@@ -74,13 +74,13 @@ impl Request {
             .map(|(_, value)| value.trim())
     }
 
-    /// Whether a header that is a list of tokens has this one.
+    /// Whether a header with a list of tokens contains this token.
     fn has_token(&self, name: &str, token: &str) -> bool {
         self.header(name)
             .is_some_and(|list| list.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
     }
 
-    /// The key of a WebSocket handshake, when this is one.
+    /// The key of a WebSocket handshake, if the request is a handshake.
     fn websocket_key(&self) -> Option<&str> {
         let wanted = self.method() == "GET"
             && self.has_token("Connection", "upgrade")
@@ -92,7 +92,7 @@ impl Request {
 
 struct Client {
     stream: TcpStream,
-    /// What has been read beyond the request in hand.
+    /// Bytes that were read beyond the current request.
     ahead: Vec<u8>,
 }
 
@@ -120,7 +120,7 @@ impl Client {
         Ok(())
     }
 
-    /// Reads up to the empty line. `None` when the client has nothing more to ask.
+    /// Reads up to the empty line. `None` if the client sends no further request.
     fn next_request(&mut self) -> io::Result<Option<Request>> {
         loop {
             if let Some(end) = self.ahead.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
@@ -141,7 +141,7 @@ impl Client {
         }
     }
 
-    /// False when the next request cannot be told from this one's body.
+    /// False if the body's length is unknown or too large: then no further request can be read.
     fn skip_body(&mut self, request: &Request) -> io::Result<bool> {
         if request.header("Transfer-Encoding").is_some() {
             return Ok(false);
@@ -201,14 +201,14 @@ impl Client {
              Sec-WebSocket-Accept: {accept}\r\n\r\n"
         );
         self.stream.write_all(head.as_bytes())?;
-        // A WebSocket may be silent for as long as it likes.
+        // A WebSocket may be idle for any time.
         self.stream.set_read_timeout(None)?;
 
         let config = WebSocketConfig::default().read_buffer_size(16 << 10);
         let mut socket =
             WebSocket::from_partially_read(self.stream, self.ahead, Role::Server, Some(config));
         let fault = loop {
-            // Pings are answered and a Close is returned by the library.
+            // The library answers Pings and Closes.
             let sent = match socket.read() {
                 Ok(message @ (Message::Text(_) | Message::Binary(_))) => socket.send(message),
                 Ok(_) => socket.flush(),
@@ -233,8 +233,8 @@ impl Client {
     }
 }
 
-/// Says that nothing more comes, and waits a moment for the client to say the same: closing with
-/// bytes unread would reset the connection and lose what was just sent.
+/// Shuts down the sending side, and waits briefly for the client to do the same: closing with
+/// unread bytes would reset the connection and lose the response.
 fn linger(stream: &mut TcpStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -242,7 +242,7 @@ fn linger(stream: &mut TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The page, with the headers that the proxy is there to set.
+/// The page, with the request headers that the proxy sets.
 fn page(request: &Request) -> String {
     let shown = [
         "X-Forwarded-For",

@@ -1,1 +1,1 @@
-"""What the benchmark scripts share. Python's standard library is all they need."""
+"""The code that the benchmark scripts share. It uses only Python's standard library."""

@@ -6,7 +6,7 @@ from harness import figures
 
 BEGIN, END = "<!-- comparison: `make bench-report` writes it -->", "<!-- comparison ends -->"
 PEERS = ("module", "classic", "expert", "haproxy", "envoy", "traefik", "caddy")
-# the heading of each column, the row of the results and the figure in it
+# for each column: its heading, the row of the results, and the figure in that row
 COLUMNS = (
     ("idle WebSocket, bytes", "memory", "idle"),
     ("1 GB to clients, CPU s", "bulk-from", "cpu"),
@@ -30,13 +30,13 @@ def table(compare: dict) -> str:
 
 
 def cell(compare: dict, row: str, figure: str, name: str) -> str:
-    """A median, or `-` for what was not measured."""
+    """A median, or `-` if it was not measured."""
     found = compare["rows"].get(row, {"figures": {}})["figures"].get(figure, {"peers": {}})
     return figures.text(found["peers"].get(name, {"median": None})["median"])
 
 
 def put(readme: str, compare: dict) -> str:
-    """The README with this table between its two marks."""
+    """The text of README.md with this table between the two markers."""
     before, found, rest = readme.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not found or not ended:

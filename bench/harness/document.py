@@ -1,4 +1,4 @@
-"""The document that the report is: prose, tables and pictures from the results."""
+"""The document of the report: prose, tables and pictures from the results."""
 
 import textwrap
 from pathlib import Path
@@ -13,7 +13,7 @@ HIDDEN = ("again", "busy")
 
 
 class Report:
-    """The lines of the document, with the results that they come from."""
+    """The lines of the document, and the results that they are made from."""
 
     def __init__(self, compare: dict, climb: dict | None, instructions: dict | None):
         self.compare, self.climb, self.instructions = compare, climb, instructions
@@ -24,7 +24,7 @@ class Report:
         self.lines: list[str] = []
 
     def add(self, *paragraphs: str) -> None:
-        """Adds paragraphs, wrapped unless they are something else than prose."""
+        """Adds paragraphs. Prose is wrapped."""
         for paragraph in paragraphs:
             prose = not paragraph.startswith(("#", "!", "<", "`"))
             self.lines += [wrapped(paragraph) if prose else paragraph, ""]
@@ -35,12 +35,12 @@ class Report:
         self.lines += ["| " + " | ".join(row) + " |" for row in (head, rule, *body)] + [""]
 
     def plot(self, name: str, alt: str) -> Path:
-        """Adds a picture; where it is to be written."""
+        """Adds a picture; returns the path for its file."""
         self.add(f"![{alt}](plots/{name}.svg)")
         return PLOTS / f"{name}.svg"
 
     def cell(self, found: dict, name: str) -> str:
-        """A median with its ratio to the module and the quartiles of that."""
+        """A median, its ratio to the module and the quartiles of the ratio."""
         peer = found["peers"].get(name)
         if peer is None:
             return "-"
@@ -64,7 +64,7 @@ class Report:
         self.table(head, body)
 
     def ahead(self, ids: list[str], what: str = "cpu") -> None:
-        """Adds who is ahead of the module, and why."""
+        """Adds the peers that are ahead of the module, and the reasons."""
         reasons: dict[str, list[str]] = {}
         for row in (self.rows[id] for id in ids if id in self.rows):
             for figure_name, found in row["figures"].items():
@@ -87,7 +87,7 @@ class Report:
 
 
 def wrapped(text: str) -> str:
-    """Prose in lines, those of an item below its text."""
+    """Wraps prose; the lines of a list item are indented to its text."""
     return textwrap.fill(
         text, 100, break_long_words=False, break_on_hyphens=False,
         subsequent_indent="  " if text.startswith("- ") else "",

@@ -1,4 +1,4 @@
-"""Figures of several peers that took turns, and what they say beside the module's."""
+"""Figures of several peers that took turns, compared with those of the module."""
 
 import statistics
 
@@ -6,7 +6,7 @@ BASE, AGAIN = "module", "again"
 
 
 def quartiles(values: list[float]) -> list[float]:
-    """The first and the last; of one value that value twice."""
+    """The first and the last quartile; for a single value, that value twice."""
     if len(values) < 2:
         return [values[0], values[0]]
     quarters = statistics.quantiles(values, n=4, method="inclusive")
@@ -18,7 +18,7 @@ def figure(
 ) -> dict:
     """The medians of each peer with the ratio to the module, turn by turn, and its quartiles.
 
-    `better` says whether less or more of it is better, or that neither is, and ratios say nothing.
+    `better` is whether less or more is better, or that neither is; then ratios have no meaning.
     """
     peers = {}
     for name, of_peer in values.items():
@@ -32,8 +32,8 @@ def figure(
 
 
 def band(values: dict[str, list[float]]) -> list[float] | None:
-    """Where the ratio of two equal things falls: the 10th to the 90th percentile of the module
-    against itself. Which of the two is divided by the other means nothing, so both are."""
+    """The A/A band: the 10th to the 90th percentile of the ratio of the module to itself. The
+    direction of the division is arbitrary, so both ratios of each pair are used."""
     pairs = [
         (one, other) for one, other in zip(values.get(AGAIN, []), values.get(BASE, []))
         if one and other
@@ -46,7 +46,7 @@ def band(values: dict[str, list[float]]) -> list[float] | None:
 
 
 def ahead(result: dict) -> list[str]:
-    """The peers that are better than the module by more than the module differs from itself."""
+    """The peers that are better than the module by more than the A/A band."""
     peers = result["peers"]
     low, high = result["band"] or (1.0, 1.0)
     found = []
@@ -61,15 +61,15 @@ def ahead(result: dict) -> list[str]:
 
 
 def order(names: list[str], turn: int) -> list[str]:
-    """The order of a turn: each peer comes first, last and between, before and after each other
-    one equally often."""
+    """The order of the peers in a turn. Over all turns each peer has each place equally often, and
+    comes before and after each other peer equally often."""
     start = turn // 2 % len(names)
     rotated = names[start:] + names[:start]
     return rotated if turn % 2 == 0 else rotated[::-1]
 
 
 def text(value: float | None) -> str:
-    """A figure for people: three digits, or whole from a hundred on."""
+    """A figure as text: three digits, or a whole number from one hundred on."""
     if value is None:
         return "-"
     if value == int(value) or abs(value) >= 100:

@@ -1,7 +1,8 @@
 """A network namespace of the benchmark's own.
 
-The machine's may track connections, and may use a congestion control that paces with a timer for
-each packet (BBR): on the loopback interface of a virtual machine that costs more than the proxy.
+The namespace of the machine may track connections, and may use a congestion control that paces with
+a timer for each packet (BBR): on the loopback interface of a virtual machine this costs more than
+the proxy.
 """
 
 import fcntl
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 INSIDE = "WSLOAD_BENCH_OUTSIDE"
-"""The namespace that the script was started in, so that it never takes that one for its own."""
+"""The variable with the namespace in which the script was started: the script must leave that."""
 
 SYSCTL = Path("/proc/sys/net/ipv4")
 SETTINGS = {"tcp_congestion_control": "reno", "ip_local_port_range": "10000 65000"}
@@ -37,7 +38,7 @@ def enter() -> None:
 
 
 def congestion_control() -> str:
-    """What TCP is slowed by here."""
+    """The congestion control of this namespace. It determines the cost of TCP."""
     return (SYSCTL / "tcp_congestion_control").read_text().strip()
 
 

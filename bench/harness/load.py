@@ -1,4 +1,4 @@
-"""The load tool as a child process: destination, and clients that work in rounds."""
+"""The load tool as a child process: the destination, and clients that run rounds."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ WSLOAD = ROOT / "target/release/wsload"
 
 
 def build() -> None:
-    """Brings the load tool up to date."""
+    """Builds the load tool, if it is not up to date."""
     subprocess.run(
         ["cargo", "build", "--release", "--locked", "--quiet", "--package", "wsload"],
         cwd=ROOT, check=True,
@@ -19,7 +19,7 @@ def build() -> None:
 
 
 class Wsload:
-    """One running wsload that ends when its standard input does."""
+    """A running wsload. It ends at the end of its standard input."""
 
     def __init__(self, core: int | str, *arguments: object, wait: bool = True):
         command = ["taskset", "-c", str(core), str(WSLOAD), *map(str, arguments)]
@@ -44,17 +44,17 @@ class Wsload:
         return line
 
     def go(self) -> dict:
-        """Has it do a round; an error if any message was lost or damaged."""
+        """Runs a round; raises an error if a message was lost or damaged."""
         self.begin()
         return self.result()
 
     def begin(self, sample: int | None = None) -> None:
-        """Begins a round, of all sockets or of so many."""
+        """Starts a round on all sockets, or on this number of them."""
         self.process.stdin.write(f"go {sample}\n" if sample else "go\n")
         self.process.stdin.flush()
 
     def result(self, strict: bool = True) -> dict:
-        """Waits for the round to end; unless `strict`, errors are in what it returns."""
+        """Waits for the end of the round. Unless `strict`, the result contains the errors."""
         return self._line(strict)
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Wsload:
 
 
 class Destination(Wsload):
-    """The destination, listening on a port of its own."""
+    """The destination, on its own port."""
 
     def __init__(self, core: int):
         self.address = f"127.0.0.1:{free_port()}"

@@ -1,4 +1,4 @@
-"""Where a machine's memory is."""
+"""The use of the machine's memory."""
 
 import os
 import re
@@ -17,22 +17,22 @@ def meminfo() -> dict[str, int]:
 
 
 def left() -> int:
-    """Bytes that can still be used. MemAvailable counts memory of open sockets as reclaimable, so
-    it is what is free or caches files, unless MemAvailable is less."""
+    """Bytes that can still be used: free memory and file caches, or MemAvailable if that is less.
+    (MemAvailable counts the memory of open sockets as reclaimable.)"""
     now = meminfo()
     files = now["Active(file)"] + now["Inactive(file)"]
     return min(now["MemAvailable"], now["MemFree"] + files)
 
 
 def drop_kernel_caches() -> None:
-    """Frees names and inodes that the kernel keeps for later, such as those of /proc, which look as
-    if they were in use; without the right to, nothing."""
+    """Frees cached names and inodes of the kernel, such as those of /proc, which would be counted
+    as memory in use. Does nothing without the permission."""
     with suppress(OSError):
         Path("/proc/sys/vm/drop_caches").write_text("2")
 
 
 def slabs() -> dict[str, int]:
-    """Bytes of each kind of kernel object; empty where only root may know and this is not."""
+    """Bytes of each kind of kernel object; empty without the permission to read them."""
     try:
         lines = Path("/proc/slabinfo").read_text().splitlines()[2:]
     except PermissionError:
@@ -40,19 +40,19 @@ def slabs() -> dict[str, int]:
     found = {}
     for line in lines:
         fields = line.split()
-        # slabs of pages, as the data after the second colon tell
+        # slabs and their pages; the numbers follow the second colon
         pages_a_slab, slab_count = int(fields[5]), int(fields[14])
         found[fields[0]] = pages_a_slab * slab_count * PAGE
     return found
 
 
 def anonymous(pids: list[int]) -> int:
-    """Memory of these processes that belongs to no file."""
+    """Memory of these processes that is not backed by files."""
     return sum(proc.own_anonymous_bytes(pid) for pid in pids)
 
 
 class Parts:
-    """How memory has grown since this was made, by part."""
+    """The growth of memory since this object was created, by part."""
 
     def __init__(self):
         self.before, self.slabs_before = meminfo(), slabs()
@@ -77,5 +77,5 @@ class Parts:
 
 
 def left_of(info: dict[str, int]) -> int:
-    """What was free or cached files."""
+    """Free memory and file caches in bytes."""
     return info["MemFree"] + info["Active(file)"] + info["Inactive(file)"]

@@ -1,4 +1,4 @@
-"""An nginx of the benchmark's own: configuration, start, worker, end."""
+"""An nginx for the benchmark: configuration, start, worker, stop."""
 
 import re
 import shutil
@@ -67,14 +67,14 @@ PROBE = b"PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\nGET /ping HTTP/1.0\r\nHost: a\r\
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """A free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 class Nginx:
-    """One running nginx with one worker on `core`, fronting `destination`."""
+    """A running nginx with one worker on `core`, in front of `destination`."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Nginx:
     ):
         self.port, self.plain_port, self.tls_port = (free_port() for _ in range(3))
         self.folder = Path(tempfile.mkdtemp(prefix="bench-nginx-"))
-        # a worker of a root master runs as another user and writes here
+        # if the master runs as root, the worker runs as another user and writes here
         self.folder.chmod(0o777)
         self.log = self.folder / "error.log"
         conf = self.folder / "nginx.conf"
@@ -118,16 +118,16 @@ class Nginx:
 
     @property
     def address(self) -> str:
-        """Where WebSockets are taken."""
+        """The address for WebSockets."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def tls_address(self) -> str:
-        """The same with TLS after the PROXY header."""
+        """The address for WebSockets with TLS after the PROXY header."""
         return f"127.0.0.1:{self.tls_port}"
 
     def _tls(self) -> str:
-        """Directives of the TLS listener, with a certificate of its own."""
+        """The directives of the TLS listener, with a new certificate."""
         curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
         files = ("-keyout", self.folder / "key.pem", "-out", self.folder / "certificate.pem")
         subprocess.run(
@@ -153,8 +153,8 @@ class Nginx:
         return self.log.read_text() if self.log.exists() else ""
 
     def _end(self) -> None:
-        """Ends it by its pid."""
-        # a process without a master that is told while it works sleeps once more before it obeys
+        """Stops nginx by its pid."""
+        # without a master, a signal during work is handled only after the next event
         time.sleep(0.3)
         self.process.terminate()
         for _ in range(30):
@@ -163,7 +163,7 @@ class Nginx:
                 return
             except subprocess.TimeoutExpired:
                 with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                    pass  # something to wake up for
+                    pass  # the event
         self.process.kill()
         self.process.wait()
 
@@ -176,12 +176,12 @@ class Nginx:
         return proc.children(self.process.pid)
 
     def close(self) -> None:
-        """Ends it; an error if it logged that something was wrong."""
+        """Stops nginx; raises an error if its log has unexpected messages."""
         self._end()
         log = self._logged()
         shutil.rmtree(self.folder, ignore_errors=True)
         bad = [line for line in log.splitlines() if re.search(r"\[(alert|crit|emerg)\]", line)]
-        # sockets that are still open when it is told to end are what SIGTERM leaves
+        # after SIGTERM nginx reports the sockets that are still open
         bad = [line for line in bad if "open socket" not in line and "aborting" not in line]
         if bad:
             raise RuntimeError("nginx logged: " + "; ".join(bad[:3]))
@@ -194,6 +194,6 @@ class Nginx:
 
 
 def version(binary: Path) -> str:
-    """The version that `nginx -v` prints."""
+    """The version from `nginx -v`."""
     result = subprocess.run([binary, "-v"], capture_output=True, text=True, check=True)
     return result.stderr.strip().removeprefix("nginx version: ")

@@ -1,4 +1,4 @@
-"""Why a peer is ahead where it is: printed for those that are ahead in the report's figures."""
+"""Known reasons why a peer is ahead. The report prints them for peers that are ahead."""
 
 WHY = {
     ("get", "haproxy"): (
@@ -57,5 +57,5 @@ WHY = {
 
 
 def why(question: str, peer: str) -> str | None:
-    """What is known of it."""
+    """The note on this peer in this row, if there is one."""
     return WHY.get((question, peer))

@@ -1,4 +1,4 @@
-"""Paired measurements: the variants take turns, and one of them runs against itself."""
+"""Paired measurements: the variants take turns, and one is measured against itself."""
 
 import itertools
 import statistics
@@ -9,30 +9,30 @@ from dataclasses import dataclass
 from harness import proc
 
 Measure = Callable[[], float]
-"""Does a round with one variant and returns its figure."""
+"""Runs a round with one variant and returns its figure."""
 
 
 @dataclass
 class Pairs:
-    """One figure of each variant for each turn."""
+    """A figure of each variant for each turn."""
 
     off: list[float]
     on: list[float]
     again: list[float]
     foreign: float
-    """CPU that processes outside the benchmark used meanwhile, in cores."""
+    """CPU that processes outside the benchmark used during the measurement, in cores."""
 
     def ratio(self) -> float:
         """The median of the pairs."""
         return statistics.median(self.ratios())
 
     def ratios(self) -> list[float]:
-        """`on` by `off`, turn by turn."""
+        """The ratio of `on` to `off` for each turn."""
         return [on / off for on, off in zip(self.on, self.off)]
 
     def band(self) -> tuple[float, float]:
-        """Where a ratio of equal things falls: from the 10th to the 90th percentile of `off`
-        against itself. Which of the two is divided by the other means nothing, so both are."""
+        """The A/A band: the 10th to the 90th percentile of the ratio of `off` to itself. The
+        direction of the division is arbitrary, so both ratios of each pair are used."""
         ratios = [again / off for again, off in zip(self.again, self.off)]
         ratios += [1 / ratio for ratio in ratios]
         tenths = statistics.quantiles(ratios, n=10, method="inclusive")
@@ -45,8 +45,8 @@ class Pairs:
 
 
 def take_turns(measures: list[Measure], turns: int, pids: list[int]) -> Pairs:
-    """Calls off, on and off-again `turns` times, in every order equally often, so that neither
-    a place in the turn nor a drift of the machine favours one."""
+    """Measures off, on and off-again `turns` times, in every order equally often, so that neither
+    the place in a turn nor a drift of the machine favours a variant."""
     figures: list[list[float]] = [[] for _ in measures]
     orders = itertools.cycle(itertools.permutations(range(len(measures))))
     busy, own = proc.busy_seconds(), proc.own_seconds(pids)
@@ -59,7 +59,7 @@ def take_turns(measures: list[Measure], turns: int, pids: list[int]) -> Pairs:
 
 
 def join(blocks: list[Pairs]) -> Pairs:
-    """Several blocks of turns as one."""
+    """Joins several blocks of turns."""
     return Pairs(
         *(sum((getattr(block, name) for block in blocks), []) for name in ("off", "on", "again")),
         foreign=statistics.mean(block.foreign for block in blocks),

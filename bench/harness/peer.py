@@ -1,4 +1,4 @@
-"""One of the proxies that are compared: its configuration, start, reload, end, CPU and memory."""
+"""A proxy in the comparison: its configuration, start, reload, stop, CPU and memory."""
 
 import os
 import re
@@ -20,7 +20,7 @@ ROOT = BENCH.parent
 VENV = ROOT / "build/venv"
 NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 CONNECTIONS = min(NOFILE, 65_536) - 100
-"""Connections of one nginx worker; a proxied one takes two."""
+"""Connections of one nginx worker; a proxied WebSocket takes two."""
 PROBE = (
     "PROXY TCP4 127.0.0.1 127.0.0.1 1 1\r\n"
     "GET {} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -32,7 +32,7 @@ class Missing(Exception):
 
 
 def program(name: str, *places: Path) -> Path:
-    """Where a program is."""
+    """The path of a program."""
     for place in places:
         if place.is_file():
             return place
@@ -43,14 +43,14 @@ def program(name: str, *places: Path) -> Path:
 
 
 class Peer:
-    """One proxy on a core, with ports and a folder of its own, fronting `destination`."""
+    """A proxy on one core, with its own ports and folder, in front of `destination`."""
 
     name = ""
     title = ""
     configuration: tuple[str, ...] = ()
-    """Files of bench/peers."""
+    """The names of its files in bench/peers."""
     stop_signal = signal.SIGTERM
-    """What its container gets for a stop."""
+    """The signal that stops its container."""
     reload_how = "signal"
 
     def __init__(self, destination: str, core: int | str = 0):
@@ -59,7 +59,7 @@ class Peer:
         self.port, self.plain_port, self.admin_port = (free_port() for _ in range(3))
         self.generation = 0
         self.folder = Path(tempfile.mkdtemp(prefix=f"bench-{self.name}-"))
-        # the worker of a root's nginx runs as another user and writes here
+        # if nginx runs as root, its worker runs as another user and writes here
         self.folder.chmod(0o777)
         for file in self.configuration:
             self.render(file, self.target(file))
@@ -67,23 +67,23 @@ class Peer:
 
     @classmethod
     def version(cls) -> str:
-        """What it says of itself; raises Missing."""
+        """Its version; raises Missing if it is not installed."""
         raise NotImplementedError
 
     def command(self) -> list:
-        """How it is started."""
+        """The command that starts it."""
         raise NotImplementedError
 
     def environment(self) -> dict:
-        """Variables that it is started with."""
+        """Additional environment variables for its start."""
         return {}
 
     def target(self, file: str) -> Path:
-        """Where a file of bench/peers goes."""
+        """The path of the rendered copy of a file of bench/peers."""
         return self.folder / file
 
     def values(self) -> dict:
-        """What stands for @NAME@ in its configuration."""
+        """The values of the placeholders @NAME@ in its configuration."""
         return {
             "PORT": self.port, "PLAIN": self.plain_port, "ADMIN": self.admin_port,
             "DESTINATION": self.destination,
@@ -93,7 +93,7 @@ class Peer:
         }
 
     def render(self, file: str, target: Path) -> None:
-        """Writes a configuration file with its values filled in, all at once."""
+        """Writes a configuration file with its values filled in, atomically."""
         values = self.values()
         text = re.sub(
             r"@([A-Z_]+)@", lambda match: str(values[match[1]]),
@@ -105,27 +105,27 @@ class Peer:
 
     @property
     def address(self) -> str:
-        """Where WebSockets and requests are proxied."""
+        """The address of the listener that proxies WebSockets and requests."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def plain_address(self) -> str:
-        """Where requests are redirected."""
+        """The address of the listener that redirects requests."""
         return f"127.0.0.1:{self.plain_port}"
 
     def start(self) -> tuple[float, float]:
-        """Starts it; seconds until it has answered a /ping, and until it has proxied a request."""
+        """Starts it; returns the seconds to the first answered /ping and first proxied request."""
         command = ["taskset", "-c", str(self.core), *map(str, self.command())]
         with open(self.folder / "output", "wb") as output:
             began = time.monotonic()
-            # in a session of its own, so that all its processes can be ended and no others
+            # in its own session, so that all of its processes can be killed, and no others
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=os.environ | self.environment(), cwd=self.folder, start_new_session=True,
             )
         answered = []
         while time.monotonic() < began + 30 and self.process.poll() is None:
-            # some answer the first before they know where to proxy the second
+            # some peers answer /ping before they can proxy
             if not self._answers("/ping" if not answered else "/"):
                 time.sleep(0.0005)
                 continue
@@ -144,7 +144,7 @@ class Peer:
         return False
 
     def said(self) -> str:
-        """What it wrote."""
+        """Its output."""
         files = [self.folder / "output", self.folder / "error.log"]
         return "".join(file.read_text(errors="replace") for file in files if file.exists())
 
@@ -153,28 +153,28 @@ class Peer:
         return proc.session(self.process.pid)
 
     def cpu_seconds(self) -> float:
-        """CPU that its processes and threads have used."""
+        """CPU time of its processes and threads so far."""
         return sum(proc.all_threads_seconds(pid) for pid in self.pids())
 
     def anonymous_bytes(self) -> int:
-        """Memory of its processes that belongs to no file; a shared page counts once."""
+        """Memory of its processes that is not backed by files; a shared page counts once."""
         return sum(proc.own_anonymous_bytes(pid) for pid in self.pids())
 
     def reload(self) -> None:
-        """Has it take its configuration anew."""
+        """Makes it reload its configuration."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Asks it to end, as its container does."""
+        """Sends the stop signal, as its container would."""
         self.process.send_signal(self.stop_signal)
 
     def gone(self) -> bool:
-        """Whether no process is left."""
+        """Whether all of its processes have ended."""
         self.process.poll()
         return not self.pids()
 
     def close(self) -> None:
-        """Ends it, whatever it does."""
+        """Kills it."""
         if self.process and self.pids():
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):

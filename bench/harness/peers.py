@@ -1,4 +1,4 @@
-"""The proxies that are compared, each with its configuration for the same job in bench/peers."""
+"""The proxies in the comparison. bench/peers has their configurations for the same job."""
 
 import re
 import signal
@@ -10,7 +10,7 @@ from harness.peer import CONNECTIONS, ROOT, VENV, Missing, Peer, program
 
 
 class Nginx(Peer):
-    """The nginx that was built with the module, without it."""
+    """The nginx that was built with the module, but run without it."""
 
     binary = ROOT / "build/sbin/nginx"
     stop_signal = signal.SIGQUIT
@@ -31,7 +31,7 @@ class Nginx(Peer):
 
 
 class Classic(Nginx):
-    """What the confd container renders."""
+    """The configuration that the confd container renders."""
 
     name, title = "classic", "nginx, confd container"
     configuration = ("classic.conf",)
@@ -45,7 +45,7 @@ class Expert(Nginx):
 
 
 class Expert64(Expert):
-    """The same with large buffers, which each WebSocket then has."""
+    """The same with large buffers, which each WebSocket then allocates."""
 
     name, title = "expert64", "nginx, expert, 64 kB buffers"
 
@@ -82,19 +82,19 @@ class Module(Nginx):
             "ERROR_LOG": str(self.folder / "error.log"), "WEBSOCKET_LOG": "off",
             "TEMP_PATH": str(self.folder), "CONFIG_OVERRIDES": str(self.folder / "overrides"),
             "WORKER_PROCESSES": "1", "WORKER_CONNECTIONS": str(CONNECTIONS),
-            # with reloads this close to each other, a drain that is over before the next one
+            # reloads follow each other quickly: the drain must end before the next one
             "WEBSOCKET_DRAIN_RELOAD": "1s",
         } | self.settings
 
 
 class ModuleAgain(Module):
-    """The module against itself: what a difference has to exceed."""
+    """The module against itself, to show which differences are noise."""
 
     name, title = "again", "this module, again"
 
 
 class Haproxy(Peer):
-    """HAProxy with a master, as packages and its image run it."""
+    """HAProxy with a master, as its packages and its image run it."""
 
     name, title = "haproxy", "HAProxy"
     configuration = ("haproxy.cfg",)
@@ -116,7 +116,7 @@ class Haproxy(Peer):
 
 
 class Envoy(Peer):
-    """Envoy with its listeners in a watched file, so that they can be changed."""
+    """Envoy with its listeners in a watched file, so that a reload can change them."""
 
     name, title = "envoy", "Envoy"
     configuration = ("envoy.yaml", "envoy-listeners.yaml")
@@ -203,10 +203,10 @@ class Caddy(Peer):
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.admin_port}/load",
             data=(self.folder / "Caddyfile").read_bytes(),
-            # taken although nothing has changed
+            # reloads even if nothing has changed
             headers={"Content-Type": "text/caddyfile", "Cache-Control": "must-revalidate"},
         )
-        # through no proxy that the environment may name
+        # ignores a proxy in the environment
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=10) as answer:
             answer.read()
@@ -216,8 +216,8 @@ KINDS = [Module, ModuleAgain, Classic, Expert, Expert64, Haproxy, Envoy, Traefik
 
 
 def available(names: list[str]) -> tuple[dict[str, type[Peer]], dict[str, str], dict[str, str]]:
-    """Of the peers that are asked for: those that are here, their versions, and why others are
-    not."""
+    """The requested peers that are installed, their versions, and the reasons why others are
+    missing."""
     kinds, versions, missing = {}, {}, {}
     for kind in KINDS:
         if names and kind.name not in names:
@@ -231,7 +231,7 @@ def available(names: list[str]) -> tuple[dict[str, type[Peer]], dict[str, str], 
 
 
 def describe(kinds: dict[str, type[Peer]]) -> dict:
-    """The configurations that were measured, for the results."""
+    """The configuration files of the measured peers, for the results."""
     return {
         name: {"title": kind.title, "files": [f"bench/peers/{file}" for file in kind.configuration]
                or [str(Module.conf.relative_to(ROOT))], "reload": kind.reload_how,

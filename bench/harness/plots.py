@@ -1,11 +1,11 @@
-"""The plots of the report, as SVG files that are the same for the same figures."""
+"""The plots of the report, as SVG files. The same figures give the same files."""
 
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("svg")
-import matplotlib.pyplot as plt  # noqa: E402  the backend comes first
+import matplotlib.pyplot as plt  # noqa: E402  after the backend is set
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: E402
 
 MODULE, OTHERS, SECOND = "#0b7a4b", "#8aa0b4", "#c9d3dc"
@@ -18,7 +18,7 @@ plt.rcParams |= {
 
 
 def save(figure: plt.Figure, file: Path) -> None:
-    """Writes it, without a date, so that only figures change it."""
+    """Writes the file without a date, so that only the figures change it."""
     figure.tight_layout()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
@@ -38,7 +38,7 @@ def _bars(axes: plt.Axes, found: dict, titles: dict[str, str]) -> None:
 
 def bars(file: Path, panels: list[tuple[str, dict]], titles: dict[str, str],
          columns: int = 2) -> None:
-    """Panels of bars, one for each peer; each panel is a title and a figure of the results."""
+    """Panels with a bar for each peer; a panel is a title and a figure of the results."""
     rows = -(-len(panels) // columns)
     height = 0.6 + 0.24 * len(titles)
     width = 4.8 if columns < 3 else 4.1
@@ -84,7 +84,7 @@ def latency(file: Path, panels: list[tuple[str, dict]], titles: dict[str, str]) 
 
 
 def ends(file: Path, found: dict, titles: dict[str, str]) -> None:
-    """How sockets ended: with a Close, or without one."""
+    """The ends of the sockets: with a Close, or without one."""
     names = [name for name in titles if name in found["closed"]["peers"]][::-1]
     figure, axes = plt.subplots(figsize=(7.5, 0.8 + 0.28 * len(names)))
     start = [0.0] * len(names)
@@ -99,7 +99,7 @@ def ends(file: Path, found: dict, titles: dict[str, str]) -> None:
 
 
 def climb(file: Path, steps: list[dict], memory: dict[str, int], sockets: int) -> None:
-    """What is left while the sockets grow, and where it went."""
+    """The memory left as the number of sockets grows, and the use of the memory."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.2))
     counts = [step["sockets"] / 1e3 for step in steps]
     left.plot(counts, [step["left"] / 1e9 for step in steps], color=MODULE)

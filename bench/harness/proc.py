@@ -1,4 +1,4 @@
-"""What Linux knows about processes: CPU, memory, and what else the machine is doing."""
+"""CPU and memory of processes, from /proc, and the load of the rest of the machine."""
 
 import os
 import platform
@@ -8,17 +8,17 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-# behind the name of a commit that files differ from
+# the mark after a commit if files differ from it
 DIRTY = "-dirty"
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a single-threaded process, to the nanosecond where `stat` has 10 ms ticks."""
+    """CPU time of a single-threaded process in nanoseconds (`stat` has ticks of 10 ms)."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def all_threads_seconds(pid: int) -> float:
-    """CPU time of the threads that a process has now; one that has ended is forgotten."""
+    """CPU time of the current threads of a process; ended threads are not included."""
     total = 0.0
     for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -27,17 +27,17 @@ def all_threads_seconds(pid: int) -> float:
 
 
 def anonymous_bytes(pid: int) -> int:
-    """Memory that belongs to no file: heap, anonymous mappings, stack.
+    """Memory that is not backed by files: heap, anonymous mappings, stack.
 
-    Pages still shared with the master after the fork are counted as well, so writing to one of
-    them does not look like growth.
+    Pages that are still shared with the master after the fork are included, so a write to such a
+    page does not count as growth.
     """
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(re.search(r"^Anonymous:\s+(\d+) kB", rollup, re.M)[1]) * 1024
 
 
 def own_anonymous_bytes(pid: int) -> int:
-    """The same, where pages that several processes share count once in their sum."""
+    """The same; a page that several processes share counts once in the sum of the processes."""
     with suppress(FileNotFoundError, ProcessLookupError):
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         if found := re.search(r"^Pss_Anon:\s+(\d+) kB", rollup, re.M):
@@ -46,7 +46,7 @@ def own_anonymous_bytes(pid: int) -> int:
 
 
 def session(leader: int) -> list[int]:
-    """Processes of the session that `leader` began, without those that have ended."""
+    """The processes of the session of `leader`, without those that have ended."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -73,7 +73,7 @@ def children(pid: int) -> list[int]:
 
 
 def busy_seconds() -> float:
-    """CPU time of all cores so far, whoever used it."""
+    """CPU time of all cores and all processes so far."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     user, nice, system, _idle, _iowait, irq, softirq = map(int, fields[:7])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
@@ -89,7 +89,7 @@ def own_seconds(pids: list[int]) -> float:
 
 
 class Foreign:
-    """What processes outside the benchmark use from now on."""
+    """The CPU that processes outside the benchmark use from now on."""
 
     def __init__(self, pids: list[int]):
         self.pids = pids
@@ -100,13 +100,13 @@ class Foreign:
         return sum(all_threads_seconds(pid) for pid in self.pids)
 
     def cores(self) -> float:
-        """CPU in cores since then."""
+        """Their CPU since the start, in cores."""
         others = busy_seconds() - self.busy - (self._own() - self.own)
         return max(0.0, others / (time.monotonic() - self.began))
 
 
 def machine() -> dict:
-    """What the figures were measured on."""
+    """The machine of the measurement."""
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     memory = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
     return {
@@ -118,8 +118,8 @@ def machine() -> dict:
 
 
 def commit(folder: Path) -> str:
-    """The commit that was measured, with a mark if files differ from it, results and documents
-    apart."""
+    """The measured commit, with a mark if files other than results and documents differ from
+    it."""
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,4 +1,4 @@
-"""Results as files that people can read too."""
+"""The results as JSON files that people can read too."""
 
 import json
 import re
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from harness.proc import DIRTY
 
-# what `make bench-report` reads
+# the files that `make bench-report` reads
 REPORTED = ("compare.json", "climb.json")
 
 
 def before_measuring(file: Path, commit: str) -> None:
-    """Ends where results of changes that no commit has would go into a file of the report."""
+    """Exits if results of uncommitted changes would be written to a file of the report."""
     if file.name in REPORTED and commit.endswith(DIRTY):
         raise SystemExit(
             f"bench: the working tree differs from commit {commit.removesuffix(DIRTY)}, and "
@@ -20,7 +20,7 @@ def before_measuring(file: Path, commit: str) -> None:
 
 
 def before_reporting(file: Path, results: dict) -> None:
-    """Ends where results do not belong to a commit."""
+    """Exits if results do not belong to a commit."""
     if results["commit"].endswith(DIRTY):
         raise SystemExit(
             f"bench: {file} was measured at {results['commit']}, with changes that no commit has: "
@@ -28,7 +28,7 @@ def before_reporting(file: Path, results: dict) -> None:
 
 
 def write(file: Path, results: dict) -> None:
-    """Writes JSON with a list of numbers on one line, and numbers to six digits."""
+    """Writes JSON: each list of numbers on one line, numbers with six digits."""
     text = json.dumps(_rounded(results), indent=1, ensure_ascii=False)
     flat = re.sub(
         r"\[\s+([-\d.,e\s+]+?)\s+\]",

@@ -1,4 +1,4 @@
-"""The questions that the peers are compared by, and how each is answered."""
+"""The questions of the comparison, and how each is measured."""
 
 import sys
 import time
@@ -18,16 +18,16 @@ Kinds = dict[str, type[Peer]]
 
 @dataclass
 class Scale:
-    """How much is done."""
+    """The size of the measurements."""
 
     rounds: int
     part: float
-    """Of the messages in a round."""
+    """The share of the messages of a full round."""
     sockets: int
-    """Idle ones."""
+    """The number of idle WebSockets."""
     starts: int
     seconds: float
-    """After so long a row gets no further round, where other processes slow it down."""
+    """Seconds after which a row starts no further round, in case other processes slow it down."""
     quick: bool = False
 
 
@@ -37,7 +37,7 @@ QUICK = Scale(rounds=3, part=0.4, sockets=3_000, starts=4, seconds=15, quick=Tru
 
 @contextmanager
 def surviving(failed: dict[str, str], name: str) -> Iterator[None]:
-    """Notes what goes wrong with one peer, so that the others can go on."""
+    """Records the failure of one peer, so that the others can continue."""
     try:
         yield
     except (RuntimeError, OSError, KeyError) as error:
@@ -52,7 +52,7 @@ def without(values: dict[str, list[float]], failed: dict[str, str]) -> dict[str,
 
 @dataclass
 class Cpu:
-    """Rounds of messages on connections that stay open, the peers taking turns."""
+    """Rounds of messages on connections that stay open; the peers take turns."""
 
     id: str
     question: str
@@ -61,26 +61,26 @@ class Cpu:
     count: int
     """Messages, requests or handshakes of a full round."""
     unit: str
-    """What the CPU time is divided by."""
+    """The divisor of the CPU time."""
     sockets: int = 0
     extra: tuple = ()
     plain: bool = False
-    """Whether the redirecting listener is asked."""
+    """Whether the load goes to the listener that redirects."""
     quick: bool = True
-    """Whether it is part of a quick run."""
+    """Whether a quick run includes this row."""
     without: tuple[str, ...] = ("expert64",)
-    """Peers for which it says nothing that another does not."""
+    """Peers to leave out, because their result equals that of another peer."""
     counted: str = "--messages"
-    """What the load tool calls the count."""
+    """The load tool's option for the count."""
 
     def options(self, scale: Scale) -> tuple:
-        """Options of the load tool."""
+        """Options for the load tool."""
         count = max(int(self.count * scale.part), self.sockets)
         sockets = ("--sockets", self.sockets) if self.sockets else ()
         return (*sockets, self.counted, count, *self.extra, "--max-seconds", 600)
 
     def measure(self, kinds: Kinds, destination: Destination, scale: Scale) -> dict:
-        """CPU for each unit, how many a second, latency, and how busy the proxy was."""
+        """Measures CPU for each unit, rate, latency, and how busy the proxy was."""
         values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         failed: dict[str, str] = {}
         kinds = {name: kind for name, kind in kinds.items() if name not in self.without}
@@ -115,11 +115,11 @@ class Cpu:
     def _round(self, peer: Peer, clients: Clients, values: dict, name: str) -> None:
         before = peer.cpu_seconds()
         line = clients.go()
-        time.sleep(0.01)  # it goes to sleep, which brings its counters up to date
+        time.sleep(0.01)  # when the proxy sleeps, the kernel updates its CPU counters
         used = peer.cpu_seconds() - before
         done = line["bytes"] / 1e9 if "GB" in self.unit else line["messages"] / 1e5
         values["cpu"][name].append(used / done)
-        # latency and rate mean nothing for a bulk transfer beyond its speed
+        # for a bulk transfer only the speed has a meaning
         rate = line["bytes"] / 1e6 if "GB" in self.unit else line["messages"]
         values["rate"][name].append(rate / line["seconds"])
         values["busy"][name].append(used / line["seconds"])
@@ -139,7 +139,7 @@ class Cpu:
 
 @dataclass
 class Memory:
-    """What many WebSockets add to the proxy's own memory."""
+    """The memory that many WebSockets add to the proxy."""
 
     id: str = "memory"
     question: str = "memory"
@@ -147,10 +147,10 @@ class Memory:
     quick: bool = True
 
     def measure(self, kinds: Kinds, destination: Destination, scale: Scale) -> dict:
-        """Bytes for each: idle, after a message of 1 kB each way, after one of 60 kB."""
+        """Measures bytes for each WebSocket: idle, after 1 kB each way, after 60 kB each way."""
         values: dict[str, dict[str, list[float]]] = defaultdict(dict)
         failed: dict[str, str] = {}
-        # a proxied one takes two of the files that a process may open
+        # a proxied WebSocket takes two open files
         sockets = min(scale.sockets, (NOFILE - 2000) // 2)
         for name, kind in kinds.items():
             with surviving(failed, name):
@@ -185,7 +185,7 @@ class Memory:
                 time.sleep(0.5)
                 return clients
 
-            # some first: what a proxy allocates only once is not a cost of each
+            # some sockets first: memory that a proxy allocates only once is no cost of a socket
             first = open_sockets(1000)
             before = peer.anonymous_bytes()
             rest = open_sockets(total - 1000)
@@ -199,7 +199,7 @@ class Memory:
 
 @dataclass
 class Start:
-    """From the start of the process to its first answer."""
+    """The time from the start of the process to its first answer."""
 
     id: str = "start"
     question: str = "start"
@@ -207,8 +207,8 @@ class Start:
     quick: bool = True
 
     def measure(self, kinds: Kinds, destination: Destination, scale: Scale) -> dict:
-        """Milliseconds to the first `/ping` and to the first request that is proxied, each start a
-        new process."""
+        """Measures milliseconds to the first answer to `/ping` and to the first proxied request.
+        Each start is a new process."""
         values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         failed: dict[str, str] = {}
         kinds = {name: kind for name, kind in kinds.items() if name != "expert64"}
@@ -233,8 +233,8 @@ WITHOUT_CLOSE = ("closed without a close", "cut off", "reset", "connect failed")
 
 @dataclass
 class Life:
-    """What reloads, or a stop, do to open WebSockets. No time is measured that the others could
-    disturb, so all peers do it at once."""
+    """The effect of reloads, or of a stop, on open WebSockets. All peers run at once, because no
+    measured time depends on the others."""
 
     id: str
     question: str
@@ -248,7 +248,7 @@ class Life:
     without: tuple[str, ...] = field(default=("again", "expert64"))
 
     def measure(self, kinds: Kinds, destination: Destination, scale: Scale) -> dict:
-        """Counts of each kind of end, and when the last socket and process was gone."""
+        """Counts how the sockets ended, and measures when the last socket and process ended."""
         failed: dict[str, str] = {}
         gap = 0.6 if scale.quick else 1.5
         seconds = self.seconds + int(self.reloads * gap)
@@ -289,7 +289,7 @@ class Life:
     def _disturb(
         self, running: dict, began: float, gap: float, seconds: int, failed: dict
     ) -> dict[str, float]:
-        """Does the reloads, or the stop; when the processes of each peer were gone."""
+        """Runs the reloads, or the stop; returns when the processes of each peer had ended."""
         for _ in range(self.reloads):
             time.sleep(gap)
             for name, (peer, _) in running.items():
@@ -366,14 +366,14 @@ ROWS = [
     _requests("redirect", "redirects", 50_000, plain=True),
     _requests("get", "proxied GET of 1 kB", 15_000),
     Start(),
-    # after the last reload, as long as what was left open may last
+    # after the last reload, wait as long as the remaining WebSockets may stay open
     Life("reload", "reload", "ten reloads under load", "reload", 12, reloads=10),
     Life("stop", "stop", "a stop with open WebSockets", "drain", 15, every=1000),
 ]
 
 
 def chosen(words: list[str], quick: bool) -> list:
-    """The rows whose id or question is among the words; without any all, or the quick ones."""
+    """The rows whose id or question is among the words; without words all, or the quick ones."""
     if words:
         found = [row for row in ROWS if row.id in words or row.question in words]
         unknown = [

@@ -1,4 +1,4 @@
-"""What is compared: nginx with the module and two sets of directives."""
+"""The variants: nginx with the module and two sets of directives."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ HTTP = "websocket_zone elb:256k;"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which nginx, which module, which directives, which rows."""
+    """The command line: nginx, module, directives and rows."""
     build = BENCH.parent / "build"
     parser.add_argument("--nginx", type=Path, default=build / "sbin/nginx")
     parser.add_argument(
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def complete(options: argparse.Namespace) -> argparse.Namespace:
-    """Fills in what depends on whether there is a module."""
+    """Fills in the defaults that depend on whether there is a module."""
     options.nginx = options.nginx.resolve()
     options.module = None if options.module == "none" else Path(options.module).resolve()
     if options.on is None:
@@ -48,12 +48,12 @@ def complete(options: argparse.Namespace) -> argparse.Namespace:
 
 
 def http_for(options: argparse.Namespace, directives: str) -> str:
-    """What stands in `http` with these directives in the server."""
+    """The lines of `http` for these directives."""
     return options.http if directives.startswith(options.on) else ""
 
 
 def write(options: argparse.Namespace, rows: dict) -> None:
-    """Writes the results with all it takes to judge them."""
+    """Writes the results with the machine, the versions and the options."""
     options.output.parent.mkdir(parents=True, exist_ok=True)
     results = {
         "command": sys.argv,

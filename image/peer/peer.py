@@ -1,4 +1,4 @@
-"""Both ends of the tests of the image, on a WebSocket library that is not the project's.
+"""Client and application for the tests of the image, with a third-party WebSocket library.
 
     peer.py serve PORT                 the application: echoes messages, answers GET with the
                                        request's headers as JSON, GET /slow after two seconds
@@ -17,7 +17,7 @@ import websockets
 
 
 async def answer(path, headers):
-    """Answers ordinary requests; None lets the handshake of a WebSocket go on."""
+    """Answers ordinary requests; returns None for the handshake of a WebSocket."""
     if "Upgrade" in headers:
         return None
     if path == "/slow":
@@ -27,7 +27,7 @@ async def answer(path, headers):
 
 
 async def echo(websocket):
-    """Tells which client the proxy named, then echoes."""
+    """Sends the client address that the proxy named, then echoes."""
     await websocket.send(websocket.request_headers.get("X-Forwarded-For", "nobody"))
     async for message in websocket:
         await websocket.send(message)
@@ -39,7 +39,7 @@ async def serve(port):
 
 
 def connect(host, port, header=""):
-    """A WebSocket on a connection that starts with the header."""
+    """Opens a WebSocket on a connection that starts with the header."""
     connection = socket.create_connection((host, int(port)))
     connection.sendall(bytes.fromhex(header))
     uri = f"ws://{host}:{port}/chat?room=1"

@@ -1,5 +1,5 @@
-# Stands in for the official nginx image: the same paths, user, entry point and stop signal. The
-# build context has Debian's binary of nginx and, in lib/, the libraries that it takes from
+# A stand-in for the official nginx image: the same paths, user, entry point and stop signal. The
+# build context has Debian's nginx binary and, in lib/, the libraries that it loads from
 # /usr/lib/nginx/lib.
 FROM debian:bookworm-slim
 

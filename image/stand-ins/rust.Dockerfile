@@ -1,4 +1,4 @@
-# Stands in for the official rust image. The build context is a Rust toolchain of this machine.
+# A stand-in for the official rust image. The build context is a Rust toolchain of this machine.
 FROM debian:bookworm-slim
 
 ENV CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:$PATH
