@@ -63,12 +63,12 @@ impl fmt::Display for Address {
 
 /// The header in which a CDN names the client (`CLIENT_ADDRESS_HEADER`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
+pub struct ClientHeader {
     name: String,
     has_port: bool,
 }
 
-impl FromText for Header {
+impl FromText for ClientHeader {
     const EXPECTED: &'static str = "the name of a header with one address, as in \
                                     \"CloudFront-Viewer-Address\" or \"CF-Connecting-IP\"";
 
@@ -84,7 +84,7 @@ impl FromText for Header {
     }
 }
 
-impl Header {
+impl ClientHeader {
     /// The name, in lower case.
     pub fn name(&self) -> &str {
         &self.name
@@ -141,7 +141,7 @@ pub struct Trust {
     /// Whether the load balancer uses the PROXY protocol; otherwise `X-Forwarded-For`.
     proxy_protocol: bool,
     /// The header of a CDN.
-    pub header: Option<Header>,
+    pub header: Option<ClientHeader>,
 }
 
 /// What is known of a request.
@@ -159,7 +159,11 @@ pub struct Named<'a> {
 
 impl Trust {
     /// Trusts these networks.
-    pub fn new(trusted: &TrustedProxies, proxy_protocol: bool, header: Option<Header>) -> Self {
+    pub fn new(
+        trusted: &TrustedProxies,
+        proxy_protocol: bool,
+        header: Option<ClientHeader>,
+    ) -> Self {
         let blocks = trusted.blocks.iter().filter_map(|block| Block::parse(block)).collect();
         Self { blocks, proxy_protocol, header }
     }
@@ -220,7 +224,7 @@ mod tests {
 
     fn trust(trusted: &str, proxy_protocol: bool, header: &str) -> Trust {
         let trusted = TrustedProxies::from_text(trusted).unwrap();
-        Trust::new(&trusted, proxy_protocol, Header::from_text(header))
+        Trust::new(&trusted, proxy_protocol, ClientHeader::from_text(header))
     }
 
     /// The client of a request, as text.
@@ -302,7 +306,7 @@ mod tests {
 
     #[test]
     fn what_cloudfront_says() {
-        let viewer = Header::from_text("CloudFront-Viewer-Address").unwrap();
+        let viewer = ClientHeader::from_text("CloudFront-Viewer-Address").unwrap();
         let cases = [
             ("198.51.100.10:46532", Some("198.51.100.10:46532")),
             ("2001:db8::1:46532", Some("[2001:db8::1]:46532")),
@@ -324,7 +328,7 @@ mod tests {
             let found = viewer.address(&[value.as_bytes()]);
             assert_eq!(found.map(|a| a.to_string()).as_deref(), expected, "{value:?}");
         }
-        let other = Header::from_text("True-Client-IP").unwrap();
+        let other = ClientHeader::from_text("True-Client-IP").unwrap();
         let cases = [
             ("2001:db8::1:443", Some("2001:db8::1:443")),
             ("[2001:db8::1]:443", Some("[2001:db8::1]:443")),
@@ -346,9 +350,9 @@ mod tests {
         let lists = [("X-Forwarded-For", false), ("forwarded", false), ("a_b", false)];
         let odd = [("a:", false), ("\u{e4}", false), (long.as_str(), false)];
         for (name, fits) in cases.into_iter().chain(lists).chain(odd) {
-            assert_eq!(Header::from_text(name).is_some(), fits, "{name:?}");
+            assert_eq!(ClientHeader::from_text(name).is_some(), fits, "{name:?}");
         }
-        assert_eq!(Header::from_text("CF-Connecting-IP").unwrap().name(), "cf-connecting-ip");
+        assert_eq!(ClientHeader::from_text("CF-Connecting-IP").unwrap().name(), "cf-connecting-ip");
     }
 
     #[test]

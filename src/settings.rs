@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-use crate::client_address::Header;
+use crate::client_address::ClientHeader;
 use crate::registry::{self, Declaration, Default, VARIABLES};
 
 pub mod buffers;
@@ -245,7 +245,7 @@ pub fn trusted_proxies(env: &Environment) -> Result<types::TrustedProxies, Fault
 ///
 /// # Errors
 /// The value is not the name of a header that holds one address.
-pub fn client_address_header(env: &Environment) -> Result<Option<Header>, Fault> {
+pub fn client_address_header(env: &Environment) -> Result<Option<ClientHeader>, Fault> {
     env.get("CLIENT_ADDRESS_HEADER")
 }
 

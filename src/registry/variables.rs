@@ -2,7 +2,7 @@
 
 use super::need::Need::{Either, Folder, Is, NamedDestination, On, Value};
 use super::variable::{text, Declaration, Default, Takes, DESTINATIONS, LISTEN, LISTEN_OR_OFF};
-use crate::client_address::Header;
+use crate::client_address::ClientHeader;
 use crate::settings::buffers::{RequestBuffers, Size};
 use crate::settings::types::{
     DrainDelay, ForwardedProto, Host, PingMode, PingPath, Port, RedirectStatus, Switch,
@@ -113,7 +113,7 @@ pub const VARIABLES: &[Declaration] = &[
     Declaration {
         name: "CLIENT_ADDRESS_HEADER",
         default: Default::None,
-        takes: text::<Header>(),
+        takes: text::<ClientHeader>(),
         read_by: &["elb_trusted_proxies"],
         needs: &[],
         about: "the header in which a CDN in front of the load balancer names the client, such as \

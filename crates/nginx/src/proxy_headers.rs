@@ -56,7 +56,7 @@ impl Conf<'_> {
     /// # Errors
     /// It does not.
     pub fn needs_proxy_headers(&self) -> Outcome {
-        Slot::find(self).map(drop)
+        ConfSlot::find(self).map(drop)
     }
 
     /// Adds the module's header fields at each level that sets any, by the module or by
@@ -67,7 +67,7 @@ impl Conf<'_> {
     /// This is not `init_main`, memory is exhausted, or as for [`Conf::needs_proxy_headers`].
     pub fn add_proxy_headers<M: ProxyHeaders>(&mut self) -> Outcome {
         let walk = Walk::<M> {
-            slot: Slot::find(self)?,
+            slot: ConfSlot::find(self)?,
             own: Module::<M>::ctx_index().ok_or(Error::Logged)?,
             of: PhantomData,
         };
@@ -89,7 +89,7 @@ impl Conf<'_> {
 /// Where the configuration of the proxy module stores `proxy_set_header`, an array of
 /// `ngx_keyval_t`.
 #[derive(Clone, Copy)]
-struct Slot {
+struct ConfSlot {
     /// The index of the proxy module.
     ctx_index: usize,
     /// The offset in its location configuration.
@@ -99,7 +99,7 @@ struct Slot {
 /// The `set` function of a directive.
 type Setter = unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
 
-impl Slot {
+impl ConfSlot {
     /// Reads the offset from the table of directives, as the structure is private to the proxy
     /// module. nginx may be built without that module, so its symbol must not be referenced.
     fn find(cf: &Conf) -> Result<Self, Error> {
@@ -151,7 +151,7 @@ impl<H: Default> Default for Inherited<H> {
 
 /// The indices needed to visit the levels.
 struct Walk<M> {
-    slot: Slot,
+    slot: ConfSlot,
     /// The index of the module among the HTTP modules.
     own: usize,
     of: PhantomData<fn() -> M>,

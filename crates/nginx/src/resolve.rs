@@ -9,7 +9,7 @@ use ngx::ffi::{addrinfo, freeaddrinfo, getaddrinfo, EAI_AGAIN};
 
 /// The result of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Resolution {
     /// The name has an address.
     Found,
     /// The name has no address.
@@ -20,8 +20,8 @@ pub enum Answer {
 
 /// Looks up an absolute name, given without the trailing dot. Blocks until the answer, so it is to
 /// be called only while the configuration is read.
-pub fn ask(name: &str) -> Answer {
-    let Ok(name) = CString::new(format!("{name}.")) else { return Answer::NotFound };
+pub fn ask(name: &str) -> Resolution {
+    let Ok(name) = CString::new(format!("{name}.")) else { return Resolution::NotFound };
     // SAFETY: all-zero is a valid value of the C struct
     let mut hints: addrinfo = unsafe { zeroed() };
     hints.ai_socktype = SOCK_STREAM as _;
@@ -32,9 +32,9 @@ pub fn ask(name: &str) -> Answer {
         0 => {
             // SAFETY: getaddrinfo has returned this list, which is freed once
             unsafe { freeaddrinfo(found) };
-            Answer::Found
+            Resolution::Found
         }
-        EAI_AGAIN => Answer::None,
-        _ => Answer::NotFound,
+        EAI_AGAIN => Resolution::None,
+        _ => Resolution::NotFound,
     }
 }

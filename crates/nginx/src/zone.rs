@@ -50,7 +50,7 @@ impl<T> Tag<T> {
 
 /// The header of the contents of a zone.
 #[repr(C)]
-struct Header {
+struct ZoneHeader {
     layout: u64,
     /// When the zone was created, in seconds since 1970.
     made: u64,
@@ -169,7 +169,7 @@ impl<T: Shared> Inner<T> {
         size: usize,
         byte: usize,
     ) -> Result<Self, Error> {
-        const { assert!(align_of::<T>() <= align_of::<Header>()) };
+        const { assert!(align_of::<T>() <= align_of::<ZoneHeader>()) };
         let (mut name, life) = (cf.string(name)?, cf.life()?);
         let tag = (&raw const T::tag().0[byte]).cast_mut().cast();
         // SAFETY: the name is in the pool of the configuration; nginx only compares the tag
@@ -182,7 +182,7 @@ impl<T: Shared> Inner<T> {
     }
 
     /// The allocator and the header of the zone; `None` as for [`Zone::values`].
-    fn memory(&self) -> Option<(SlabPool, NonNull<Header>)> {
+    fn memory(&self) -> Option<(SlabPool, NonNull<ZoneHeader>)> {
         if !self.life.goes_on() || !matches!(role(), Role::Worker(_)) {
             return None;
         }
@@ -215,7 +215,7 @@ unsafe extern "C" fn init<T: Shared, const MOST: usize>(
         // SAFETY: nginx sets the log of the zone
         let log = unsafe { Log::from_ptr(shm.log) };
         // SAFETY: null, or the header that an earlier call has made for the same tag
-        match unsafe { (*pool).data.cast::<Header>().as_ref() } {
+        match unsafe { (*pool).data.cast::<ZoneHeader>().as_ref() } {
             Some(header) if header.layout == layout::<T>() => return NGX_OK as _,
             Some(_) => {
                 log.write(
@@ -258,7 +258,7 @@ unsafe extern "C" fn init<T: Shared, const MOST: usize>(
 ///
 /// # Safety
 /// `pool` is the allocator of a zone of `size` bytes.
-unsafe fn make<T: Shared>(pool: *mut ngx_slab_pool_t, size: usize, most: usize) -> *mut Header {
+unsafe fn make<T: Shared>(pool: *mut ngx_slab_pool_t, size: usize, most: usize) -> *mut ZoneHeader {
     let room = size.saturating_sub(size_of::<ngx_slab_pool_t>()) / size_of::<T>();
     // SAFETY: the caller guarantees the allocator
     unsafe {
@@ -267,8 +267,8 @@ unsafe fn make<T: Shared>(pool: *mut ngx_slab_pool_t, size: usize, most: usize) 
             (*pool).bits_mut().set_log_nomem(0);
         }
         for count in (1..=most.min(room)).rev() {
-            let header = ngx_slab_calloc(pool, size_of::<Header>() + count * size_of::<T>());
-            if let Some(header) = header.cast::<Header>().as_mut() {
+            let header = ngx_slab_calloc(pool, size_of::<ZoneHeader>() + count * size_of::<T>());
+            if let Some(header) = header.cast::<ZoneHeader>().as_mut() {
                 header.count = count;
                 return header;
             }

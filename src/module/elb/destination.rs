@@ -4,7 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 
 use nginx::block::Block;
-use nginx::resolve::{self, Answer};
+use nginx::resolve::{self, Resolution};
 
 use super::check::Check;
 use crate::metrics;
@@ -321,8 +321,8 @@ fn choose(cf: &mut Conf, name: &str, candidates: Vec<String>) -> Server {
 /// Looks up an absolute name with the system's resolver.
 fn lookup(name: &str) -> Lookup {
     match resolve::ask(name) {
-        Answer::Found => Lookup::Found,
-        Answer::NotFound => Lookup::NotFound,
-        Answer::None => Lookup::NoAnswer,
+        Resolution::Found => Lookup::Found,
+        Resolution::NotFound => Lookup::NotFound,
+        Resolution::None => Lookup::NoAnswer,
     }
 }
