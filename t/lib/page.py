@@ -46,9 +46,7 @@ class Browser:
         self.folder = tempfile.mkdtemp(prefix="status-page-test-")
         self.log = Path(self.folder, "chromedriver.log")
         try:
-            self.driver = subprocess.Popen(
-                ["chromedriver", "--port=0"], stdin=subprocess.DEVNULL,
-                stdout=self.log.open("w"), stderr=subprocess.STDOUT)
+            self._start()
         except FileNotFoundError:
             shutil.rmtree(self.folder)
             raise RuntimeError('no chromedriver: run "scripts/install-deps test"') from None
@@ -76,7 +74,15 @@ class Browser:
             self.driver.wait()
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _start(self):
+        self.driver = subprocess.Popen(
+            ["chromedriver", "--port=0"], stdin=subprocess.DEVNULL,
+            stdout=self.log.open("w"), stderr=subprocess.STDOUT)
+
     def _port(self):
+        # it exits where the port that it has chosen for IPv4 is in use for IPv6
+        if self.driver.poll() is not None:
+            self._start()
         found = re.search(r"started successfully on port (\d+)", self.log.read_text())
         return found and found[1]
 
